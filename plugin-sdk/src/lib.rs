@@ -1,0 +1,86 @@
+//! Write [Hookfast](https://github.com/hookfast) plugins in Rust: webhook handlers as small functions.
+//!
+//! This crate owns what a plugin's author sees: the [`plugin!`] table, [`Event`], [`Context`], [`Outcome`] and the
+//! native [`test::Host`]. It never decides policy: addresses, credentials, timeouts and the number of attempts are
+//! the operator's.
+//!
+//! ```
+//! use hookfast_sdk::prelude::*;
+//!
+//! #[derive(Deserialize, Serialize)]
+//! struct Invoice { id: String, customer: String, amount_paid: u64 }
+//!
+//! hookfast_sdk::plugin! {
+//!     name: "stripe-crm",
+//!     upstreams: ["crm"],
+//!     on "invoice.paid" at "/data/object" => paid,
+//! }
+//!
+//! fn paid(event: Event<Invoice>, cx: &mut Context) -> Outcome {
+//!     cx.post("crm", "/invoices").step("crm").json(&event.data).send()?.success()?;
+//!     done("synced")
+//! }
+//!
+//! // In a `#[test]`, under plain `cargo test`:
+//! use hookfast_sdk::test::{Host, fixture};
+//! let mut host = Host::new(&PLUGIN).on_post("crm", "/invoices", [503, 201]);
+//! let event = fixture("invoice.paid", r#"{"data":{"object":{"id":"in_1","customer":"cus_1","amount_paid":900}}}"#);
+//! assert!(host.run(&event).is_retry());
+//! assert!(host.run(&event).is_done());
+//! ```
+//!
+//! **`?` decides.** Every error knows its class, so a handler rarely names one:
+//!
+//! | what went wrong | outcome |
+//! | --- | --- |
+//! | the payload is not the JSON it should be | dead letter |
+//! | no answer (`timeout`, `connect`, `reset`, `tls`, unknown codes) | retry |
+//! | the call was refused (`unknown_upstream`, `not_granted`, `private_address`, `invalid_request`, `response_too_large`, `too_many_calls`) | dead letter |
+//! | status 408, 425, 429, 5xx | retry, after `Retry-After` where given |
+//! | any other status that is not 2xx | dead letter |
+//! | a panic | retry; the message, file and line are logged |
+//!
+//! Where that is wrong, [`OrFailure`] overrides it: `.or_discard("customer was deleted")?`.
+//!
+//! Build with `cargo build --release --target wasm32-wasip2` and `crate-type = ["cdylib"]`. A plugin that derives
+//! `Deserialize` needs `serde` among its own dependencies, too.
+
+#![warn(missing_docs)]
+
+mod call;
+mod context;
+mod event;
+mod fault;
+mod host;
+mod outcome;
+mod panic;
+mod payload;
+mod plugin;
+mod retry_after;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub mod test;
+
+// Generated; the command stands at the top of the file.
+#[doc(hidden)]
+#[rustfmt::skip]
+#[expect(clippy::allow_attributes, clippy::unwrap_used, reason = "generated code")]
+#[expect(unsafe_code, unused_qualifications, unreachable_pub, reason = "generated code crosses the component boundary")]
+pub mod bindings;
+
+pub use call::{Request, Response};
+pub use context::Context;
+pub use event::{Event, Header};
+pub use fault::{Fault, StatusError};
+pub use outcome::{Done, Failure, OrFailure, Outcome, dead_letter, discard, done, retry, retry_after};
+pub use payload::{Payload, PayloadError, Raw};
+pub use plugin::{Plugin, Route, run_typed};
+pub use serde_json;
+
+/// Everything a handler usually needs: `use hookfast_sdk::prelude::*;`.
+pub mod prelude {
+    pub use crate::{Context, Done, Event, Failure, OrFailure, Outcome, Response};
+    pub use crate::{dead_letter, discard, done, retry, retry_after};
+    pub use serde::{Deserialize, Serialize};
+    pub use serde_json::{Value, json};
+}

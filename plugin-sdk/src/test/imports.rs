@@ -1,0 +1,52 @@
+//! The native side of `host`: each import, answered by the test host that is running on this thread.
+
+use super::world::{LogLine, World};
+use crate::bindings::hookfast::plugin::{types, upstream::Outgoing};
+use std::cell::RefCell;
+
+thread_local! {
+    static RUNNING: RefCell<Option<World>> = const { RefCell::new(None) };
+}
+
+/// Lends a world to this thread for the length of `run`, which must not unwind.
+pub(super) fn with_world<T>(world: World, run: impl FnOnce() -> T) -> (T, World) {
+    let outer = RUNNING.replace(Some(world));
+    let result = run();
+    let world = RUNNING.replace(outer).expect("lent above, and taken back only here");
+    (result, world)
+}
+
+fn running<T>(import: impl FnOnce(&mut World) -> T) -> T {
+    RUNNING.with_borrow_mut(|world| import(world.as_mut().expect("outside WebAssembly, only test::Host runs handlers")))
+}
+
+pub(crate) fn call(outgoing: &Outgoing) -> Result<types::Response, types::Fault> {
+    running(|world| world.call(outgoing)).0
+}
+
+pub(crate) fn config(key: &str) -> Option<String> {
+    running(|world| world.config.get(key).cloned())
+}
+
+pub(crate) fn now_ms() -> u64 {
+    running(|world| world.now_ms)
+}
+
+pub(crate) fn remaining_ms() -> u64 {
+    running(|world| u64::try_from(world.remaining.as_millis()).unwrap_or(u64::MAX))
+}
+
+pub(crate) fn random(length: u32) -> Vec<u8> {
+    running(|world| world.random(length))
+}
+
+/// Never panics: the panic hook logs through it, also for panics of tests that run no handler.
+pub(crate) fn log(level: u8, message: &str, fields: &[(String, String)]) {
+    RUNNING.with(|running| {
+        if let Ok(mut running) = running.try_borrow_mut()
+            && let Some(world) = running.as_mut()
+        {
+            world.logs.push(LogLine::new(level, message, fields));
+        }
+    });
+}

@@ -1,0 +1,153 @@
+//! A native stand-in for the host, so that plugins are tested with plain `cargo test` and no WebAssembly tools.
+//!
+//! It follows the real host where handlers can tell: attempts are counted, idempotency keys are set, the final
+//! response of a step is replayed to later attempts, time stands still. A call that nobody scripted fails the test.
+//!
+//! ```
+//! use hookfast_sdk::prelude::*;
+//! use hookfast_sdk::test::{Answer, Host, fixture};
+//!
+//! hookfast_sdk::plugin! { name: "shipping", upstreams: ["stock", "post"], on "order.paid" => ship, }
+//!
+//! fn ship(event: Event, cx: &mut Context) -> Outcome {
+//!     cx.post("stock", "/reserve").step("reserve").body(event.body).send()?.success()?;
+//!     cx.post("post", "/labels").step("label").send()?.success()?;
+//!     done("shipped")
+//! }
+//!
+//! let busy = Answer::status(429).header("retry-after", "30");
+//! let mut host = Host::new(&PLUGIN).on_post("stock", "/reserve", 200).on_post("post", "/labels", [busy, 201.into()]);
+//! let event = fixture("order.paid", "7 apples");
+//!
+//! let first = host.run(&event);
+//! assert!(first.is_retry());
+//! assert_eq!(first.after(), Some(std::time::Duration::from_secs(30)));
+//! assert!(host.run(&event).is_done());
+//!
+//! assert_eq!(host.sent("stock").len(), 1, "the reservation was remembered, not repeated");
+//! assert_eq!(host.sent("post")[1].header("idempotency-key").unwrap(), format!("{}.shipping/label", event.id));
+//! ```
+
+mod answer;
+pub(crate) mod imports;
+mod run;
+mod world;
+
+pub use answer::{Answer, Answers};
+pub use run::Run;
+pub use world::{LogLine, Sent};
+
+use crate::bindings::hookfast::plugin::types;
+use crate::{Event, Plugin, panic};
+use std::collections::HashMap;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use world::World;
+
+/// An event of that type with that body, a fresh id and a JSON content type. Change its fields where a test needs to.
+///
+/// ```
+/// let mut event = hookfast_sdk::test::fixture("push", r#"{"ref":"refs/heads/main"}"#);
+/// event.event_type = None;
+/// ```
+pub fn fixture(event_type: &str, body: impl AsRef<[u8]>) -> Event {
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    let id = format!("evt_{:032x}", COUNT.fetch_add(1, Ordering::Relaxed));
+    Event::from(types::Event {
+        dedupe_key: Some(id.clone()),
+        id,
+        source: "test".to_owned(),
+        event_type: Some(event_type.to_owned()),
+        attempt: 1,
+        max_attempts: 16,
+        received_at: world::NOW_MS,
+        headers: vec![types::Header { name: "content-type".to_owned(), value: b"application/json".to_vec() }],
+        body: body.as_ref().to_vec(),
+        attributes: Vec::new(),
+    })
+}
+
+/// Runs a plugin's events natively and answers its calls from a script.
+#[derive(Debug)]
+pub struct Host {
+    plugin: &'static Plugin,
+    world: World,
+    attempts: HashMap<String, u32>,
+}
+
+impl Host {
+    /// A host that has loaded this plugin and granted the upstreams it declares.
+    pub fn new(plugin: &'static Plugin) -> Self {
+        Self { plugin, world: World::new(plugin), attempts: HashMap::new() }
+    }
+
+    /// Answers requests like this one, one answer each, in order: `200`, `(200, "body")`, an [`Answer`], or an array.
+    #[must_use]
+    pub fn on(mut self, method: &str, upstream: &str, path: &str, answers: impl Into<Answers>) -> Self {
+        self.world.script(method, upstream, path, answers.into().0);
+        self
+    }
+
+    /// Answers `GET` requests to this path and query.
+    #[must_use]
+    pub fn on_get(self, upstream: &str, path: &str, answers: impl Into<Answers>) -> Self {
+        self.on("GET", upstream, path, answers)
+    }
+
+    /// Answers `POST` requests to this path.
+    #[must_use]
+    pub fn on_post(self, upstream: &str, path: &str, answers: impl Into<Answers>) -> Self {
+        self.on("POST", upstream, path, answers)
+    }
+
+    /// Sets a value of the operator's `[grants.NAME] config`.
+    #[must_use]
+    pub fn config(mut self, key: &str, value: &str) -> Self {
+        self.world.config.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Sets the clock, in Unix milliseconds; it stands at the start of 2026 otherwise.
+    #[must_use]
+    pub fn now_ms(mut self, now_ms: u64) -> Self {
+        self.world.now_ms = now_ms;
+        self
+    }
+
+    /// Sets what is left of the attempt's wall-clock budget; 30 s otherwise.
+    #[must_use]
+    pub fn remaining(mut self, remaining: Duration) -> Self {
+        self.world.remaining = remaining;
+        self
+    }
+
+    /// Runs the next attempt of this event, as the worker would.
+    ///
+    /// # Panics
+    /// The plugin made a call that is not scripted, or of an upstream that it does not declare.
+    pub fn run(&mut self, event: &Event) -> Run {
+        let attempt = self.attempts.entry(event.id.clone()).and_modify(|attempt| *attempt += 1).or_insert(event.attempt);
+        let event = Event { attempt: *attempt, ..event.clone() };
+        self.world.begin(&event);
+        panic::report_to_log();
+
+        let (plugin, world) = (self.plugin, mem::replace(&mut self.world, World::new(self.plugin)));
+        let attempt = || catch_unwind(AssertUnwindSafe(|| plugin.run(event)));
+        let (outcome, world) = imports::with_world(world, attempt);
+        self.world = world;
+        assert!(self.world.unexpected.is_empty(), "{}", self.world.unexpected.join("; "));
+        outcome.map_or_else(|panic| Run::from_panic(panic.as_ref()), Run::from_outcome)
+    }
+
+    /// What this upstream got, in order. A step that was replayed from the journal was not sent again.
+    pub fn sent(&self, upstream: &str) -> Vec<&Sent> {
+        self.world.sent.iter().filter(|sent| sent.upstream == upstream).collect()
+    }
+
+    /// What the plugin logged, in order; a panic is a line at level 1.
+    pub fn logs(&self) -> &[LogLine] {
+        &self.world.logs
+    }
+}

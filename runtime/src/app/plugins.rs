@@ -1,0 +1,41 @@
+//! Keeping the live plugins as the directory has them, and waking jobs whose plugin has come.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::config::Current;
+use crate::sandbox::{Change, Directory};
+use crate::store::Store;
+
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// The directory and who must know of its changes.
+pub(super) struct Watcher {
+    pub(super) directory: Directory,
+    pub(super) current: Current,
+    pub(super) store: Store,
+}
+
+impl Watcher {
+    /// Looks twice a second until `closing`.
+    pub(super) async fn run(mut self, closing: CancellationToken) {
+        while closing.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
+            self.poll().await;
+        }
+    }
+
+    /// Looks once.
+    pub(super) async fn poll(&mut self) {
+        let in_force = self.current.load();
+        for change in self.directory.poll(|plugin| in_force.settings.grant(plugin)).await {
+            let Change::Live(plugin) = change else { continue };
+            match self.store.unpark(&plugin).await {
+                Ok(0) => {}
+                Ok(jobs) => info!(%plugin, jobs, "jobs that waited for this plugin are ready"),
+                Err(error) => error!(%plugin, %error, "jobs that wait for this plugin could not be made ready"),
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Reloading sources, upstreams and grants when the files change or on SIGHUP: all of it or nothing.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::config::{self, Current};
+use crate::document::Severity;
+
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// Watches until `closing`.
+pub(super) async fn watch(path: PathBuf, current: Current, closing: CancellationToken) {
+    let mut hangups = match signal(SignalKind::hangup()) {
+        Ok(hangups) => Some(hangups),
+        Err(error) => {
+            warn!(%error, "SIGHUP cannot be heard; the configuration reloads on change only");
+            None
+        }
+    };
+    let mut seen = config::fingerprint(&path);
+    loop {
+        let asked = async {
+            match &mut hangups {
+                Some(hangups) => hangups.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = closing.cancelled() => break,
+            _ = asked => {}
+            () = tokio::time::sleep(INTERVAL) => if config::fingerprint(&path) == seen { continue },
+        }
+        seen = config::fingerprint(&path);
+        reload(&path, &current);
+    }
+}
+
+/// Reads the files and puts them in force; a mistake leaves the old configuration in force and says so.
+fn reload(path: &Path, current: &Current) {
+    let reading = config::read(path);
+    for mistake in &reading.mistakes {
+        let place = format!("{}:{}:{}", mistake.file, mistake.line, mistake.column);
+        match mistake.severity {
+            Severity::Error => error!(place, help = mistake.help, "{}", mistake.message),
+            Severity::Warning => warn!(place, help = mistake.help, "{}", mistake.message),
+        }
+    }
+    let Some(settings) = reading.settings else {
+        error!(path = %path.display(), "the configuration has mistakes; the old one stays in force");
+        return;
+    };
+    let (sources, upstreams, grants) = (settings.live.sources.len(), settings.live.upstreams.len(), settings.live.grants.len());
+    match current.replace(settings.live) {
+        Ok(()) => info!(sources, upstreams, grants, "configuration reloaded; [server], [storage], [worker] and [plugins] need a restart"),
+        Err(error) => error!(%error, "the upstreams cannot be used; the old configuration stays in force"),
+    }
+}

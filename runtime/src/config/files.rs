@@ -1,0 +1,55 @@
+//! Which files make up the configuration, their text, and whether they have changed.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+
+use crate::document::{Mistake, Mistakes, Severity};
+
+type NamedText = (String, String);
+
+/// The texts of all files.
+pub(super) struct Files {
+    pub(super) main: NamedText,
+    pub(super) more: Vec<NamedText>,
+    pub(super) catalogue: Vec<NamedText>,
+}
+
+pub(super) fn read(path: &Path, mistakes: &Mistakes) -> Option<Files> {
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let read_all = |folder: &str| -> Vec<NamedText> {
+        toml_files(&directory.join(folder)).iter().filter_map(|path| read_one(path, mistakes)).collect()
+    };
+    let (more, catalogue) = (read_all("conf.d"), read_all("catalogue.d"));
+    Some(Files { main: read_one(path, mistakes)?, more, catalogue })
+}
+
+/// A number that changes when any of the files does: their names and texts. Files that secrets point to do not count.
+pub fn fingerprint(path: &Path) -> u64 {
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let mut hasher = DefaultHasher::new();
+    let more = ["conf.d", "catalogue.d"].into_iter().flat_map(|folder| toml_files(&directory.join(folder)));
+    for path in std::iter::once(path.to_owned()).chain(more) {
+        (&path, fs::read(&path).ok()).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+fn read_one(path: &Path, mistakes: &Mistakes) -> Option<NamedText> {
+    let name = path.display().to_string();
+    match fs::read_to_string(path) {
+        Ok(text) => Some((name, text)),
+        Err(error) => {
+            let help = Some("give the file with --config".into());
+            mistakes.push(Mistake::of_file(Severity::Error, name, format!("cannot be read: {error}"), help));
+            None
+        }
+    }
+}
+
+fn toml_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).collect();
+    files.sort();
+    files
+}

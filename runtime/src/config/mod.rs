@@ -1,0 +1,169 @@
+//! `hookfast.toml` and what stands beside it, read into settings that the rest can use as they are: names checked, secrets
+//! resolved, keys decoded, defaults filled in. All mistakes are found in one run, each with file, line and column.
+//! The only module that reads the environment.
+
+mod files;
+mod server;
+mod source;
+mod secret;
+mod upstream;
+mod grant;
+mod in_force;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::document::{Mistake, Mistakes, Section, Severity};
+use crate::domain::{Grant, PluginName, SourceName};
+use crate::upstream::UpstreamSettings;
+use crate::verify::Catalogue;
+
+pub use files::fingerprint;
+pub use in_force::{Current, InForce};
+pub use server::{Server, Storage, Worker};
+pub use source::{Answer, Source};
+
+/// Everything the operator has said.
+pub struct Settings {
+    /// Listeners and their limits. Changes need a restart.
+    pub server: Server,
+    /// Where events are kept. Changes need a restart.
+    pub storage: Storage,
+    /// How much runs at once. Changes need a restart.
+    pub worker: Worker,
+    /// The polled plugin directory. Changes need a restart.
+    pub plugin_directory: std::path::PathBuf,
+    /// What can be reloaded while serving.
+    pub live: Live,
+}
+
+/// The part of the settings that is reloaded on change, as a whole or not at all.
+pub struct Live {
+    /// Inbound URLs.
+    pub sources: BTreeMap<SourceName, Arc<Source>>,
+    /// Outbound targets.
+    pub upstreams: Vec<UpstreamSettings>,
+    /// What plugins may do.
+    pub grants: BTreeMap<PluginName, Arc<Grant>>,
+}
+
+impl Live {
+    /// What a plugin may do; nothing but compute where the operator says nothing.
+    pub fn grant(&self, plugin: &PluginName) -> Arc<Grant> {
+        self.grants.get(plugin).cloned().unwrap_or_default()
+    }
+}
+
+/// A reading of the configuration: the settings if they can be used, and every mistake.
+pub struct Reading {
+    /// `None` where there is an error among the mistakes.
+    pub settings: Option<Settings>,
+    /// Errors and warnings by file and place.
+    pub mistakes: Vec<Mistake>,
+}
+
+/// Reads `path`, `conf.d/*.toml` and `catalogue.d/*.toml` beside it. Relative paths in them are relative to the file's directory.
+pub fn read(path: &Path) -> Reading {
+    let mistakes = Mistakes::default();
+    let settings = files::read(path, &mistakes).map(|files| Draft::read(path, &files, &mistakes).settle(&mistakes));
+    let usable = !mistakes.any_error();
+    Reading { settings: settings.filter(|_| usable), mistakes: mistakes.into_vec() }
+}
+
+/// The settings as they come together from several files.
+struct Draft {
+    server: Option<Server>,
+    storage: Option<Storage>,
+    worker: Option<Worker>,
+    plugin_directory: std::path::PathBuf,
+    sources: BTreeMap<SourceName, Arc<Source>>,
+    upstreams: Vec<UpstreamSettings>,
+    grants: BTreeMap<PluginName, Arc<Grant>>,
+}
+
+impl Draft {
+    fn read(path: &Path, files: &files::Files, mistakes: &Mistakes) -> Self {
+        let directory = path.parent().unwrap_or(Path::new(""));
+        let mut catalogue = Catalogue::builtin();
+        for (file, text) in &files.catalogue {
+            catalogue.add(file, text, mistakes);
+        }
+        let mut draft = Self {
+            server: None,
+            storage: None,
+            worker: None,
+            plugin_directory: directory.join("plugins"),
+            sources: BTreeMap::new(),
+            upstreams: Vec::new(),
+            grants: BTreeMap::new(),
+        };
+        crate::document::read(&files.main.0, &files.main.1, mistakes, |root| {
+            draft.server = root.section("server", server::read_server);
+            draft.storage = root.section("storage", |section| server::read_storage(section, directory)).flatten();
+            draft.worker = root.section("worker", server::read_worker);
+            let plugins = root.section("plugins", |section| section.field("directory").and_then(|field| field.as_str().map(str::to_owned)));
+            draft.plugin_directory = directory.join(plugins.flatten().unwrap_or_else(|| "plugins".into()));
+            draft.read_named(root, &catalogue, directory);
+        });
+        for (file, text) in &files.more {
+            crate::document::read(file, text, mistakes, |root| draft.read_named(root, &catalogue, directory));
+        }
+        draft
+    }
+
+    /// Reads what both the main file and those in `conf.d` may hold.
+    fn read_named(&mut self, root: &Section<'_>, catalogue: &Catalogue, directory: &Path) {
+        for (name, field, source) in
+            root.each("sources", |name, section| source::read(name, section, catalogue, directory)).into_iter().flatten()
+        {
+            if self.sources.insert(name, Arc::new(source)).is_some() {
+                field.error("this source stands in another file too", None);
+            }
+        }
+        for (field, settings) in root.each("upstreams", |name, section| upstream::read(name, section, directory)).into_iter().flatten() {
+            if self.upstreams.iter().any(|other| other.name == settings.name) {
+                field.error("this upstream stands in another file too", None);
+            }
+            self.upstreams.push(settings);
+        }
+        for (name, grant) in root.each("grants", grant::read).into_iter().flatten() {
+            self.grants.insert(name, Arc::new(grant));
+        }
+    }
+
+    fn settle(self, mistakes: &Mistakes) -> Settings {
+        self.check_grants(mistakes);
+        self.check_plugins(mistakes);
+        Settings {
+            server: self.server.unwrap_or_default(),
+            storage: self.storage.unwrap_or_default(),
+            worker: self.worker.unwrap_or_default(),
+            plugin_directory: self.plugin_directory,
+            live: Live { sources: self.sources, upstreams: self.upstreams, grants: self.grants },
+        }
+    }
+
+    fn check_grants(&self, mistakes: &Mistakes) {
+        for (plugin, grant) in &self.grants {
+            for name in grant.upstreams.iter().filter(|name| !self.upstreams.iter().any(|upstream| upstream.name == **name)) {
+                let known = self.upstreams.iter().map(|upstream| upstream.name.as_str()).collect::<Vec<_>>().join(", ");
+                let message = format!("[grants.{plugin}] allows upstream `{name}`, which is not configured");
+                let help = Some(format!("add [upstreams.{name}], or grant one of: {known}"));
+                mistakes.push(Mistake::of_file(Severity::Error, "grants", message, help));
+            }
+        }
+    }
+
+    /// A route whose plugin is not there is a warning: its jobs wait parked until it is.
+    fn check_plugins(&self, mistakes: &Mistakes) {
+        for (name, source) in &self.sources {
+            for route in source.routes.iter().filter(|route| !self.plugin_directory.join(format!("{}.wasm", route.plugin)).exists()) {
+                let file = self.plugin_directory.join(format!("{}.wasm", route.plugin));
+                let message = format!("[sources.{name}] routes to plugin `{}`, and {} is not there yet", route.plugin, file.display());
+                let help = Some("its jobs wait parked until the file is there".into());
+                mistakes.push(Mistake::of_file(Severity::Warning, "plugins", message, help));
+            }
+        }
+    }
+}

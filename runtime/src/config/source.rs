@@ -1,0 +1,161 @@
+//! `[sources.NAME]`: an inbound URL with its provider, secrets, routes and policies.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::DateTime;
+
+use super::secret;
+use crate::document::{Field, Section};
+use crate::domain::{DedupePolicy, PluginName, RetryPolicy, RetryStrategy, Route, SourceName, Timestamp};
+use crate::verify::{Catalogue, Options, SecretSpec, Verifier};
+
+const WINDOW_DEFAULT: Duration = Duration::from_hours(72);
+const DAY: Duration = Duration::from_hours(24);
+
+/// One inbound URL, ready to use.
+#[derive(Debug)]
+pub struct Source {
+    /// Its name, and its path below `/in/`.
+    pub name: SourceName,
+    /// Its provider's checks, with its secrets.
+    pub verifier: Verifier,
+    /// Where its events go; empty where they are only stored.
+    pub routes: Vec<Route>,
+    /// What happens to failures that may pass.
+    pub retry: RetryPolicy,
+    /// The largest body in bytes, at most 32 MiB.
+    pub max_body: usize,
+    /// How a resend is recognised.
+    pub dedupe: DedupePolicy,
+    /// What an accepted request is answered.
+    pub answer: Answer,
+}
+
+/// The answer to an accepted request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// 200 to 299.
+    pub status: u16,
+    /// `None` for `{"id":"evt_…"}`.
+    pub body: Option<Bytes>,
+}
+
+pub(super) fn read<'d>(
+    name: &Field<'d>,
+    section: &Section<'d>,
+    catalogue: &Catalogue,
+    directory: &Path,
+) -> Option<(SourceName, Field<'d>, Source)> {
+    let source_name: Option<SourceName> = name.parse();
+    let verifier = read_verifier(section, catalogue, directory);
+    let routes = section.field("routes").and_then(|field| field.as_list()).unwrap_or_default();
+    let routes = routes.iter().filter_map(read_route).collect::<Vec<_>>();
+    for (position, route) in routes.iter().enumerate() {
+        if routes[..position].iter().any(|other| other.name == route.name) {
+            section.error(format!("two routes are called `{}`; give one of them a `name`", route.name));
+        }
+    }
+    let retry = section.section("retry", read_retry).flatten().unwrap_or_default();
+    let max_body = section.field("max_body").and_then(|field| field.as_bytes(1..=32 << 20)).unwrap_or(1 << 20);
+    let dedupe = section.field("dedupe").map_or(DedupePolicy::Window(WINDOW_DEFAULT), |field| read_dedupe(&field));
+    let answer = section.section("response", read_answer).unwrap_or(Answer { status: 202, body: None });
+    let source_name = source_name?;
+    let source = Source { name: source_name.clone(), verifier: verifier?, routes, retry, max_body, dedupe, answer };
+    Some((source_name, name.clone(), source))
+}
+
+fn read_verifier(section: &Section<'_>, catalogue: &Catalogue, directory: &Path) -> Option<Verifier> {
+    let secrets = section.required("secrets").and_then(|field| field.as_list());
+    let secrets = secrets.map(|list| list.iter().map(|field| read_secret(field, directory)).collect::<Option<Vec<_>>>());
+    let tolerance = section.field("timestamp_tolerance").and_then(|field| field.as_duration(Duration::from_secs(1)..=DAY));
+    let dedupe_location = section.field("dedupe_key").and_then(|field| field.parse());
+    let provider_field = section.required("provider")?;
+    let name = provider_field.as_str()?;
+    let Some(provider) = catalogue.provider(name) else {
+        let known = catalogue.names().collect::<Vec<_>>().join(", ");
+        provider_field.error(format!("no provider is called `{name}`"), Some(format!("known: {known}; add your own in catalogue.d/")));
+        // Its settings cannot be told from mistakes, so none of them is reported.
+        section.entries();
+        return None;
+    };
+    let options = Options { tolerance, dedupe: dedupe_location, ..Options::read(section, provider) };
+    let secrets = secrets??;
+    if secrets.is_empty() {
+        section.error("`secrets` is empty: nothing could be verified");
+        return None;
+    }
+    Verifier::new(provider, &secrets, &options).map_err(|error| section.error(error.to_string())).ok()
+}
+
+/// A reference, or `{ value = "env:…", not_before = "2026-01-01T00:00:00Z", not_after = … }` while secrets are rotated.
+fn read_secret(field: &Field<'_>, directory: &Path) -> Option<SecretSpec> {
+    if !field.is_table() {
+        return secret::resolve(field, directory).map(|secret| SecretSpec { secret, not_before: None, not_after: None });
+    }
+    let read = |section: &Section<'_>| {
+        let moment = |key| section.field(key).map(|field| field.parse_with(read_moment)).map_or(Some(None), |moment| moment.map(Some));
+        let (not_before, not_after) = (moment("not_before"), moment("not_after"));
+        let secret = secret::resolve(&section.required("value")?, directory)?;
+        Some(SecretSpec { secret, not_before: not_before?, not_after: not_after? })
+    };
+    field.section(read).flatten()
+}
+
+fn read_moment(text: &str) -> Result<Timestamp, String> {
+    let moment = DateTime::parse_from_rfc3339(text).map_err(|_| "a moment is RFC 3339, as in \"2026-01-31T12:00:00Z\"")?;
+    Ok(Timestamp::from_millis(moment.timestamp_millis()))
+}
+
+fn read_route(field: &Field<'_>) -> Option<Route> {
+    let read = |section: &Section<'_>| {
+        let plugin: Option<PluginName> = section.required("plugin").and_then(|field| field.parse());
+        let name = section.field("name").map(|field| field.parse());
+        let types = section.field("types").and_then(|field| field.as_list()).unwrap_or_default();
+        let types = types.iter().map(|field| field.parse()).collect::<Option<Vec<_>>>();
+        let plugin = plugin?;
+        Some(Route { name: name.unwrap_or_else(|| Some(plugin.clone().into()))?, plugin, types: types? })
+    };
+    field.section(read).flatten()
+}
+
+fn read_retry(section: &Section<'_>) -> Option<RetryPolicy> {
+    enum Strategy {
+        Exponential,
+        Schedule,
+    }
+    let words = [("exponential", Strategy::Exponential as u8), ("schedule", Strategy::Schedule as u8)];
+    let default = RetryPolicy::default();
+    let strategy = section.required("strategy")?.one_of(&words)?;
+    let max_age = section.field("max_age").and_then(|field| field.as_duration(Duration::from_secs(1)..=30 * DAY));
+    if strategy == Strategy::Schedule as u8 {
+        let delays = section.required("delays")?.as_list()?;
+        let range = Duration::from_millis(1)..=30 * DAY;
+        let delays = delays.iter().map(|field| field.as_duration(range.clone())).collect::<Option<Vec<_>>>()?;
+        let max_attempts = u32::try_from(delays.len()).unwrap_or(u32::MAX).saturating_add(1);
+        return Some(RetryPolicy { strategy: RetryStrategy::Schedule(delays), max_attempts, max_age });
+    }
+    let RetryStrategy::Exponential { base, factor, cap } = default.strategy else { unreachable!("the default is exponential") };
+    let duration =
+        |key, otherwise| section.field(key).map_or(Some(otherwise), |field| field.as_duration(Duration::from_millis(1)..=30 * DAY));
+    let (base, cap) = (duration("base", base), duration("cap", cap));
+    let factor = section.field("factor").map_or(Some(factor), |field| field.as_number(1.0..=100.0));
+    let max_attempts = section.field("max_attempts").map_or(Some(i64::from(default.max_attempts)), |field| field.as_integer(1..=1000));
+    let strategy = RetryStrategy::Exponential { base: base?, factor: factor?, cap: cap? };
+    Some(RetryPolicy { strategy, max_attempts: u32::try_from(max_attempts?).ok()?, max_age })
+}
+
+/// `dedupe = "72h"`, or `dedupe = "none"`.
+fn read_dedupe(field: &Field<'_>) -> DedupePolicy {
+    if field.as_str() == Some("none") {
+        return DedupePolicy::None;
+    }
+    DedupePolicy::Window(field.as_duration(Duration::from_mins(1)..=30 * DAY).unwrap_or(WINDOW_DEFAULT))
+}
+
+fn read_answer(section: &Section<'_>) -> Answer {
+    let status = section.field("status").and_then(|field| field.as_integer(200..=299)).and_then(|status| u16::try_from(status).ok());
+    let body = section.field("body").and_then(|field| field.as_str()).map(|text| Bytes::copy_from_slice(text.as_bytes()));
+    Answer { status: status.unwrap_or(202), body }
+}

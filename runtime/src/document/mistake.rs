@@ -1,0 +1,105 @@
+//! A mistake in a file: where it is, what is wrong, what is allowed.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::ops::Range;
+
+use serde::Serialize;
+
+/// The mistakes of a reading, in the order they were found.
+#[derive(Debug, Default)]
+pub struct Mistakes(RefCell<Vec<Mistake>>);
+
+impl Mistakes {
+    /// Adds one.
+    pub fn push(&self, mistake: Mistake) {
+        self.0.borrow_mut().push(mistake);
+    }
+
+    /// Whether one of them forbids using the file.
+    pub fn any_error(&self) -> bool {
+        self.0.borrow().iter().any(|mistake| mistake.severity == Severity::Error)
+    }
+
+    /// All of them, by file and place.
+    pub fn into_vec(self) -> Vec<Mistake> {
+        let mut mistakes = self.0.into_inner();
+        mistakes.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        mistakes
+    }
+}
+
+/// Whether a mistake forbids using the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The file is not used.
+    Error,
+    /// The file is used; the mistake is shown.
+    Warning,
+}
+
+/// One mistake, told so that it can be mended without looking anything up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Mistake {
+    /// Whether it forbids using the file.
+    pub severity: Severity,
+    /// The file's name as the user gave it.
+    pub file: String,
+    /// From 1; 0 where the mistake is of no one line.
+    pub line: usize,
+    /// From 1, in characters; 0 where the mistake is of no one line.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+    /// What to do or what is allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+    #[serde(skip)]
+    excerpt: Option<(String, usize)>,
+}
+
+impl Mistake {
+    pub(super) fn new(severity: Severity, file: &str, text: &str, span: Range<usize>, message: String, help: Option<String>) -> Self {
+        let before = &text[..text.floor_char_boundary(span.start.min(text.len()))];
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let column = before[line_start..].chars().count() + 1;
+        let line = text[line_start..].lines().next().unwrap_or("").to_owned();
+        let width = text.get(span).map_or(1, |t| t.lines().next().unwrap_or("").chars().count().max(1));
+        let line_number = before.matches('\n').count() + 1;
+        Self { severity, file: file.into(), line: line_number, column, message, help, excerpt: Some((line, width)) }
+    }
+
+    /// A mistake of a file as a whole: it cannot be read, it clashes with another.
+    pub fn of_file(severity: Severity, file: impl Into<String>, message: impl Into<String>, help: Option<String>) -> Self {
+        Self { severity, file: file.into(), line: 0, column: 0, message: message.into(), help, excerpt: None }
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = if self.severity == Severity::Error { "error" } else { "warning" };
+        writeln!(f, "{severity}: {}", self.message)?;
+        match &self.excerpt {
+            None => writeln!(f, "  --> {}", self.file)?,
+            Some((text, width)) => {
+                let number = self.line.to_string();
+                writeln!(f, "  --> {}:{}:{}", self.file, self.line, self.column)?;
+                writeln!(f, " {number} | {text}")?;
+                writeln!(f, " {} | {}{}", " ".repeat(number.len()), " ".repeat(self.column - 1), "^".repeat(*width))?;
+            }
+        }
+        self.help.iter().try_for_each(|help| writeln!(f, "  help: {help}"))
+    }
+}
+
+/// `did you mean …? allowed here: …` for a word that is none of the allowed ones.
+pub(super) fn suggestion<'a>(written: &str, allowed: impl Iterator<Item = &'a str>) -> String {
+    let allowed: Vec<&str> = allowed.collect();
+    let nearest = allowed.iter().map(|word| (strsim::osa_distance(written, word), *word)).min();
+    let list = format!("allowed here: {}", allowed.join(", "));
+    match nearest {
+        Some((distance, word)) if distance <= 3 && distance < word.len() => format!("did you mean `{word}`? {list}"),
+        _ => list,
+    }
+}

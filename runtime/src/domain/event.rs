@@ -1,0 +1,56 @@
+//! An accepted webhook: immutable from here on.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{EventId, Headers, SourceName, Timestamp};
+
+/// An event as it is stored and handed to plugins.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Its id, `evt_…`.
+    pub id: EventId,
+    /// The source that received it.
+    pub source: SourceName,
+    /// The provider's name for what happened.
+    pub event_type: Option<String>,
+    /// The text of the key it is stored once under; `None` where the source does not dedupe.
+    pub dedupe_key: Option<String>,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// All headers in order; a proof that is itself a secret reads `[verified]`.
+    pub headers: Headers,
+    /// The body's exact bytes.
+    pub body: Bytes,
+}
+
+/// An event on its way into the store, with the key that decides whether it is new.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// What will be stored.
+    pub event: Event,
+    /// The key it is deduped by; `None` where the source does not dedupe.
+    pub key: Option<DedupeKey>,
+}
+
+/// What makes two requests of one source the same event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DedupeKey {
+    /// The first 128 bits of a SHA-256 over source and key: exact for all purposes, 16 bytes in memory.
+    pub hash: [u8; 16],
+    /// The first 64 bits of the body's SHA-256: tells a resend from another body under the same key (`key_reused`).
+    pub body_hash: [u8; 8],
+    /// How long the key is remembered.
+    pub window: Duration,
+}
+
+/// How a source recognises a resend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DedupePolicy {
+    /// By the provider's event id, else `Idempotency-Key`, `webhook-id`, the body's hash; remembered this long
+    /// (1 min to 30 d; for the body-hash fallback at most 10 min).
+    Window(Duration),
+    /// Never: equal requests are different events (heartbeats).
+    None,
+}

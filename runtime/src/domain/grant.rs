@@ -1,0 +1,38 @@
+//! What the operator allows a plugin. Nothing is allowed by default but to compute.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::UpstreamName;
+
+/// One plugin's `[grants.NAME]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// Upstreams it may call.
+    pub upstreams: BTreeSet<UpstreamName>,
+    /// Values it may read; not secrets.
+    pub config: BTreeMap<String, String>,
+    /// Its bounds.
+    pub limits: Limits,
+}
+
+/// The bounds of one attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// CPU time in the guest; 10 ms to 60 s, counted in ticks of 10 ms.
+    pub cpu: Duration,
+    /// Wall-clock time in all; 10 ms to 15 min.
+    pub wall: Duration,
+    /// Linear memory in bytes; 1 MiB to 128 MiB.
+    pub memory_bytes: usize,
+    /// Log bytes kept of one attempt.
+    pub log_bytes: usize,
+    /// Outbound calls of one attempt.
+    pub calls: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { cpu: Duration::from_secs(1), wall: Duration::from_secs(30), memory_bytes: 64 << 20, log_bytes: 16 << 10, calls: 64 }
+    }
+}

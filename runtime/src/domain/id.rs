@@ -1,0 +1,181 @@
+//! Ids: what names an event, a request, a node, a plugin's bytes, a line of work.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+use uuid::{Builder, Uuid};
+
+use super::{RouteName, Timestamp};
+
+/// An accepted webhook's id: `evt_` and the 32 hexadecimal digits of a UUIDv7 (RFC 9562 §5.7).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventId(Uuid);
+
+/// The id of a request that did not become an event: `req_` and 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(Uuid);
+
+/// A server process from boot to end: `node_` and 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct NodeId(Uuid);
+
+/// An id's text did not have the form its kind has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not an id of the form `{prefix}_` and 32 hexadecimal digits")]
+pub struct InvalidId {
+    text: String,
+    prefix: &'static str,
+}
+
+macro_rules! uuid_id {
+    ($name:ident, $prefix:literal) => {
+        impl $name {
+            /// The id for a moment and 10 random bytes; ids of later milliseconds sort later.
+            pub fn new(at: Timestamp, random: [u8; 10]) -> Self {
+                Self(Builder::from_unix_timestamp_millis(at.as_millis().unsigned_abs(), &random).into_uuid())
+            }
+
+            /// The 16 bytes as the store keeps them.
+            pub fn as_bytes(&self) -> &[u8; 16] {
+                self.0.as_bytes()
+            }
+
+            /// The id that [`Self::as_bytes`] came from.
+            pub fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(Uuid::from_bytes(bytes))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "_{}"), self.0.simple())
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                let digits = text.strip_prefix(concat!($prefix, "_")).filter(|digits| digits.len() == 32);
+                digits
+                    .and_then(|digits| Uuid::try_parse(digits).ok())
+                    .map(Self)
+                    .ok_or_else(|| InvalidId { text: text.chars().take(64).collect(), prefix: $prefix })
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    };
+}
+
+uuid_id!(EventId, "evt");
+uuid_id!(RequestId, "req");
+uuid_id!(NodeId, "node");
+
+/// The SHA-256 of a plugin's `.wasm` bytes; pins which code ran.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// Wraps the 32 bytes of a SHA-256.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes of the SHA-256.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The first 12 hexadecimal digits: enough for a person to tell two versions apart.
+    pub fn short(&self) -> String {
+        hex::encode(&self.0[..6])
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// `<event>.<route>`: the thread that the retries, takeovers and dead-letter replays of one job share.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Lineage {
+    /// The event that is owed work.
+    pub event: EventId,
+    /// The route by which it is owed.
+    pub route: RouteName,
+}
+
+impl fmt::Display for Lineage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.event, self.route)
+    }
+}
+
+impl Serialize for Lineage {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl FromStr for Lineage {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let invalid = || InvalidId { text: text.chars().take(128).collect(), prefix: "evt" };
+        let (event, route) = text.split_once('.').ok_or_else(invalid)?;
+        Ok(Self { event: event.parse()?, route: route.parse().map_err(|_| invalid())? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_id_reads_back_and_sorts_by_time() {
+        let early = EventId::new(Timestamp::from_millis(1_700_000_000_000), [0xff; 10]);
+        let late = EventId::new(Timestamp::from_millis(1_700_000_000_001), [0; 10]);
+        assert!(early < late);
+        assert_eq!(early.to_string().parse(), Ok(early));
+    }
+
+    #[test]
+    fn a_lineage_reads_back() {
+        let text = "evt_018bcfe568007fffbfffffffffffffff.crm";
+        let lineage: Lineage = text.parse().expect("a lineage");
+        assert_eq!(lineage.to_string(), text);
+    }
+
+    #[test]
+    fn text_of_another_kind_is_refused() {
+        for text in ["", "evt_", "req_018bcfe568007fffbfffffffffffffff", "evt_018bcfe5-6800-7fff-bfff-ffffffffffff", "evt_zz"] {
+            assert!(text.parse::<EventId>().is_err(), "{text}");
+        }
+    }
+}

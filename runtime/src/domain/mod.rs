@@ -1,0 +1,32 @@
+//! The words of the glossary as types: ids, events, jobs, outcomes, policies.
+//! Pure: no I/O, no clock, no randomness, no database, no wasmtime, no HTTP framework.
+
+mod id;
+mod name;
+mod time;
+mod secret;
+mod headers;
+mod request;
+mod refusal;
+mod event;
+mod route;
+mod job;
+mod outcome;
+mod retry;
+mod outbound;
+mod grant;
+
+pub use event::{DedupeKey, DedupePolicy, Event, NewEvent};
+pub use grant::{Grant, Limits};
+pub use headers::Headers;
+pub use id::{Digest, EventId, Lineage, NodeId, RequestId};
+pub use job::{Job, JobId, JobMove, JobState, ParkReason};
+pub use name::{InvalidName, PluginName, RouteName, SourceName, UpstreamName};
+pub use outbound::{CallFault, CallFaultKind, OutboundAnswer, OutboundRequest, Step};
+pub use outcome::{AttemptRecord, CallRecord, DeadReason, FailureKind, LogLevel, LogLine, Outcome, Verdict};
+pub use refusal::{Refusal, RefusalCause};
+pub use request::{RawRequest, Verified};
+pub use retry::{RetryDecision, RetryPolicy, RetryStrategy};
+pub use route::{Route, TypeFilter};
+pub use secret::Secret;
+pub use time::Timestamp;

@@ -1,0 +1,148 @@
+//! Why a request did not become an event. Each cause has a stable code, a status and a sentence for the operator;
+//! none of them ever carries a secret or the signature that would have been right.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::{RequestId, SourceName, Timestamp};
+
+/// A typed reason for which the front door said no.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefusalCause {
+    /// No source has this name.
+    UnknownSource,
+    /// The source takes `POST` only.
+    MethodNotAllowed,
+    /// The declared or received body is larger than the source allows (bytes).
+    BodyTooLarge { limit: usize },
+    /// The body did not arrive within the body-read timeout.
+    BodyTimeout,
+    /// The body broke off or was malformed on the wire.
+    BodyBroken,
+    /// `Content-Encoding` is not accepted, since the signature covers the bytes as sent.
+    EncodedBody,
+    /// The header that carries the proof is not there.
+    MissingHeader { header: String },
+    /// A header that must be unique came twice.
+    DuplicateHeader { header: String },
+    /// The proof's header does not have the provider's form.
+    MalformedHeader { header: String, expected: String },
+    /// The signature is well-formed and no live secret makes it.
+    WrongSignature,
+    /// The static token or Basic credentials do not match any live secret.
+    WrongToken,
+    /// The signed timestamp is older than the tolerance.
+    TimestampTooOld { skew: Duration, tolerance: Duration },
+    /// The signed timestamp is further in the future than the tolerance.
+    TimestampTooNew { skew: Duration, tolerance: Duration },
+    /// The source has no secret that is valid now.
+    NoLiveSecret,
+    /// The provider's handshake was recognised and is not well-formed.
+    HandshakeFailed { detail: String },
+    /// The store's queue is full or the disk refuses writes; the sender should try again.
+    Saturated,
+    /// The node is shutting down; the sender should try again.
+    Draining,
+    /// The database refused this one event and would refuse it again.
+    Unstorable,
+}
+
+impl RefusalCause {
+    /// A stable code for machines, metrics and filters.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownSource => "unknown_source",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::BodyTimeout => "body_timeout",
+            Self::BodyBroken => "body_broken",
+            Self::EncodedBody => "encoded_body",
+            Self::MissingHeader { .. } => "missing_header",
+            Self::DuplicateHeader { .. } => "duplicate_header",
+            Self::MalformedHeader { .. } => "malformed_header",
+            Self::WrongSignature => "wrong_signature",
+            Self::WrongToken => "wrong_token",
+            Self::TimestampTooOld { .. } => "timestamp_too_old",
+            Self::TimestampTooNew { .. } => "timestamp_too_new",
+            Self::NoLiveSecret => "no_live_secret",
+            Self::HandshakeFailed { .. } => "handshake_failed",
+            Self::Saturated => "saturated",
+            Self::Draining => "draining",
+            Self::Unstorable => "unstorable",
+        }
+    }
+
+    /// The HTTP status of the answer. Never a 4xx for a fault of ours.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::UnknownSource => 404,
+            Self::MethodNotAllowed => 405,
+            Self::BodyTimeout => 408,
+            Self::BodyTooLarge { .. } => 413,
+            Self::EncodedBody => 415,
+            Self::BodyBroken | Self::HandshakeFailed { .. } => 400,
+            Self::MissingHeader { .. }
+            | Self::DuplicateHeader { .. }
+            | Self::MalformedHeader { .. }
+            | Self::WrongSignature
+            | Self::WrongToken
+            | Self::TimestampTooOld { .. }
+            | Self::TimestampTooNew { .. } => 401,
+            Self::Unstorable => 500,
+            Self::NoLiveSecret | Self::Saturated | Self::Draining => 503,
+        }
+    }
+}
+
+impl fmt::Display for RefusalCause {
+    /// What was wrong and what to look at, for the operator only; senders get a fixed body.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownSource => f.write_str("no source has this name; check the URL given to the provider"),
+            Self::MethodNotAllowed => f.write_str("only POST is accepted here"),
+            Self::BodyTooLarge { limit } => write!(f, "the body is over the source's max_body of {limit} bytes"),
+            Self::BodyTimeout => f.write_str("the body did not arrive in time"),
+            Self::BodyBroken => f.write_str("the body broke off or was malformed"),
+            Self::EncodedBody => f.write_str("Content-Encoding is not accepted; the provider must send the body as it is"),
+            Self::MissingHeader { header } => write!(f, "header `{header}` is missing; is signing switched on at the provider?"),
+            Self::DuplicateHeader { header } => write!(f, "header `{header}` came more than once; a proxy may have added one"),
+            Self::MalformedHeader { header, expected } => write!(f, "header `{header}` is malformed; expected {expected}"),
+            Self::WrongSignature => f.write_str(
+                "no live secret of this source makes this signature: the secret differs from the provider's, or the body was altered on its way",
+            ),
+            Self::WrongToken => f.write_str("the token matches no live secret of this source"),
+            Self::TimestampTooOld { skew, tolerance } => write!(
+                f,
+                "the signed timestamp is {} s old and the tolerance is {} s; a late resend, a replayed capture, or a clock that is off",
+                skew.as_secs(),
+                tolerance.as_secs()
+            ),
+            Self::TimestampTooNew { skew, tolerance } => write!(
+                f,
+                "the signed timestamp is {} s in the future and the tolerance is {} s; compare this machine's clock",
+                skew.as_secs(),
+                tolerance.as_secs()
+            ),
+            Self::NoLiveSecret => f.write_str("the source has no secret that is valid now; see its `secrets` in the configuration"),
+            Self::HandshakeFailed { detail } => write!(f, "the provider's handshake is not well-formed: {detail}"),
+            Self::Saturated => f.write_str("the store was saturated or its disk full; the sender was told to try again"),
+            Self::Draining => f.write_str("the node was shutting down; the sender was told to try again"),
+            Self::Unstorable => f.write_str("the database refused this event by itself; see the log line of this request"),
+        }
+    }
+}
+
+/// One refused request as it is kept in the bounded ring of its source.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// Its id, `req_…`.
+    pub id: RequestId,
+    /// The source it was sent to; `None` where no source has that name.
+    pub source: Option<SourceName>,
+    /// When it arrived.
+    pub at: Timestamp,
+    /// Why it was refused.
+    pub cause: RefusalCause,
+    /// The body's length in bytes, as far as it was read.
+    pub body_bytes: usize,
+}

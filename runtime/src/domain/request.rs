@@ -1,0 +1,33 @@
+//! What arrived on the wire, before anyone decided what it is.
+
+use bytes::Bytes;
+
+use super::{Headers, Timestamp};
+
+/// One HTTP request to a source, body read in full.
+#[derive(Debug, Clone)]
+pub struct RawRequest {
+    /// The HTTP method, upper-case.
+    pub method: String,
+    /// Path and query exactly as received.
+    pub target: String,
+    /// All headers in order of arrival.
+    pub headers: Headers,
+    /// The body's exact bytes.
+    pub body: Bytes,
+    /// When its head was complete, host clock.
+    pub received_at: Timestamp,
+}
+
+/// The proof that a request came from the source's provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// Which of the provider's schemes held, counted from 0.
+    pub scheme: usize,
+    /// Which of the source's secrets held, counted from 0.
+    pub secret: usize,
+    /// The lower-case names of the headers that the proof covers.
+    pub signed_headers: Vec<String>,
+    /// The header whose value *is* the secret (static token, Basic): it is stored and shown as `[verified]`.
+    pub secret_header: Option<String>,
+}

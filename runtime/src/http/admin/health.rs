@@ -1,0 +1,36 @@
+//! Whether the process lives, whether it should get traffic, and what it counts.
+
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::Admin;
+use super::problem::Problem;
+
+/// The process answers.
+pub(super) async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// The node takes webhooks: it is not shutting down, and its disk takes writes.
+pub(super) async fn readyz(State(admin): State<Admin>) -> (StatusCode, &'static str) {
+    if admin.draining.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
+    }
+    if !admin.store.is_writable() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the store's disk refuses writes\n");
+    }
+    (StatusCode::OK, "ok\n")
+}
+
+/// All metrics as text; the queue is measured now.
+pub(super) async fn metrics(State(admin): State<Admin>) -> Result<Response, Problem> {
+    let counts = admin.store.job_counts().await?;
+    let oldest = counts.oldest_due.map(|due| admin.clock.now().since(due)).unwrap_or_default();
+    let by_state = [("ready", counts.ready), ("running", counts.running), ("parked", counts.parked), ("dead", counts.dead)];
+    admin.metrics.queue(&by_state, counts.due, oldest, admin.slots.free());
+    let mut response = admin.metrics.text().into_response();
+    let content_type = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    Ok(response)
+}

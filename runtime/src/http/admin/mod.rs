@@ -1,0 +1,72 @@
+//! The admin listener: health, metrics, and the API `/api/v1` that the command line speaks.
+
+mod auth;
+mod health;
+mod events;
+mod dead_letters;
+mod requests;
+mod plugins;
+mod problem;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::config::Current;
+use crate::metrics::Metrics;
+use crate::sandbox::Plugins;
+use crate::store::{Slots, Store};
+
+pub use auth::ApiToken;
+pub use plugins::PluginView;
+
+use super::ingest::RefusalLog;
+
+/// What the admin listener shows. Cheap to clone.
+#[derive(Clone)]
+pub struct Admin {
+    /// The queue.
+    pub store: Store,
+    /// The plugins and their states.
+    pub plugins: Arc<Plugins>,
+    /// The configuration.
+    pub current: Current,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The wall clock.
+    pub clock: Clock,
+    /// The worker's places.
+    pub slots: Slots,
+    /// Refusals that are not written yet.
+    pub refusals: Arc<RefusalLog>,
+    /// Cancelled once the node takes no more.
+    pub draining: CancellationToken,
+    /// What callers of the API must know.
+    pub token: ApiToken,
+}
+
+impl Admin {
+    /// The routes of the admin listener, on one page.
+    pub fn router(self) -> Router {
+        let api = Router::new()
+            .route("/events", get(events::list))
+            .route("/events/{id}", get(events::show))
+            .route("/dead-letters", get(dead_letters::list))
+            .route("/dead-letters/replay", post(dead_letters::replay))
+            .route("/dead-letters/discard", post(dead_letters::discard))
+            .route("/requests", get(requests::list))
+            .route("/plugins", get(plugins::list))
+            .route_layer(from_fn_with_state(self.clone(), auth::require));
+        Router::new()
+            .nest("/api/v1", api)
+            .route("/livez", get(health::livez))
+            .route("/readyz", get(health::readyz))
+            .route("/metrics", get(health::metrics))
+            .fallback(problem::not_found)
+            .with_state(self)
+    }
+}

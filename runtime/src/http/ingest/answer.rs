@@ -1,0 +1,88 @@
+//! What senders are told: the receipt, or a fixed text per status. Never what they sent, never anything of ours.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+
+use crate::config::Answer;
+use crate::domain::{EventId, RefusalCause};
+use crate::verify::HandshakeAnswer;
+
+/// Seconds after which a sender should try again.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// An accepted request.
+pub(super) enum Receipt {
+    Accepted {
+        id: EventId,
+        answer: Answer,
+    },
+    /// Answered as the first one was.
+    Duplicate {
+        of: EventId,
+        key_reused: bool,
+        answer: Answer,
+    },
+    Handshake(HandshakeAnswer),
+}
+
+impl Receipt {
+    /// The word for metrics.
+    pub(super) fn result(&self) -> &'static str {
+        match self {
+            Self::Accepted { .. } => "accepted",
+            Self::Duplicate { key_reused: false, .. } => "duplicate",
+            Self::Duplicate { key_reused: true, .. } => "key_reused",
+            Self::Handshake(_) => "handshake",
+        }
+    }
+
+    pub(super) fn into_response(self) -> Response {
+        match self {
+            Self::Accepted { id, answer } | Self::Duplicate { of: id, answer, .. } => accepted(id, answer),
+            Self::Handshake(answer) => {
+                let content_type = HeaderValue::from_static(answer.content_type);
+                respond(answer.status, content_type, Body::from(answer.body))
+            }
+        }
+    }
+}
+
+fn accepted(id: EventId, answer: Answer) -> Response {
+    match answer.body {
+        Some(body) => respond(answer.status, TEXT, Body::from(body)),
+        None => respond(answer.status, JSON, Body::from(format!("{{\"id\":\"{id}\"}}"))),
+    }
+}
+
+/// The answer to a refused request: the same for all causes of one status.
+pub(super) fn refused(cause: &RefusalCause) -> Response {
+    let body = match cause.status() {
+        400 => "{\"error\":\"bad request\"}",
+        401 => "{\"error\":\"unauthorized\"}",
+        404 => "{\"error\":\"not found\"}",
+        405 => "{\"error\":\"method not allowed\"}",
+        408 => "{\"error\":\"request timeout\"}",
+        413 => "{\"error\":\"payload too large\"}",
+        415 => "{\"error\":\"unsupported content encoding\"}",
+        500 => "{\"error\":\"internal error\"}",
+        _ => "{\"error\":\"unavailable\"}",
+    };
+    let mut response = respond(cause.status(), JSON, Body::from(body));
+    if cause.status() == 503 {
+        response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+    }
+    if cause.status() == 405 {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+    }
+    response
+}
+
+fn respond(status: u16, content_type: HeaderValue, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}

@@ -1,0 +1,49 @@
+//! The front door: `POST /in/{source}`. Limits, then proof, then the store, then the answer; no guest code.
+
+mod receive;
+mod body;
+mod answer;
+mod refusals;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::any;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::config::Current;
+use crate::metrics::Metrics;
+use crate::random::Random;
+use crate::store::Store;
+
+pub use refusals::RefusalLog;
+
+/// What receiving a webhook needs. Cheap to clone.
+#[derive(Clone)]
+pub struct FrontDoor {
+    /// The sources.
+    pub current: Current,
+    /// Where events go.
+    pub store: Store,
+    /// The wall clock.
+    pub clock: Clock,
+    /// Ids.
+    pub random: Random,
+    /// Where requests are counted.
+    pub metrics: Arc<Metrics>,
+    /// Where refusals are kept.
+    pub refusals: Arc<RefusalLog>,
+    /// Cancelled once the node takes no more.
+    pub draining: CancellationToken,
+    /// From the end of the head to the end of the body.
+    pub body_timeout: Duration,
+}
+
+impl FrontDoor {
+    /// The routes of the ingest listener.
+    pub fn router(self) -> Router {
+        Router::new().route("/in/{source}", any(receive::receive)).fallback(receive::nowhere).with_state(self)
+    }
+}

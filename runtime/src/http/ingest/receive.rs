@@ -1,0 +1,141 @@
+//! One webhook from head to answer.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::request::Parts;
+use axum::http::{Method, header};
+use axum::response::Response;
+use bytes::Bytes;
+use tracing::{debug, error};
+
+use super::FrontDoor;
+use super::answer::{self, Receipt};
+use super::body;
+use crate::config::Source;
+use crate::domain::{Event, EventId, Headers, NewEvent, RawRequest, Refusal, RefusalCause, RequestId, SourceName, Timestamp, Verified};
+use crate::store::{AdmitError, Admitted};
+
+/// `POST /in/{source}`.
+pub(super) async fn receive(State(door): State<FrontDoor>, Path(name): Path<String>, request: Request) -> Response {
+    let received_at = door.clock.now();
+    let mut visit = Visit { door, source: None, received_at, body_bytes: 0 };
+    match visit.receive(&name, request).await {
+        Ok(receipt) => {
+            visit.door.metrics.request(visit.source.as_ref(), receipt.result());
+            receipt.into_response()
+        }
+        Err(cause) => visit.refuse(cause),
+    }
+}
+
+/// Any other path.
+pub(super) async fn nowhere() -> Response {
+    answer::refused(&RefusalCause::UnknownSource)
+}
+
+/// One request on its way through the door.
+struct Visit {
+    door: FrontDoor,
+    source: Option<SourceName>,
+    received_at: Timestamp,
+    body_bytes: usize,
+}
+
+impl Visit {
+    async fn receive(&mut self, name: &str, request: Request) -> Result<Receipt, RefusalCause> {
+        let source = self.door.current.load().settings.sources.get(name).cloned().ok_or(RefusalCause::UnknownSource)?;
+        self.source = Some(source.name.clone());
+        let (head, body) = request.into_parts();
+        self.check_head(&head, &source)?;
+        let body = self.read_body(&head, body, &source).await?;
+        let request = raw_request(&head, body, self.received_at);
+        let verified = source.verifier.verify(&request, self.received_at)?;
+        if let Some(answer) = source.verifier.handshake(&request, &verified) {
+            return answer.map(Receipt::Handshake);
+        }
+        self.admit(&source, request, &verified).await
+    }
+
+    fn check_head(&self, head: &Parts, source: &Source) -> Result<(), RefusalCause> {
+        if head.method != Method::POST {
+            return Err(RefusalCause::MethodNotAllowed);
+        }
+        if self.door.draining.is_cancelled() {
+            return Err(RefusalCause::Draining);
+        }
+        if head.headers.get_all(header::CONTENT_ENCODING).iter().any(|value| value != "identity") {
+            return Err(RefusalCause::EncodedBody);
+        }
+        match body::declared_length(&head.headers) {
+            Some(length) if length > source.max_body as u64 => Err(RefusalCause::BodyTooLarge { limit: source.max_body }),
+            _ => Ok(()),
+        }
+    }
+
+    async fn read_body(&mut self, head: &Parts, body: Body, source: &Source) -> Result<Bytes, RefusalCause> {
+        let expected = body::declared_length(&head.headers).unwrap_or(0);
+        let read = body::read(body, expected, source.max_body);
+        let body = tokio::time::timeout(self.door.body_timeout, read).await.map_err(|_| RefusalCause::BodyTimeout)??;
+        self.body_bytes = body.len();
+        Ok(body)
+    }
+
+    /// From here on the sender's disconnect changes nothing: the commit is on its way.
+    async fn admit(&self, source: &Arc<Source>, mut request: RawRequest, verified: &Verified) -> Result<Receipt, RefusalCause> {
+        let identity = source.verifier.identify(&request, verified);
+        let key = source.verifier.dedupe_key(&source.name, &request, &identity, source.dedupe);
+        source.verifier.redact(&mut request.headers, verified);
+        let (dedupe_key, key) = key.unzip();
+        let routes = source.routes.iter().filter(|route| route.takes(identity.event_type.as_deref())).cloned().collect();
+        let event = Event {
+            id: EventId::new(self.received_at, self.door.random.bytes()),
+            source: source.name.clone(),
+            event_type: identity.event_type,
+            dedupe_key,
+            received_at: self.received_at,
+            headers: request.headers,
+            body: request.body,
+        };
+        let id = event.id;
+        match self.door.store.admit(NewEvent { event, key }, routes).await {
+            Ok(Admitted::New(id)) => {
+                debug!(event = %id, source = %source.name, bytes = self.body_bytes, "accepted");
+                Ok(Receipt::Accepted { id, answer: source.answer.clone() })
+            }
+            Ok(Admitted::Duplicate { of, key_reused }) => {
+                debug!(event = %of, source = %source.name, key_reused, "duplicate");
+                Ok(Receipt::Duplicate { of, key_reused, answer: source.answer.clone() })
+            }
+            Err(AdmitError::Saturated) => Err(RefusalCause::Saturated),
+            Err(AdmitError::Unstorable(error)) => {
+                error!(event = %id, source = %source.name, %error, "the database refuses this event");
+                Err(RefusalCause::Unstorable)
+            }
+        }
+    }
+
+    fn refuse(self, cause: RefusalCause) -> Response {
+        self.door.metrics.request(self.source.as_ref(), cause.code());
+        debug!(source = ?self.source, cause = cause.code(), "refused");
+        let response = answer::refused(&cause);
+        self.door.refusals.push(Refusal {
+            id: RequestId::new(self.received_at, self.door.random.bytes()),
+            source: self.source,
+            at: self.received_at,
+            cause,
+            body_bytes: self.body_bytes,
+        });
+        response
+    }
+}
+
+fn raw_request(head: &Parts, body: Bytes, received_at: Timestamp) -> RawRequest {
+    let mut headers = Headers::with_capacity(head.headers.len());
+    for (name, value) in &head.headers {
+        headers.push(name.as_str(), Bytes::copy_from_slice(value.as_bytes()));
+    }
+    let target = head.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
+    RawRequest { method: head.method.as_str().to_owned(), target, headers, body, received_at }
+}

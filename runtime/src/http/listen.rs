@@ -1,0 +1,187 @@
+//! The accept loop: timeouts that really fire (`axum::serve` installs none), HTTP/1.1 and HTTP/2 on one port, and an ending
+//! that the peer receives: half-close, then drain, since closing on unread bytes would reset the connection and lose the answer.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower_service::Service;
+use tracing::{debug, warn};
+
+/// The longest that a refused sender's remaining bytes are read, so that it gets its answer.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES_MAX: usize = 4 << 20;
+const HEADERS_MAX: usize = 100;
+const HEAD_BYTES_MAX: usize = 64 << 10;
+const STREAMS_MAX: u32 = 128;
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// What a connection may take.
+#[derive(Debug, Clone, Copy)]
+pub struct ListenLimits {
+    /// From a connection's first moment, or the end of an answer, to the end of the next head.
+    pub header_timeout: Duration,
+}
+
+/// A bound listener and its connections.
+pub struct Listener {
+    /// Where it listens: the port is real also where 0 was asked for.
+    pub address: SocketAddr,
+    connections: TaskTracker,
+    closing: CancellationToken,
+}
+
+impl Listener {
+    /// Binds and serves until [`Self::close`].
+    pub async fn start(address: SocketAddr, router: Router, limits: ListenLimits) -> std::io::Result<Self> {
+        let socket = TcpListener::bind(address).await?;
+        let listener = Self { address: socket.local_addr()?, connections: TaskTracker::new(), closing: CancellationToken::new() };
+        let (connections, closing) = (listener.connections.clone(), listener.closing.clone());
+        listener.connections.spawn(accept(socket, router, limits, connections, closing));
+        Ok(listener)
+    }
+
+    /// Accepts no more and ends idle connections; waits up to `patience` for requests under way.
+    pub async fn close(&self, patience: Duration) {
+        self.closing.cancel();
+        self.connections.close();
+        if tokio::time::timeout(patience, self.connections.wait()).await.is_err() {
+            warn!(address = %self.address, connections = self.connections.len(), "connections did not end in time");
+        }
+    }
+}
+
+async fn accept(socket: TcpListener, router: Router, limits: ListenLimits, connections: TaskTracker, closing: CancellationToken) {
+    while let Some(accepted) = closing.run_until_cancelled(socket.accept()).await {
+        match accepted {
+            Ok((stream, _)) => {
+                connections.spawn(serve(stream, router.clone(), limits, closing.clone()));
+            }
+            Err(error) => {
+                // Out of file descriptors, mostly: give connections time to end.
+                warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, router: Router, limits: ListenLimits, closing: CancellationToken) {
+    // An error only means that Nagle's algorithm stays on.
+    let _ = stream.set_nodelay(true);
+    let speaks = closing.run_until_cancelled(tokio::time::timeout(limits.header_timeout, is_http2(&stream))).await;
+    let result = match speaks {
+        Some(Ok(Ok(true))) => serve_http2(stream, router, limits, closing).await,
+        Some(Ok(Ok(false))) => serve_http1(stream, router, limits, closing).await,
+        // Closing, silent for too long, or gone.
+        None | Some(Err(_) | Ok(Err(_))) => return,
+    };
+    if let Err(error) = result {
+        debug!(%error, "a connection ended early");
+    }
+}
+
+/// HTTP/2 begins with `PRI * HTTP/2.0` (RFC 9113 §3.4); no HTTP/1.1 method begins so.
+async fn is_http2(stream: &TcpStream) -> std::io::Result<bool> {
+    let mut first = [0; 3];
+    loop {
+        let seen = stream.peek(&mut first).await?;
+        if seen == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        if first[..seen] != b"PRI"[..seen] {
+            return Ok(false);
+        }
+        if seen == first.len() {
+            return Ok(true);
+        }
+        stream.readable().await?;
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn serve_http1(stream: TcpStream, router: Router, limits: ListenLimits, closing: CancellationToken) -> hyper::Result<()> {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
+    builder.max_headers(HEADERS_MAX).max_buf_size(HEAD_BYTES_MAX).half_close(true);
+    let mut connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(IncomingRouter(router)));
+    let served = {
+        let mut run = pin!(poll_fn(|context| connection.poll_without_shutdown(context)));
+        tokio::select! {
+            served = &mut run => Some(served),
+            () = closing.cancelled() => None,
+        }
+    };
+    let served = match served {
+        Some(served) => served,
+        None => {
+            Pin::new(&mut connection).graceful_shutdown();
+            poll_fn(|context| connection.poll_without_shutdown(context)).await
+        }
+    };
+    linger(connection.into_parts().io.into_inner()).await;
+    served
+}
+
+async fn serve_http2(stream: TcpStream, router: Router, limits: ListenLimits, closing: CancellationToken) -> hyper::Result<()> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX));
+    builder.keep_alive_interval(limits.header_timeout).keep_alive_timeout(limits.header_timeout);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(IncomingRouter(router))));
+    tokio::select! {
+        served = &mut connection => return served,
+        () = closing.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+/// Sends our end of stream and reads on for a moment, so that an answer to an unread body is not lost to a reset.
+async fn linger(mut stream: TcpStream) {
+    let mut left = LINGER_BYTES_MAX;
+    let drain = async {
+        let mut buffer = vec![0; 16 << 10];
+        stream.shutdown().await?;
+        while left > 0 {
+            match stream.read(&mut buffer).await? {
+                0 => break,
+                read => left = left.saturating_sub(read),
+            }
+        }
+        std::io::Result::Ok(())
+    };
+    // Whether the peer or the clock ended it, there is nothing more to do for this connection.
+    let _ = tokio::time::timeout(LINGER, drain).await;
+}
+
+/// The router as a service of hyper's requests.
+#[derive(Clone)]
+struct IncomingRouter(Router);
+
+impl Service<hyper::Request<Incoming>> for IncomingRouter {
+    type Response = axum::response::Response;
+    type Error = Infallible;
+    type Future = <Router as Service<hyper::Request<Body>>>::Future;
+
+    fn poll_ready(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
+        Service::<hyper::Request<Body>>::poll_ready(&mut self.0, context)
+    }
+
+    fn call(&mut self, request: hyper::Request<Incoming>) -> Self::Future {
+        self.0.call(request.map(Body::new))
+    }
+}

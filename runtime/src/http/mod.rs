@@ -1,0 +1,10 @@
+//! The two listeners: ingest, where providers send to, and admin, where operators look. The only home of axum and hyper's
+//! server. May look at plugins, never runs an event through one.
+
+mod listen;
+mod ingest;
+mod admin;
+
+pub use admin::{Admin, ApiToken, PluginView};
+pub use ingest::{FrontDoor, RefusalLog};
+pub use listen::{ListenLimits, Listener};

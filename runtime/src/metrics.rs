@@ -1,0 +1,175 @@
+//! What is counted and timed, and its Prometheus text. One struct that every part is given; no global registry.
+//! Labels come from configuration or from enums, never from what a sender wrote.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::domain::{PluginName, SourceName};
+
+/// All metrics of the process.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    commit: Histogram,
+    commit_writes: Histogram,
+    attempts: Family<AttemptLabels, Histogram>,
+    upstream_calls: Family<UpstreamLabels, Histogram>,
+    plugins: Family<PluginLabels, Gauge>,
+    plugin_failures: Family<PluginFailureLabels, Counter>,
+    jobs: Family<StateLabels, Gauge>,
+    queue_depth: Gauge,
+    queue_oldest: Gauge<f64, AtomicU64>,
+    places_free: Gauge,
+    epoch_ticks: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    source: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AttemptLabels {
+    plugin: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UpstreamLabels {
+    upstream: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PluginLabels {
+    plugin: String,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PluginFailureLabels {
+    plugin: String,
+    stage: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    state: &'static str,
+}
+
+fn seconds_histogram() -> Histogram {
+    // 100 µs to about 52 s.
+    Histogram::new(exponential_buckets(0.0001, 2.0, 20))
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("hookfast"),
+            requests: Family::default(),
+            commit: seconds_histogram(),
+            commit_writes: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
+            attempts: Family::new_with_constructor(seconds_histogram),
+            upstream_calls: Family::new_with_constructor(seconds_histogram),
+            plugins: Family::default(),
+            plugin_failures: Family::default(),
+            jobs: Family::default(),
+            queue_depth: Gauge::default(),
+            queue_oldest: Gauge::default(),
+            places_free: Gauge::default(),
+            epoch_ticks: Counter::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("requests", "Requests to a source by what became of them", self.requests.clone());
+        registry.register_with_unit("commit", "From the start of a transaction to its sync", Unit::Seconds, self.commit.clone());
+        registry.register("commit_writes", "Writes of one transaction", self.commit_writes.clone());
+        registry.register_with_unit("attempt", "Runs of a plugin by outcome", Unit::Seconds, self.attempts.clone());
+        registry.register_with_unit("upstream_call", "Outbound requests by result", Unit::Seconds, self.upstream_calls.clone());
+        registry.register("plugins", "1 for the load state a plugin is in", self.plugins.clone());
+        registry.register("plugin_load_failures", "Loads that failed, by stage", self.plugin_failures.clone());
+        registry.register("jobs", "Live jobs and dead letters by state", self.jobs.clone());
+        registry.register("queue_depth", "Jobs that are due and not running", self.queue_depth.clone());
+        registry.register_with_unit("queue_oldest", "Age of the oldest due job", Unit::Seconds, self.queue_oldest.clone());
+        registry.register("worker_places_free", "Places in which a job could start now", self.places_free.clone());
+        registry.register("epoch_ticks", "Heartbeat of the thread that interrupts guests, every 10 ms", self.epoch_ticks.clone());
+    }
+
+    /// A request to a source became this: `accepted`, `duplicate`, `handshake`, or a refusal's code. `None` for an unknown source.
+    pub fn request(&self, source: Option<&SourceName>, result: &'static str) {
+        let source = source.map_or_else(String::new, |source| source.to_string());
+        self.requests.get_or_create(&RequestLabels { source, result }).inc();
+    }
+
+    /// A transaction was synced.
+    pub fn commit(&self, took: Duration, writes: usize) {
+        self.commit.observe(took.as_secs_f64());
+        #[expect(clippy::cast_precision_loss, reason = "a batch is at most 512 writes")]
+        self.commit_writes.observe(writes as f64);
+    }
+
+    /// A plugin ran.
+    pub fn attempt(&self, plugin: &PluginName, outcome: &'static str, took: Duration) {
+        self.attempts.get_or_create(&AttemptLabels { plugin: plugin.to_string(), outcome }).observe(took.as_secs_f64());
+    }
+
+    /// An outbound request ended: a status class such as `2xx`, or a fault's code.
+    pub fn upstream_call(&self, upstream: &str, result: &'static str, took: Duration) {
+        self.upstream_calls.get_or_create(&UpstreamLabels { upstream: upstream.to_owned(), result }).observe(took.as_secs_f64());
+    }
+
+    /// A plugin's load state is now `state`, one of `states`.
+    pub fn plugin_state(&self, plugin: &PluginName, state: &'static str, states: &[&'static str]) {
+        for other in states {
+            let labels = PluginLabels { plugin: plugin.to_string(), state: other };
+            self.plugins.get_or_create(&labels).set(i64::from(*other == state));
+        }
+    }
+
+    /// A plugin failed to load at this stage.
+    pub fn plugin_failure(&self, plugin: &PluginName, stage: &'static str) {
+        self.plugin_failures.get_or_create(&PluginFailureLabels { plugin: plugin.to_string(), stage }).inc();
+    }
+
+    /// The thread that interrupts guests is alive.
+    pub fn epoch_tick(&self) {
+        self.epoch_ticks.inc();
+    }
+
+    /// How often it has ticked.
+    pub fn epoch_ticks(&self) -> u64 {
+        self.epoch_ticks.get()
+    }
+
+    /// The queue as it stands, measured when somebody looks.
+    pub fn queue(&self, by_state: &[(&'static str, u64)], due: u64, oldest: Duration, places_free: usize) {
+        for (state, count) in by_state {
+            self.jobs.get_or_create(&StateLabels { state }).set(i64::try_from(*count).unwrap_or(i64::MAX));
+        }
+        self.queue_depth.set(i64::try_from(due).unwrap_or(i64::MAX));
+        self.queue_oldest.set(oldest.as_secs_f64());
+        self.places_free.set(i64::try_from(places_free).unwrap_or(i64::MAX));
+    }
+
+    /// All metrics in the OpenMetrics text format, which Prometheus reads.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to a String does not fail");
+        text
+    }
+}

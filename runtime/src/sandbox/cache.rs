@@ -1,0 +1,57 @@
+//! Compiled plugins on disk, so that a restart does not compile again. Keyed by the plugin's digest and the engine's version
+//! and settings. Only files that this process or its predecessors wrote are ever read: they are native code.
+
+use std::fs::{self, DirBuilder};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use tracing::warn;
+use wasmtime::component::Component;
+
+use super::SandboxError;
+use crate::domain::Digest;
+
+/// The directory of compiled plugins, readable by its owner only.
+pub(super) struct Cache {
+    directory: PathBuf,
+    engine: u64,
+}
+
+impl Cache {
+    pub(super) fn open(directory: &Path, engine: &wasmtime::Engine) -> Result<Self, SandboxError> {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder.create(directory).map_err(|error| SandboxError::Cache(directory.to_owned(), error))?;
+        let mut hasher = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        Ok(Self { directory: directory.to_owned(), engine: hasher.finish() })
+    }
+
+    pub(super) fn get(&self, engine: &wasmtime::Engine, digest: Digest) -> Option<Component> {
+        let path = self.path(digest);
+        if !path.exists() {
+            return None;
+        }
+        // SAFETY: the directory is ours with mode 0700 and files are only added by `put`, whole and by rename.
+        #[expect(unsafe_code, reason = "the one place where native code is read back")]
+        let loaded = unsafe { Component::deserialize_file(engine, &path) };
+        loaded.inspect_err(|error| warn!(%error, path = %path.display(), "a cached plugin cannot be read; compiling again")).ok()
+    }
+
+    /// Keeps a compiled plugin. A failure costs the next start a compilation, and nothing else.
+    pub(super) fn put(&self, digest: Digest, component: &Component) {
+        let path = self.path(digest);
+        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+        let written = component.serialize().map_err(|error| error.to_string());
+        let written = written.and_then(|bytes| fs::write(&temporary, bytes).map_err(|error| error.to_string()));
+        let written = written.and_then(|()| fs::rename(&temporary, &path).map_err(|error| error.to_string()));
+        if let Err(error) = written {
+            warn!(error, path = %path.display(), "a compiled plugin cannot be cached");
+        }
+    }
+
+    fn path(&self, digest: Digest) -> PathBuf {
+        self.directory.join(format!("{}-{:016x}.cwasm", hex::encode(digest.as_bytes()), self.engine))
+    }
+}

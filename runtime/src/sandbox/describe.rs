@@ -1,0 +1,39 @@
+//! Asking a plugin what it is, on an instance that is thrown away and may use nothing.
+
+use std::time::Duration;
+
+use super::bindings::PluginPre;
+use super::engine::Engine;
+use super::guest::{self, Guest};
+use super::load::{LoadFailure, LoadStage};
+use super::plugin::Description;
+use crate::domain::Limits;
+
+const CPU: Duration = Duration::from_millis(100);
+const WALL: Duration = Duration::from_secs(5);
+const DESCRIPTION_BYTES_MAX: usize = 64 << 10;
+
+pub(super) async fn describe(engine: &Engine, pre: &PluginPre<Guest>) -> Result<Description, LoadFailure> {
+    let limits = Limits { cpu: CPU, wall: WALL, ..Limits::default() };
+    let mut store = guest::store(engine, &limits, None);
+    let asked = tokio::time::timeout(WALL, async {
+        let instance = pre.instantiate_async(&mut store).await?;
+        instance.hookfast_plugin_metadata().call_describe(&mut store).await
+    });
+    let failure = |message| LoadFailure::new(LoadStage::Describe, message);
+    let text = match asked.await {
+        Ok(Ok(text)) => text,
+        Ok(Err(error)) => {
+            let (_, reason) = super::failure::classify(&error, store.data());
+            return Err(failure(format!("describe() {reason}")));
+        }
+        Err(_) => return Err(failure("describe() did not return within 5 s".into())),
+    };
+    if text.len() > DESCRIPTION_BYTES_MAX {
+        return Err(failure(format!("describe() returned {} bytes; at most 65,536 are read", text.len())));
+    }
+    let mut json = serde_json::Deserializer::from_str(&text);
+    serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        failure(format!("describe() must return JSON with `name` and `version`: at `{}`: {}", error.path(), error.inner()))
+    })
+}

@@ -1,0 +1,132 @@
+//! The polled plugin directory: `NAME.wasm` is the plugin NAME. Polling, not notification: it works on network file systems,
+//! bind mounts and swapped symlinks alike. Publish by rename; a half-written file fails validation and is tried again.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tracing::{info, warn};
+
+use super::load::{Loader, digest};
+use super::registry::Plugins;
+use crate::clock::Clock;
+use crate::domain::{Digest, Grant, PluginName};
+
+/// Watches a directory, one [`Self::poll`] at a time.
+pub struct Directory {
+    path: PathBuf,
+    loader: Arc<Loader>,
+    plugins: Arc<Plugins>,
+    clock: Clock,
+    seen: BTreeMap<PluginName, Seen>,
+}
+
+/// What a poll changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A version went live: parked jobs may run.
+    Live(PluginName),
+    /// A version failed to load.
+    Failed(PluginName),
+    /// The file is gone, and the plugin with it.
+    Removed(PluginName),
+}
+
+/// What a file was when it was last tried.
+struct Seen {
+    modified: Option<SystemTime>,
+    length: u64,
+    digest: Option<Digest>,
+    grant: Arc<Grant>,
+    missing_polls: u32,
+}
+
+impl Directory {
+    /// Watches `path`, which need not exist yet.
+    pub fn new(path: &Path, loader: Arc<Loader>, plugins: Arc<Plugins>, clock: Clock) -> Self {
+        Self { path: path.to_owned(), loader, plugins, clock, seen: BTreeMap::new() }
+    }
+
+    /// Looks once and loads what has changed: the file's time, length and then digest, or what the operator grants.
+    pub async fn poll(&mut self, grant_of: impl Fn(&PluginName) -> Arc<Grant>) -> Vec<Change> {
+        let found = list(&self.path);
+        let mut changes = Vec::new();
+        for (name, (path, modified, length)) in &found {
+            let grant = grant_of(name);
+            let unchanged = |seen: &Seen| seen.modified == *modified && seen.length == *length && seen.grant == grant;
+            if self.seen.get_mut(name).is_some_and(|seen| {
+                seen.missing_polls = 0;
+                unchanged(seen)
+            }) {
+                continue;
+            }
+            let change = self.load(name, path, &grant).await;
+            let digest = change.as_ref().and_then(|(_, digest)| *digest).or_else(|| self.seen.get(name).and_then(|seen| seen.digest));
+            self.seen.insert(name.clone(), Seen { modified: *modified, length: *length, digest, grant, missing_polls: 0 });
+            changes.extend(change.map(|(change, _)| change));
+        }
+        changes.extend(self.remove_missing(&found));
+        changes
+    }
+
+    /// `None` where the bytes are those that were tried last, under the same grant.
+    async fn load(&self, name: &PluginName, path: &Path, grant: &Arc<Grant>) -> Option<(Change, Option<Digest>)> {
+        let wasm = match std::fs::read(path) {
+            Ok(wasm) => wasm,
+            Err(error) => {
+                warn!(plugin = %name, %error, path = %path.display(), "the plugin's file cannot be read");
+                return Some((Change::Failed(name.clone()), None));
+            }
+        };
+        let digest = digest(&wasm);
+        if self.seen.get(name).is_some_and(|seen| seen.digest == Some(digest) && seen.grant == *grant) {
+            return None;
+        }
+        let change = match self.loader.load(name.clone(), wasm, Arc::clone(grant)).await {
+            Ok(plugin) => {
+                info!(plugin = %name, digest = %digest.short(), version = plugin.description.version, "plugin is live");
+                self.plugins.swap_in(plugin, self.clock.now());
+                Change::Live(name.clone())
+            }
+            Err(failure) => {
+                let serving = self.plugins.get(name).map(|plugin| plugin.digest.short());
+                warn!(plugin = %name, stage = failure.stage.code(), %failure, digest = %digest.short(), serving, "plugin did not load");
+                self.plugins.note_failure(name, &failure, self.clock.now());
+                Change::Failed(name.clone())
+            }
+        };
+        Some((change, Some(digest)))
+    }
+
+    /// A file that is missing in two polls running is gone; in one it may just be being replaced.
+    fn remove_missing(&mut self, found: &BTreeMap<PluginName, Found>) -> Vec<Change> {
+        let mut gone = Vec::new();
+        for (name, seen) in self.seen.iter_mut().filter(|(name, _)| !found.contains_key(*name)) {
+            seen.missing_polls += 1;
+            if seen.missing_polls >= 2 {
+                gone.push(name.clone());
+            }
+        }
+        for name in &gone {
+            warn!(plugin = %name, "the plugin's file is gone; its jobs wait parked until it is back");
+            self.seen.remove(name);
+            self.plugins.remove(name, self.clock.now());
+        }
+        gone.into_iter().map(Change::Removed).collect()
+    }
+}
+
+type Found = (PathBuf, Option<SystemTime>, u64);
+
+fn list(directory: &Path) -> BTreeMap<PluginName, Found> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return BTreeMap::new() };
+    let found = entries.flatten().filter_map(|entry| {
+        let path = entry.path();
+        let name = path.file_name()?.to_str()?.strip_suffix(".wasm")?.parse().ok()?;
+        // Follows symlinks, so that a swapped link counts as a change.
+        let metadata = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file)?;
+        Some((name, (path, metadata.modified().ok(), metadata.len())))
+    });
+    found.collect()
+}

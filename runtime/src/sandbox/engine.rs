@@ -1,0 +1,101 @@
+//! The wasmtime engine: its settings, and the thread whose ticks interrupt guests.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tracing::warn;
+use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+
+use super::SandboxError;
+use crate::metrics::Metrics;
+
+/// How often running guests are looked at; CPU budgets are counted in these.
+pub(super) const TICK: Duration = Duration::from_millis(10);
+/// The most linear memory any grant can give.
+pub(super) const MEMORY_BYTES_MAX: usize = 128 << 20;
+/// A guest's stack; overflow is a trap.
+const STACK_BYTES: usize = 512 << 10;
+
+/// What the engine is made for.
+#[derive(Debug, Clone, Copy)]
+pub struct EngineSettings {
+    /// How many instances may live at once: the worker's places.
+    pub instances: u32,
+}
+
+/// The engine and its ticker. Dropping it stops the ticker.
+pub struct Engine {
+    engine: wasmtime::Engine,
+    stop: Option<mpsc::Sender<()>>,
+    ticker: Option<JoinHandle<()>>,
+}
+
+impl Engine {
+    /// Starts the engine with pooled instances, or without a pool where the address space is too small for one.
+    pub fn start(settings: EngineSettings, metrics: Arc<Metrics>) -> Result<Self, SandboxError> {
+        let engine = wasmtime::Engine::new(&pooled(settings.instances)).or_else(|error| {
+            warn!(%error, "no instance pool: instances are made on demand, which is slower");
+            wasmtime::Engine::new(&base())
+        });
+        let engine = engine.map_err(SandboxError::Engine)?;
+        let (stop, stopped) = mpsc::channel();
+        let weak = engine.weak();
+        let tick = move || {
+            // An operating-system thread, not a task: a guest that spins could starve a task, and with it every timeout.
+            while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                let Some(engine) = weak.upgrade() else { break };
+                engine.increment_epoch();
+                metrics.epoch_tick();
+            }
+        };
+        let ticker = std::thread::Builder::new().name("sandbox-ticker".into()).spawn(tick).map_err(SandboxError::Ticker)?;
+        Ok(Self { engine, stop: Some(stop), ticker: Some(ticker) })
+    }
+
+    pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.engine
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(ticker) = self.ticker.take() {
+            // It ends at once; a panic in it was logged by the panic hook.
+            let _ = ticker.join();
+        }
+    }
+}
+
+fn base() -> Config {
+    let mut config = Config::new();
+    config.cranelift_opt_level(OptLevel::Speed);
+    config.epoch_interruption(true);
+    config.max_wasm_stack(STACK_BYTES);
+    config.wasm_backtrace_max_frames(NonZeroUsize::new(20));
+    config
+}
+
+fn pooled(instances: u32) -> Config {
+    let mut pool = PoolingAllocationConfig::default();
+    // A Rust component is about three core modules with two tables and one memory.
+    pool.total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(8))
+        .total_memories(instances.saturating_mul(2))
+        .total_tables(instances.saturating_mul(4))
+        .total_stacks(instances.saturating_mul(2))
+        .max_core_instances_per_component(16)
+        .max_memories_per_component(4)
+        .max_tables_per_component(16)
+        .table_elements(100_000)
+        .max_memory_size(MEMORY_BYTES_MAX)
+        .max_unused_warm_slots(16)
+        .linear_memory_keep_resident(256 << 10)
+        .table_keep_resident(64 << 10);
+    let mut config = base();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}

@@ -1,0 +1,139 @@
+//! What belongs to one instance: its meter, its empty WASI context, what it may ask for, what it has logged and called.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use wasmtime::Store;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+use super::engine::Engine;
+use super::meter::{HOST_BYTES_PER_CALL, Meter};
+use super::run::Caller;
+use crate::domain::{CallRecord, Grant, Limits, LogLevel, LogLine, Timestamp};
+
+const STDERR_BYTES_MAX: usize = 4 << 10;
+const RANDOM_BYTES_MAX: u64 = 64 << 10;
+const RESOURCES_MAX: usize = 256;
+
+/// The data of one store.
+pub(super) struct Guest {
+    pub(super) meter: Meter,
+    wasi: WasiCtx,
+    table: ResourceTable,
+    stderr: MemoryOutputPipe,
+    /// `None` while the plugin only describes itself: then every import is refused.
+    pub(super) powers: Option<Powers>,
+    pub(super) log: Log,
+    pub(super) calls: Vec<CallRecord>,
+}
+
+/// What a running handler may use.
+pub(super) struct Powers {
+    pub(super) grant: Arc<Grant>,
+    pub(super) caller: Caller,
+    pub(super) now: Timestamp,
+    pub(super) ends_at: Instant,
+    pub(super) random: SmallRng,
+}
+
+/// The lines of one attempt, up to a number of bytes.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    pub(super) lines: Vec<LogLine>,
+    bytes_left: usize,
+    dropped: u64,
+}
+
+impl Powers {
+    pub(super) fn new(grant: Arc<Grant>, caller: Caller, now: Timestamp, wall: Duration, seed: u64) -> Self {
+        Self { grant, caller, now, ends_at: Instant::now() + wall, random: SmallRng::seed_from_u64(seed) }
+    }
+}
+
+impl Guest {
+    fn new(limits: &Limits, powers: Option<Powers>) -> Self {
+        let stderr = MemoryOutputPipe::new(STDERR_BYTES_MAX);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES_MAX);
+        let seed = powers.as_ref().map_or(0, |powers| powers.random.clone().random());
+        let now = powers.as_ref().map_or(Timestamp::from_millis(0), |powers| powers.now);
+        Self {
+            meter: Meter::new(limits),
+            wasi: empty_wasi(stderr.clone(), seed, now),
+            table,
+            stderr,
+            powers,
+            log: Log { bytes_left: limits.log_bytes, ..Log::default() },
+            calls: Vec::new(),
+        }
+    }
+
+    /// All that was logged, with what went to stderr and a word on what was dropped.
+    pub(super) fn finished_log(&mut self) -> Vec<LogLine> {
+        let stderr = self.stderr.contents();
+        let level = LogLevel::Warn;
+        for line in String::from_utf8_lossy(&stderr).lines() {
+            self.log.push(LogLine { level, message: line.replace('\0', ""), fields: Vec::new() });
+        }
+        let mut lines = std::mem::take(&mut self.log.lines);
+        if self.log.dropped > 0 {
+            let message = format!("{} log lines dropped: over the plugin's log limit", self.log.dropped);
+            lines.push(LogLine { level, message, fields: Vec::new() });
+        }
+        lines
+    }
+}
+
+impl Log {
+    pub(super) fn push(&mut self, line: LogLine) {
+        let fields: usize = line.fields.iter().map(|(key, value)| key.len() + value.len()).sum();
+        match self.bytes_left.checked_sub(line.message.len() + fields + 16) {
+            Some(left) => {
+                self.bytes_left = left;
+                self.lines.push(line);
+            }
+            None => self.dropped += 1,
+        }
+    }
+}
+
+/// A store with every bound set: the one way to make one.
+pub(super) fn store(engine: &Engine, limits: &Limits, powers: Option<Powers>) -> Store<Guest> {
+    let mut store = Store::new(engine.wasmtime(), Guest::new(limits, powers));
+    store.limiter(|guest| &mut guest.meter);
+    store.set_hostcall_fuel(HOST_BYTES_PER_CALL);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|mut context| Ok(context.data_mut().meter.tick()));
+    store
+}
+
+/// No files, no environment, no arguments, no sockets; a clock that stands still; seeded randomness; stderr into the log.
+fn empty_wasi(stderr: MemoryOutputPipe, seed: u64, now: Timestamp) -> WasiCtx {
+    let mut builder = WasiCtxBuilder::new();
+    builder.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
+    builder.stderr(stderr).max_random_size(RANDOM_BYTES_MAX);
+    builder.secure_random(SmallRng::seed_from_u64(seed)).insecure_random(SmallRng::seed_from_u64(seed));
+    builder.insecure_random_seed(u128::from(seed)).wall_clock(Still(now)).build()
+}
+
+struct Still(Timestamp);
+
+impl HostWallClock for Still {
+    fn resolution(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_millis(self.0.as_millis().unsigned_abs())
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}

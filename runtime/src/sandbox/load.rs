@@ -1,0 +1,150 @@
+//! From bytes to a plugin that may run: each stage can fail, and says what to do about it. Nothing here makes it live.
+
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use wasmtime::component::{Component, Linker};
+
+use super::bindings::{self, PluginPre};
+use super::cache::Cache;
+use super::describe::describe;
+use super::engine::Engine;
+use super::guest::Guest;
+use super::plugin::{Description, Plugin};
+use crate::domain::{Digest, Grant, PluginName};
+
+/// The largest `.wasm` that is compiled.
+const WASM_BYTES_MAX: usize = 64 << 20;
+const WASM_MAGIC: &[u8] = b"\0asm";
+const CORE_MODULE_VERSION: &[u8] = &[1, 0, 0, 0];
+
+/// Where a load failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoadStage {
+    /// The bytes are no WebAssembly component.
+    Validate,
+    /// It does not compile.
+    Compile,
+    /// Its imports and exports do not fit the contract.
+    TypeCheck,
+    /// It wants more than it is granted.
+    Grant,
+    /// It does not describe itself.
+    Describe,
+}
+
+impl LoadStage {
+    /// A stable code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Validate => "validate",
+            Self::Compile => "compile",
+            Self::TypeCheck => "type_check",
+            Self::Grant => "grant",
+            Self::Describe => "describe",
+        }
+    }
+}
+
+/// Why a plugin did not load.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct LoadFailure {
+    /// Where it failed.
+    pub stage: LoadStage,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl LoadFailure {
+    pub(super) fn new(stage: LoadStage, message: String) -> Self {
+        Self { stage, message }
+    }
+}
+
+/// Loads plugins for one engine.
+pub struct Loader {
+    engine: Arc<Engine>,
+    linker: Linker<Guest>,
+    cache: Cache,
+}
+
+impl Loader {
+    /// A loader whose compiled code is kept in `cache`.
+    pub fn new(engine: Arc<Engine>, cache: &std::path::Path) -> Result<Self, super::SandboxError> {
+        let cache = Cache::open(cache, engine.wasmtime())?;
+        let linker = linker(engine.wasmtime()).map_err(super::SandboxError::Engine)?;
+        Ok(Self { engine, linker, cache })
+    }
+
+    /// Takes a plugin through every stage.
+    pub async fn load(self: &Arc<Self>, name: PluginName, wasm: Vec<u8>, grant: Arc<Grant>) -> Result<Plugin, LoadFailure> {
+        let digest = digest(&wasm);
+        let wasm_bytes = wasm.len();
+        let loader = Arc::clone(self);
+        // Compiling takes up to seconds of CPU: off the runtime that answers requests.
+        let compiled = tokio::task::spawn_blocking(move || loader.compile(&wasm, digest)).await;
+        let component =
+            compiled.map_err(|_| LoadFailure::new(LoadStage::Compile, "the compiler panicked; please report this plugin".into()))??;
+        let pre = self.linker.instantiate_pre(&component).and_then(PluginPre::new);
+        let pre = pre.map_err(|error| LoadFailure::new(LoadStage::TypeCheck, type_mismatch(&error)))?;
+        let description = describe(&self.engine, &pre).await?;
+        within_grant(&name, &description, &grant)?;
+        Ok(Plugin { name, digest, wasm_bytes, description, pre })
+    }
+
+    fn compile(&self, wasm: &[u8], digest: Digest) -> Result<Component, LoadFailure> {
+        validate(wasm)?;
+        if let Some(component) = self.cache.get(self.engine.wasmtime(), digest) {
+            return Ok(component);
+        }
+        let component = Component::new(self.engine.wasmtime(), wasm)
+            .map_err(|error| LoadFailure::new(LoadStage::Compile, format!("is not a valid component: {error:#}")))?;
+        self.cache.put(digest, &component);
+        Ok(component)
+    }
+}
+
+/// The SHA-256 that pins a plugin's bytes.
+pub(super) fn digest(wasm: &[u8]) -> Digest {
+    Digest::from_bytes(Sha256::digest(wasm).into())
+}
+
+fn validate(wasm: &[u8]) -> Result<(), LoadFailure> {
+    let failure = |message: &str| Err(LoadFailure::new(LoadStage::Validate, message.into()));
+    if wasm.len() > WASM_BYTES_MAX {
+        return failure("is larger than 64 MiB");
+    }
+    // Precompiled artifacts are native code: they are only ever read from our own cache.
+    if wasmtime::Engine::detect_precompiled(wasm).is_some() {
+        return failure("is a precompiled artifact, which is never accepted; give the .wasm component itself");
+    }
+    match wasm.strip_prefix(WASM_MAGIC) {
+        None => failure("is not WebAssembly; build it with `cargo build --release --target wasm32-wasip2`"),
+        Some(rest) if rest.starts_with(CORE_MODULE_VERSION) => {
+            failure("is a core module, not a component; build it for wasm32-wasip2 (`cargo build --release --target wasm32-wasip2`)")
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    bindings::Plugin::add_to_linker::<_, wasmtime::component::HasSelf<_>>(&mut linker, |guest| guest)?;
+    Ok(linker)
+}
+
+fn type_mismatch(error: &wasmtime::Error) -> String {
+    format!("does not fit `hookfast:plugin@0.1.0`: {error:#}; an import named here is not offered or not granted to plugins")
+}
+
+fn within_grant(name: &PluginName, description: &Description, grant: &Grant) -> Result<(), LoadFailure> {
+    let missing: Vec<_> = description.upstreams.iter().filter(|wanted| !grant.upstreams.contains(wanted.as_str())).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+    let message = format!("wants upstreams it is not granted: {list}; allow them with `upstreams = [{list}]` under [grants.{name}]");
+    Err(LoadFailure::new(LoadStage::Grant, message))
+}

@@ -1,0 +1,37 @@
+//! Running plugins: the only home of wasmtime. A plugin gets nothing by default; every capability, byte and millisecond is
+//! granted and bounded here. Knows no store and no HTTP client: what a guest asks of the world goes out through [`Caller`].
+
+mod engine;
+mod bindings;
+mod plugin;
+mod describe;
+mod load;
+mod cache;
+mod registry;
+mod directory;
+mod run;
+mod guest;
+mod host;
+mod meter;
+mod failure;
+
+pub use directory::{Change, Directory};
+pub use engine::{Engine, EngineSettings};
+pub use load::{LoadFailure, LoadStage, Loader};
+pub use plugin::{Description, Plugin};
+pub use registry::{PluginState, PluginStatus, Plugins};
+pub use run::{Caller, Ran, Run};
+
+/// The engine could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// wasmtime refuses every configuration that we know.
+    #[error("the WebAssembly engine cannot start")]
+    Engine(#[source] wasmtime::Error),
+    /// The ticker's thread could not be started: without it no guest could be interrupted.
+    #[error("the thread that interrupts guests cannot start")]
+    Ticker(#[source] std::io::Error),
+    /// The cache of compiled plugins cannot be used.
+    #[error("the plugin cache {} cannot be used", .0.display())]
+    Cache(std::path::PathBuf, #[source] std::io::Error),
+}

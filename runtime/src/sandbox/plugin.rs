@@ -1,0 +1,39 @@
+//! A plugin that has passed every check and can run.
+
+use serde::{Deserialize, Serialize};
+
+use super::bindings::PluginPre;
+use super::guest::Guest;
+use crate::domain::{Digest, PluginName};
+
+/// A loaded plugin. Running attempts hold it, so that an old version lives until its last attempt has ended.
+pub struct Plugin {
+    /// Its name, from the file's name.
+    pub name: PluginName,
+    /// The SHA-256 of its `.wasm`.
+    pub digest: Digest,
+    /// The length of its `.wasm`.
+    pub wasm_bytes: usize,
+    /// What it says of itself.
+    pub description: Description,
+    pub(super) pre: PluginPre<Guest>,
+}
+
+/// What `metadata.describe` says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description {
+    /// The author's name for it.
+    pub name: String,
+    /// The author's version of it.
+    #[serde(default)]
+    pub version: String,
+    /// One sentence.
+    #[serde(default)]
+    pub description: String,
+    /// Upstreams it wants to call.
+    #[serde(default)]
+    pub upstreams: Vec<String>,
+    /// Event types it handles.
+    #[serde(default)]
+    pub events: Vec<String>,
+}

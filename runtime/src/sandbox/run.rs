@@ -1,0 +1,114 @@
+//! One attempt: a fresh instance, the handler, and what it came to. Nothing of the instance outlives it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::bindings::exports::hookfast::plugin::handler::{Event as GuestEvent, Failure};
+use super::bindings::hookfast::plugin::types::Header;
+use super::engine::Engine;
+use super::failure::classify;
+use super::guest::{self, Guest, Powers};
+use super::host::without_nul;
+use super::plugin::Plugin;
+use crate::domain::{AttemptRecord, CallFault, CallRecord, Event, FailureKind, Grant, OutboundAnswer, OutboundRequest, Timestamp, Verdict};
+
+/// What a caller gives back: the answer or the fault, and the record of the call.
+type Called = (Result<OutboundAnswer, CallFault>, CallRecord);
+
+/// Carries a guest's outbound requests out of the sandbox.
+pub type Caller = Arc<dyn Fn(OutboundRequest) -> Pin<Box<dyn Future<Output = Called> + Send>> + Send + Sync>;
+
+/// The longest reason or note that is kept.
+const REASON_CHARS: usize = 1000;
+
+/// What one attempt is given.
+pub struct Run {
+    /// The event to handle.
+    pub event: Arc<Event>,
+    /// From 1.
+    pub attempt: u32,
+    /// What the retry policy allows.
+    pub max_attempts: u32,
+    /// The time that the guest sees.
+    pub now: Timestamp,
+    /// What the guest's randomness is seeded with.
+    pub seed: u64,
+    /// What the operator allows.
+    pub grant: Arc<Grant>,
+    /// The way out.
+    pub caller: Caller,
+}
+
+/// What an attempt came to.
+pub struct Ran {
+    /// The handler's word, or the host's where it failed.
+    pub verdict: Verdict,
+    /// What is kept of the attempt.
+    pub record: AttemptRecord,
+}
+
+impl Plugin {
+    /// Runs the handler for one event within the grant's limits.
+    pub async fn run(&self, engine: &Engine, run: Run) -> Ran {
+        let started = Instant::now();
+        let started_at = run.now;
+        let limits = run.grant.limits;
+        let powers = Powers::new(Arc::clone(&run.grant), Arc::clone(&run.caller), run.now, limits.wall, run.seed);
+        let mut store = guest::store(engine, &limits, Some(powers));
+        let handled = tokio::time::timeout(limits.wall, self.handle(&mut store, &run)).await;
+        let verdict = match handled {
+            Ok(Ok(answer)) => verdict(answer),
+            Ok(Err(error)) => failed(classify(&error, store.data())),
+            Err(_) => {
+                failed((FailureKind::WallTimeout, format!("took longer than its wall-clock limit of {} ms", limits.wall.as_millis())))
+            }
+        };
+        let failure = if let Verdict::Retry { kind, .. } = &verdict { Some(*kind) } else { None };
+        let calls = std::mem::take(&mut store.data_mut().calls);
+        let log = store.data_mut().finished_log();
+        let record = AttemptRecord { started_at, duration: started.elapsed(), digest: self.digest, failure, calls, log };
+        Ran { verdict, record }
+    }
+
+    async fn handle(&self, store: &mut wasmtime::Store<Guest>, run: &Run) -> wasmtime::Result<Result<Option<String>, Failure>> {
+        let instance = self.pre.instantiate_async(&mut *store).await?;
+        instance.hookfast_plugin_handler().call_handle(store, &guest_event(run)).await
+    }
+}
+
+fn guest_event(run: &Run) -> GuestEvent {
+    let event = &run.event;
+    GuestEvent {
+        id: event.id.to_string(),
+        source: event.source.to_string(),
+        event_type: event.event_type.clone(),
+        dedupe_key: event.dedupe_key.clone(),
+        attempt: run.attempt,
+        max_attempts: run.max_attempts,
+        received_at: event.received_at.as_millis().unsigned_abs(),
+        headers: event.headers.iter().map(|(name, value)| Header { name: name.into(), value: value.into() }).collect(),
+        body: event.body.to_vec(),
+        attributes: Vec::new(),
+    }
+}
+
+fn verdict(answer: Result<Option<String>, Failure>) -> Verdict {
+    match answer {
+        Ok(note) => Verdict::Done(note.map(kept)),
+        Err(Failure::Discard(reason)) => Verdict::Discard(kept(reason)),
+        Err(Failure::DeadLetter(reason)) => Verdict::DeadLetter(kept(reason)),
+        Err(Failure::Retry(hint)) => {
+            let after = hint.after_ms.map(Duration::from_millis);
+            Verdict::Retry { kind: FailureKind::Handler, reason: kept(hint.reason), after }
+        }
+    }
+}
+
+fn failed((kind, reason): (FailureKind, String)) -> Verdict {
+    Verdict::Retry { kind, reason: kept(reason), after: None }
+}
+
+fn kept(text: String) -> String {
+    without_nul(if text.chars().nth(REASON_CHARS).is_some() { text.chars().take(REASON_CHARS).collect() } else { text })
+}

@@ -1,0 +1,199 @@
+//! What the store tells whoever looks: views of events, jobs, dead letters and refused requests.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::domain::{CallRecord, EventId, Headers, LogLine, RequestId, SourceName, Timestamp};
+
+/// One page of a list, newest first.
+#[derive(Debug, Clone, Serialize)]
+pub struct Page<T> {
+    /// The rows.
+    pub data: Vec<T>,
+    /// Give this back as `cursor` for the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// Which events are meant.
+#[derive(Debug, Clone, Default)]
+pub struct EventFilter {
+    /// Of this source.
+    pub source: Option<SourceName>,
+    /// Of this type.
+    pub event_type: Option<String>,
+    /// Rows a page, 1 to 200.
+    pub limit: u32,
+    /// Where the page begins, from [`Page::next_cursor`].
+    pub cursor: Option<i64>,
+}
+
+/// Which refused requests are meant.
+#[derive(Debug, Clone, Default)]
+pub struct RequestFilter {
+    /// Of this source.
+    pub source: Option<SourceName>,
+    /// With this cause.
+    pub cause: Option<String>,
+    /// Rows a page, 1 to 200.
+    pub limit: u32,
+    /// Where the page begins, from [`Page::next_cursor`].
+    pub cursor: Option<i64>,
+}
+
+/// Where an event as a whole stands: the least finished of its jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventStatus {
+    /// No route took it.
+    Stored,
+    /// A job waits or runs.
+    Pending,
+    /// A job is parked.
+    Parked,
+    /// A job is a dead letter.
+    Dead,
+    /// All jobs are done or discarded.
+    Done,
+}
+
+/// An event as it is shown.
+#[derive(Debug, Clone, Serialize)]
+pub struct EventView {
+    /// Its id.
+    pub id: EventId,
+    /// The source that received it.
+    pub source: String,
+    /// The provider's type.
+    #[serde(rename = "type")]
+    pub event_type: Option<String>,
+    /// The key it is stored once under.
+    pub dedupe_key: Option<String>,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// The body's length in bytes.
+    pub body_bytes: usize,
+    /// Where it stands.
+    pub status: EventStatus,
+    /// Its jobs; in lists only those that are not finished.
+    pub jobs: Vec<JobView>,
+    /// Its attempts, in order; empty in lists.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<AttemptView>,
+    /// Headers and body, for whoever may see them; absent in lists.
+    #[serde(skip)]
+    pub content: Option<(Headers, Bytes)>,
+}
+
+/// One job of an event.
+#[derive(Debug, Clone, Serialize)]
+pub struct JobView {
+    /// The route.
+    pub route: String,
+    /// The plugin.
+    pub plugin: String,
+    /// `ready`, `running`, `parked`, `done`, `dead` or `discarded`.
+    pub state: String,
+    /// Attempts begun.
+    pub attempts: u32,
+    /// When it runs next, where it is ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<Timestamp>,
+    /// Why it is parked, dead or discarded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// One attempt of a job.
+#[derive(Debug, Clone, Serialize)]
+pub struct AttemptView {
+    /// The route.
+    pub route: String,
+    /// From 1.
+    pub attempt: u32,
+    /// The plugin that ran.
+    pub plugin: String,
+    /// Its code.
+    pub digest: String,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// How long it took, microseconds.
+    pub duration_us: u64,
+    /// `done`, `retry`, `discarded`, `dead` or `parked`.
+    pub outcome: String,
+    /// The kind of failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// The note or the reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// When the next attempt was due, where there was to be one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<Timestamp>,
+    /// Outbound requests, in order.
+    pub calls: Vec<CallRecord>,
+    /// Lines it logged.
+    pub log: Vec<LogLine>,
+}
+
+/// A dead letter as it is shown.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeadLetterView {
+    /// `<event>.<route>`.
+    pub id: String,
+    /// The event.
+    pub event: EventId,
+    /// The route.
+    pub route: String,
+    /// The source.
+    pub source: String,
+    /// The event's type.
+    #[serde(rename = "type")]
+    pub event_type: Option<String>,
+    /// The plugin.
+    pub plugin: String,
+    /// Attempts begun.
+    pub attempts: u32,
+    /// `max_attempts`, `max_age`, `permanent`, `process_crash` or `unstorable`.
+    pub cause: String,
+    /// The last failure, as a sentence.
+    pub reason: String,
+    /// When it died.
+    pub died_at: Timestamp,
+}
+
+/// A refused request as it is shown.
+#[derive(Debug, Clone, Serialize)]
+pub struct RequestView {
+    /// Its id.
+    pub id: RequestId,
+    /// The source; absent where there is none of that name.
+    pub source: Option<String>,
+    /// When it arrived.
+    pub at: Timestamp,
+    /// The cause's code.
+    pub cause: String,
+    /// The HTTP status it was answered with.
+    pub status: u16,
+    /// What was wrong and what to look at.
+    pub detail: String,
+    /// The body's length in bytes, as far as it was read.
+    pub body_bytes: usize,
+}
+
+/// How much work there is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct JobCounts {
+    /// Ready jobs, due or later.
+    pub ready: u64,
+    /// Of these, how many are due now.
+    pub due: u64,
+    /// Running jobs.
+    pub running: u64,
+    /// Parked jobs.
+    pub parked: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// When the oldest due job became due.
+    pub oldest_due: Option<Timestamp>,
+}

@@ -1,0 +1,57 @@
+//! What can go wrong with the store, by who acts on it.
+
+use std::path::PathBuf;
+
+/// Opening or using the database failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has the database.
+    #[error("another hookfast process uses {}: stop it, or give this one a database of its own (storage.url)", .0.display())]
+    InUse(PathBuf),
+    /// The lock file could not be made or locked.
+    #[error("cannot lock {}", .0.display())]
+    Lock(PathBuf, #[source] std::io::Error),
+    /// A setting without which a 2xx would be a lie.
+    #[error("{setting} is {found} and must be {wanted}: this database would not keep what was acknowledged")]
+    NotDurable { setting: &'static str, wanted: &'static str, found: String },
+    /// The migrations did not apply.
+    #[error("cannot bring the database's tables up to date")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// The disk is full or broken; what was asked did not happen and may be asked again.
+    #[error("the database's disk refuses writes")]
+    Disk(#[source] rusqlite::Error),
+    /// The database refused.
+    #[error("the database refused")]
+    Write(#[from] rusqlite::Error),
+    /// A query failed.
+    #[error("the database could not be read")]
+    Read(#[from] sqlx::Error),
+    /// A row does not hold what its column must.
+    #[error("a row of {table} cannot be read: {what}")]
+    Damaged { table: &'static str, what: &'static str },
+    /// The store is closing.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// Why an event was not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum AdmitError {
+    /// The queue is full, the disk refuses, or the store closes: the sender should try again.
+    #[error("the store cannot take more now")]
+    Saturated,
+    /// The database refuses this one event.
+    #[error("the database refuses this event")]
+    Unstorable(#[source] rusqlite::Error),
+}
+
+/// Why an outcome was not committed.
+#[derive(Debug, thiserror::Error)]
+pub enum SettleError {
+    /// The job is no longer this process's at this attempt: whoever has it will settle it.
+    #[error("the job is no longer owned at this attempt")]
+    Stale,
+    /// The store closed first; the job will be rescued.
+    #[error("the store is closed")]
+    Closed,
+}

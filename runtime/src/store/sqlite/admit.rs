@@ -1,0 +1,85 @@
+//! Storing an event, its dedupe key and the jobs of its routes.
+
+use std::sync::Arc;
+
+use rusqlite::params;
+
+use super::dedupe::Seen;
+use super::operation::Admission;
+use super::writer::Round;
+use crate::domain::{DedupeKey, Event, EventId, Job, JobId, Lineage, Route};
+use crate::store::{Admitted, Claimed};
+
+const INSERT_EVENT: &str = "INSERT INTO events (seq, id, source, event_type, dedupe_key, received_at, headers, body) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+const INSERT_KEY: &str = "INSERT INTO dedupe_keys (hash, body_hash, event_id, expires_at) VALUES (?1, ?2, ?3, ?4)";
+const INSERT_JOB: &str = "INSERT INTO jobs (id, event_seq, source, route, plugin, state, due_at, attempt, attempts_before, \
+     owed_since, owner, suspect, charges) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?7, ?9, 0, 0)";
+
+pub(super) fn apply(round: &mut Round<'_>, admission: &Admission) -> Result<Admitted, rusqlite::Error> {
+    let event = &admission.event;
+    if let Some(key) = &admission.key {
+        if let Some(seen) = round.in_round.get(&key.hash).copied().or_else(|| round.window.seen(&key.hash, round.now)) {
+            let of = EventId::from_bytes(seen.event_id);
+            return Ok(Admitted::Duplicate { of, key_reused: seen.body_hash != key.body_hash });
+        }
+        insert_key(round, event, key)?;
+    }
+    let event_seq = insert_event(round, event)?;
+    for route in &admission.routes {
+        insert_job(round, event, event_seq, route)?;
+    }
+    Ok(Admitted::New(event.id))
+}
+
+fn insert_event(round: &mut Round<'_>, event: &Event) -> Result<i64, rusqlite::Error> {
+    let seq = round.numbers.event;
+    round.numbers.event += 1;
+    round.connection.prepare_cached(INSERT_EVENT)?.execute(params![
+        seq,
+        event.id.as_bytes(),
+        event.source.as_str(),
+        event.event_type,
+        event.dedupe_key,
+        event.received_at.as_millis(),
+        event.headers.encode(),
+        &event.body[..],
+    ])?;
+    Ok(seq)
+}
+
+fn insert_key(round: &mut Round<'_>, event: &Event, key: &DedupeKey) -> Result<(), rusqlite::Error> {
+    let expires_at = round.now + key.window;
+    let seen = Seen::new(*event.id.as_bytes(), key.body_hash, expires_at);
+    let values = params![key.hash, key.body_hash, event.id.as_bytes(), expires_at.as_millis()];
+    round.connection.prepare_cached(INSERT_KEY)?.execute(values)?;
+    round.in_round.insert(key.hash, seen);
+    round.draft.seen.push((key.hash, seen));
+    Ok(())
+}
+
+/// Inserts the job already running and owned where a place is free, and ready where not.
+fn insert_job(round: &mut Round<'_>, event: &Arc<Event>, event_seq: i64, route: &Route) -> Result<(), rusqlite::Error> {
+    let id = round.numbers.job;
+    round.numbers.job += 1;
+    let place = if round.may_be_born { round.slots.try_take() } else { None };
+    let (state, attempt, owner) = if place.is_some() { ("running", 1, Some(round.numbers.boot)) } else { ("ready", 0, None) };
+    let now = round.now.as_millis();
+    let values = params![id, event_seq, event.source.as_str(), route.name.as_str(), route.plugin.as_str(), state, now, attempt, owner];
+    round.connection.prepare_cached(INSERT_JOB)?.execute(values)?;
+    let Some(place) = place else {
+        round.draft.becomes_due(round.now);
+        return Ok(());
+    };
+    let job = Job {
+        id: JobId(id),
+        lineage: Lineage { event: event.id, route: route.name.clone() },
+        source: event.source.clone(),
+        plugin: route.plugin.clone(),
+        attempt: 1,
+        attempts_before: 0,
+        owed_since: round.now,
+    };
+    round.draft.born.push(Claimed { job, event: Arc::clone(event), place });
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! Taking due jobs: fairly over the sources that have any, in one round of the writer.
+
+use std::sync::Arc;
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::operation::Applied;
+use super::writer::Round;
+use crate::domain::{Event, EventId, Headers, Job, JobId, Lineage, Timestamp};
+use crate::store::Backlog;
+
+// A loose index scan: one step a source, however many jobs each has.
+const SOURCES: &str = "WITH RECURSIVE s (source) AS ( \
+       SELECT min(source) FROM jobs WHERE state = 'ready' AND suspect = 0 \
+       UNION ALL \
+       SELECT (SELECT min(source) FROM jobs WHERE state = 'ready' AND suspect = 0 AND source > s.source) FROM s WHERE s.source IS NOT NULL \
+     ) SELECT source, (SELECT min(due_at) FROM jobs WHERE state = 'ready' AND suspect = 0 AND source = s.source) FROM s \
+     WHERE source IS NOT NULL";
+const DUE: &str = "SELECT id FROM jobs WHERE state = 'ready' AND suspect = 0 AND source = ?1 AND due_at <= ?2 ORDER BY due_at LIMIT ?3";
+const SUSPECT: &str = "SELECT id FROM jobs WHERE state = 'ready' AND suspect = 1 ORDER BY charges, id LIMIT 1";
+const TAKE: &str = "UPDATE jobs SET state = 'running', owner = ?2, attempt = attempt + 1 WHERE id = ?1 AND state = 'ready' \
+     RETURNING event_seq, source, route, plugin, attempt, attempts_before, owed_since";
+const EVENT: &str = "SELECT id, event_type, dedupe_key, received_at, headers, body FROM events WHERE seq = ?1";
+
+pub(super) fn apply(round: &mut Round<'_>, places: usize) -> Result<Applied, rusqlite::Error> {
+    let sources = sources(round)?;
+    let mut ids = Vec::with_capacity(places);
+    let mut waiting: Vec<&str> = sources.iter().filter(|(_, due)| *due <= round.now).map(|(source, _)| source.as_str()).collect();
+    // Equal shares first; what a source leaves of its share goes to the others in the next turn.
+    while ids.len() < places && !waiting.is_empty() {
+        let share = (places - ids.len()).div_ceil(waiting.len());
+        let mut unsatisfied = Vec::new();
+        for source in waiting {
+            let wanted = share.min(places - ids.len());
+            let found = take_due(round, source, wanted, &mut ids)?;
+            if found == wanted && wanted > 0 {
+                unsatisfied.push(source);
+            }
+        }
+        waiting = unsatisfied;
+    }
+    let next_due = if ids.len() == places { Some(round.now) } else { next_due(round)? };
+    round.draft.left = Some(Backlog::from(next_due));
+    // What this round's earlier writes made due was seen by this claim.
+    round.draft.due = None;
+    ids.into_iter().map(|id| load(round, id)).collect::<Result<_, _>>().map(Applied::Claimed)
+}
+
+pub(super) fn apply_suspect(round: &mut Round<'_>) -> Result<Applied, rusqlite::Error> {
+    let id: Option<i64> = round.connection.prepare_cached(SUSPECT)?.query_row([], |row| row.get(0)).optional()?;
+    let taken = id.map(|id| take(round, id).and_then(|taken| load(round, taken))).transpose()?;
+    Ok(Applied::Claimed(taken.into_iter().collect()))
+}
+
+fn sources(round: &Round<'_>) -> Result<Vec<(String, Timestamp)>, rusqlite::Error> {
+    let mut statement = round.connection.prepare_cached(SOURCES)?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, Timestamp::from_millis(row.get(1)?))))?;
+    rows.collect()
+}
+
+fn next_due(round: &Round<'_>) -> Result<Option<Timestamp>, rusqlite::Error> {
+    Ok(sources(round)?.into_iter().map(|(_, due)| due).min())
+}
+
+/// A job that this round took, before its event is read.
+struct Taken {
+    id: i64,
+    event_seq: i64,
+    source: String,
+    route: String,
+    plugin: String,
+    attempt: u32,
+    attempts_before: u32,
+    owed_since: i64,
+}
+
+fn take_due(round: &Round<'_>, source: &str, wanted: usize, taken: &mut Vec<Taken>) -> Result<usize, rusqlite::Error> {
+    let mut due = round.connection.prepare_cached(DUE)?;
+    let values = params![source, round.now.as_millis(), i64::try_from(wanted).unwrap_or(i64::MAX)];
+    let ids: Vec<i64> = due.query_map(values, |row| row.get(0))?.collect::<Result<_, _>>()?;
+    for id in &ids {
+        taken.push(take(round, *id)?);
+    }
+    Ok(ids.len())
+}
+
+fn take(round: &Round<'_>, id: i64) -> Result<Taken, rusqlite::Error> {
+    round.connection.prepare_cached(TAKE)?.query_row(params![id, round.numbers.boot], |row| {
+        Ok(Taken {
+            id,
+            event_seq: row.get(0)?,
+            source: row.get(1)?,
+            route: row.get(2)?,
+            plugin: row.get(3)?,
+            attempt: row.get(4)?,
+            attempts_before: row.get(5)?,
+            owed_since: row.get(6)?,
+        })
+    })
+}
+
+fn load(round: &Round<'_>, taken: Taken) -> Result<(Job, Arc<Event>), rusqlite::Error> {
+    let mut statement = round.connection.prepare_cached(EVENT)?;
+    let event = statement.query_row([taken.event_seq], |row| read_event(row, &taken.source))?;
+    let damaged = |_| rusqlite::Error::InvalidColumnName("jobs".into());
+    let job = Job {
+        id: JobId(taken.id),
+        lineage: Lineage { event: event.id, route: taken.route.parse().map_err(damaged)? },
+        source: event.source.clone(),
+        plugin: taken.plugin.parse().map_err(damaged)?,
+        attempt: taken.attempt,
+        attempts_before: taken.attempts_before,
+        owed_since: Timestamp::from_millis(taken.owed_since),
+    };
+    Ok((job, Arc::new(event)))
+}
+
+fn read_event(row: &Row<'_>, source: &str) -> Result<Event, rusqlite::Error> {
+    let headers: Vec<u8> = row.get(4)?;
+    let body: Vec<u8> = row.get(5)?;
+    Ok(Event {
+        id: EventId::from_bytes(row.get(0)?),
+        source: source.parse().map_err(|_| rusqlite::Error::InvalidColumnName("source".into()))?,
+        event_type: row.get(1)?,
+        dedupe_key: row.get(2)?,
+        received_at: Timestamp::from_millis(row.get(3)?),
+        headers: Headers::decode(&headers.into()).ok_or_else(|| rusqlite::Error::InvalidColumnName("headers".into()))?,
+        body: body.into(),
+    })
+}

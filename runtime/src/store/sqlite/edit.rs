@@ -1,0 +1,121 @@
+//! The rare writes: unparking, replaying and discarding dead letters, the rings of refused requests, pruning.
+
+use rusqlite::{ToSql, params};
+
+use super::operation::{Edit, Edited};
+use super::writer::Round;
+use crate::domain::{EventId, Lineage, Refusal};
+use crate::store::DeadFilter;
+
+/// So many refused requests are kept of each source.
+const RING: i64 = 1000;
+/// So many of the oldest keys are looked at in one round, so that no commit waits long.
+const PRUNE_BATCH: i64 = 10_000;
+
+pub(super) fn apply(round: &mut Round<'_>, edit: &Edit) -> Result<Edited, rusqlite::Error> {
+    match edit {
+        Edit::Unpark(plugin) => unpark(round, plugin.as_str()).map(Edited::Rows),
+        Edit::Refusals(refusals) => insert_refusals(round, refusals).map(Edited::Rows),
+        Edit::ReplayDead(filter) => replay(round, filter).map(Edited::Lineages),
+        Edit::DiscardDead(filter, reason) => discard(round, filter, reason).map(Edited::Lineages),
+        Edit::Prune => prune(round).map(Edited::Rows),
+    }
+}
+
+fn unpark(round: &mut Round<'_>, plugin: &str) -> Result<u64, rusqlite::Error> {
+    let unparked = round.connection.execute(
+        "UPDATE jobs SET state = 'ready', park_reason = NULL, due_at = ?2 WHERE state = 'parked' AND plugin = ?1",
+        params![plugin, round.now.as_millis()],
+    )?;
+    if unparked > 0 {
+        round.draft.becomes_due(round.now);
+    }
+    Ok(unparked as u64)
+}
+
+fn insert_refusals(round: &Round<'_>, refusals: &[Refusal]) -> Result<u64, rusqlite::Error> {
+    let mut insert = round
+        .connection
+        .prepare_cached("INSERT INTO requests (id, source, at, cause, status, detail, body_bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+    for refusal in refusals {
+        insert.execute(params![
+            refusal.id.as_bytes(),
+            refusal.source.as_ref().map(|source| source.as_str()),
+            refusal.at.as_millis(),
+            refusal.cause.code(),
+            refusal.cause.status(),
+            refusal.cause.to_string(),
+            i64::try_from(refusal.body_bytes).unwrap_or(i64::MAX),
+        ])?;
+    }
+    let mut trim = round.connection.prepare_cached(
+        "DELETE FROM requests WHERE source IS ?1 AND seq <= (SELECT seq FROM requests WHERE source IS ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
+    )?;
+    let mut sources: Vec<_> = refusals.iter().map(|refusal| refusal.source.as_ref().map(|source| source.as_str())).collect();
+    sources.sort_unstable();
+    sources.dedup();
+    for source in sources {
+        trim.execute(params![source, RING])?;
+    }
+    Ok(refusals.len() as u64)
+}
+
+/// A replay resumes the lineage: attempts count on, the retry budget begins anew.
+fn replay(round: &mut Round<'_>, filter: &DeadFilter) -> Result<Vec<Lineage>, rusqlite::Error> {
+    let dead = matching(round, filter)?;
+    for (dead_id, _) in &dead {
+        round.connection.prepare_cached(
+            "INSERT INTO jobs (id, event_seq, source, route, plugin, state, due_at, attempt, attempts_before, owed_since, suspect, charges) \
+             SELECT ?2, event_seq, source, route, plugin, 'ready', ?3, attempts, attempts, ?3, 0, 0 FROM dead_letters WHERE id = ?1",
+        )?
+        .execute(params![dead_id, round.numbers.job, round.now.as_millis()])?;
+        round.connection.prepare_cached("DELETE FROM dead_letters WHERE id = ?1")?.execute([dead_id])?;
+        round.numbers.job += 1;
+    }
+    if !dead.is_empty() {
+        round.draft.becomes_due(round.now);
+    }
+    Ok(dead.into_iter().map(|(_, lineage)| lineage).collect())
+}
+
+fn discard(round: &Round<'_>, filter: &DeadFilter, reason: &str) -> Result<Vec<Lineage>, rusqlite::Error> {
+    let dead = matching(round, filter)?;
+    for (dead_id, _) in &dead {
+        round.connection.prepare_cached(
+            "INSERT OR REPLACE INTO discards (event_seq, route, discarded_at, reason) SELECT event_seq, route, ?2, ?3 FROM dead_letters WHERE id = ?1",
+        )?
+        .execute(params![dead_id, round.now.as_millis(), reason])?;
+        round.connection.prepare_cached("DELETE FROM dead_letters WHERE id = ?1")?.execute([dead_id])?;
+    }
+    Ok(dead.into_iter().map(|(_, lineage)| lineage).collect())
+}
+
+fn matching(round: &Round<'_>, filter: &DeadFilter) -> Result<Vec<(i64, Lineage)>, rusqlite::Error> {
+    let event = filter.lineage.as_ref().map(|lineage| lineage.event).or(filter.event).map(|event| *event.as_bytes());
+    let route = filter.lineage.as_ref().map(|lineage| lineage.route.as_str());
+    let source = filter.source.as_ref().map(|source| source.as_str());
+    if event.is_none() && source.is_none() && !filter.all {
+        return Ok(Vec::new());
+    }
+    let mut statement = round.connection.prepare_cached(
+        "SELECT d.id, e.id, d.route FROM dead_letters d JOIN events e ON e.seq = d.event_seq \
+         WHERE (?1 IS NULL OR e.id = ?1) AND (?2 IS NULL OR d.route = ?2) AND (?3 IS NULL OR d.source = ?3)",
+    )?;
+    let values: [&dyn ToSql; 3] = [&event, &route, &source];
+    let rows = statement.query_map(values, |row| {
+        let route: String = row.get(2)?;
+        let route = route.parse().map_err(|_| rusqlite::Error::InvalidColumnName("route".into()))?;
+        Ok((row.get(0)?, Lineage { event: EventId::from_bytes(row.get(1)?), route }))
+    })?;
+    rows.collect()
+}
+
+fn prune(round: &mut Round<'_>) -> Result<u64, rusqlite::Error> {
+    round.draft.forget_expired = true;
+    let pruned = round.connection.execute(
+        "DELETE FROM dedupe_keys WHERE seq IN \
+         (SELECT seq FROM (SELECT seq, expires_at FROM dedupe_keys ORDER BY seq LIMIT ?2) WHERE expires_at <= ?1)",
+        params![round.now.as_millis(), PRUNE_BATCH],
+    )?;
+    Ok(pruned as u64)
+}

@@ -1,0 +1,133 @@
+//! The embedded driver: one file, one writer thread that owns the only writing connection, a read-only pool for whoever looks.
+
+mod admit;
+mod claim;
+mod dedupe;
+mod edit;
+mod inbox;
+mod open;
+mod operation;
+mod read_events;
+mod read_work;
+mod rescue;
+mod settle;
+mod writer;
+
+use std::fs::File;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use sqlx::SqlitePool;
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
+
+use self::inbox::Inbox;
+use self::operation::{Admission, Edit, Edited, Operation, Settlement};
+use super::{AdmitError, Admitted, Backlog, Claimed, DeadFilter, SettleError, StoreError};
+use crate::clock::Clock;
+use crate::domain::{AttemptRecord, Job, Lineage, NewEvent, Outcome, PluginName, Refusal, Route};
+
+/// An open database.
+pub(super) struct Sqlite {
+    inbox: Arc<Inbox>,
+    reads: SqlitePool,
+    clock: Clock,
+    commits: watch::Receiver<u64>,
+    backlog: watch::Receiver<Backlog>,
+    writable: Arc<AtomicBool>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    /// Held as long as the database is open: a second process fails loudly.
+    _lock: File,
+}
+
+impl Sqlite {
+    pub(super) async fn admit(&self, event: NewEvent, routes: Vec<Route>) -> Result<Admitted, AdmitError> {
+        let (reply, answer) = oneshot::channel();
+        let admission = Admission { event: Arc::new(event.event), key: event.key, routes, reply };
+        self.inbox.push(Operation::Admit(Box::new(admission))).map_err(|_| AdmitError::Saturated)?;
+        answer.await.unwrap_or(Err(AdmitError::Saturated))
+    }
+
+    pub(super) async fn settle(&self, job: Job, outcome: Outcome, record: Option<AttemptRecord>) -> Result<(), SettleError> {
+        let (reply, answer) = oneshot::channel();
+        let settlement = Settlement { job, outcome, record, reply };
+        self.inbox.push(Operation::Settle(Box::new(settlement))).map_err(|_| SettleError::Closed)?;
+        answer.await.unwrap_or(Err(SettleError::Closed))
+    }
+
+    pub(super) async fn claim(&self, places: Vec<OwnedSemaphorePermit>) -> Result<Vec<Claimed>, StoreError> {
+        self.ask(|reply| Operation::Claim { places, reply }).await
+    }
+
+    pub(super) async fn claim_suspect(&self, place: OwnedSemaphorePermit) -> Result<Option<Claimed>, StoreError> {
+        self.ask(|reply| Operation::ClaimSuspect { place: Some(place), reply }).await
+    }
+
+    pub(super) async fn unpark(&self, plugin: PluginName) -> Result<u64, StoreError> {
+        self.edit(Edit::Unpark(plugin)).await.map(Edited::rows)
+    }
+
+    pub(super) async fn record_refusals(&self, refusals: Vec<Refusal>) -> Result<(), StoreError> {
+        self.edit(Edit::Refusals(refusals)).await.map(drop)
+    }
+
+    pub(super) async fn replay_dead(&self, filter: DeadFilter) -> Result<Vec<Lineage>, StoreError> {
+        self.edit(Edit::ReplayDead(filter)).await.map(Edited::lineages)
+    }
+
+    pub(super) async fn discard_dead(&self, filter: DeadFilter, reason: String) -> Result<Vec<Lineage>, StoreError> {
+        self.edit(Edit::DiscardDead(filter, reason)).await.map(Edited::lineages)
+    }
+
+    pub(super) async fn prune(&self) -> Result<u64, StoreError> {
+        self.edit(Edit::Prune).await.map(Edited::rows)
+    }
+
+    pub(super) fn commits(&self) -> watch::Receiver<u64> {
+        self.commits.clone()
+    }
+
+    pub(super) fn backlog(&self) -> watch::Receiver<Backlog> {
+        self.backlog.clone()
+    }
+
+    pub(super) fn is_writable(&self) -> bool {
+        self.writable.load(Ordering::Relaxed)
+    }
+
+    pub(super) async fn close(&self) {
+        self.inbox.close();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer {
+            // A panic of the writer was logged by the panic hook; there is nothing left to save.
+            let _ = tokio::task::spawn_blocking(move || writer.join()).await;
+        }
+        self.reads.close().await;
+    }
+
+    async fn edit(&self, edit: Edit) -> Result<Edited, StoreError> {
+        self.ask(|reply| Operation::Edit { edit, reply }).await
+    }
+
+    async fn ask<T>(&self, operation: impl FnOnce(operation::Reply<T>) -> Operation) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.push(operation(reply)).map_err(|_| StoreError::Closed)?;
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+impl Edited {
+    fn rows(self) -> u64 {
+        match self {
+            Self::Rows(rows) => rows,
+            Self::Lineages(lineages) => lineages.len() as u64,
+        }
+    }
+
+    fn lineages(self) -> Vec<Lineage> {
+        match self {
+            Self::Rows(_) => Vec::new(),
+            Self::Lineages(lineages) => lineages,
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! One write on its way to the writer thread, and the answer that goes back once it is committed.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::dedupe::Seen;
+use crate::domain::{AttemptRecord, DedupeKey, Event, Job, Lineage, Outcome, PluginName, Refusal, Route, Timestamp};
+use crate::store::{AdmitError, Admitted, Backlog, Claimed, DeadFilter, SettleError, StoreError};
+
+/// A write. Everything it needs travels with it, so that a group can be tried again in halves.
+pub(super) enum Operation {
+    Admit(Box<Admission>),
+    Settle(Box<Settlement>),
+    Claim { places: Vec<OwnedSemaphorePermit>, reply: Reply<Vec<Claimed>> },
+    ClaimSuspect { place: Option<OwnedSemaphorePermit>, reply: Reply<Option<Claimed>> },
+    Edit { edit: Edit, reply: Reply<Edited> },
+}
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// An event to store.
+pub(super) struct Admission {
+    pub(super) event: Arc<Event>,
+    pub(super) key: Option<DedupeKey>,
+    pub(super) routes: Vec<Route>,
+    pub(super) reply: oneshot::Sender<Result<Admitted, AdmitError>>,
+}
+
+/// An attempt's end to commit.
+pub(super) struct Settlement {
+    pub(super) job: Job,
+    pub(super) outcome: Outcome,
+    pub(super) record: Option<AttemptRecord>,
+    pub(super) reply: oneshot::Sender<Result<(), SettleError>>,
+}
+
+/// The rare writes.
+#[derive(Debug)]
+pub(super) enum Edit {
+    Unpark(PluginName),
+    Refusals(Vec<Refusal>),
+    ReplayDead(DeadFilter),
+    DiscardDead(DeadFilter, String),
+    Prune,
+}
+
+/// What a rare write did.
+#[derive(Debug)]
+pub(super) enum Edited {
+    Rows(u64),
+    Lineages(Vec<Lineage>),
+}
+
+/// What applying a write gave, held back until its transaction has committed.
+pub(super) enum Applied {
+    Admitted(Admitted),
+    Settled(Result<(), SettleError>),
+    Claimed(Vec<(Job, Arc<Event>)>),
+    Edited(Edited),
+}
+
+/// What a round adds to memory once it is committed.
+#[derive(Default)]
+pub(super) struct Draft {
+    pub(super) seen: Vec<([u8; 16], Seen)>,
+    pub(super) born: Vec<Claimed>,
+    pub(super) forget_expired: bool,
+    /// The earliest time at which a job became or becomes due through this round.
+    pub(super) due: Option<Timestamp>,
+    /// What a claim of this round saw left.
+    pub(super) left: Option<Backlog>,
+}
+
+impl Draft {
+    pub(super) fn becomes_due(&mut self, at: Timestamp) {
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+}
+
+impl Operation {
+    /// The bytes an admission holds in memory; `None` for other writes.
+    pub(super) fn admission_bytes(&self) -> Option<usize> {
+        match self {
+            Self::Admit(admission) => Some(admission.event.body.len() + 512),
+            _ => None,
+        }
+    }
+}

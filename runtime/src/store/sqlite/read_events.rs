@@ -1,0 +1,120 @@
+//! Looking at events: lists, and one event with its jobs and attempts. On the read-only pool; never in the writer's way.
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::Sqlite;
+use crate::domain::{EventId, Headers, Timestamp};
+use crate::store::{AttemptView, EventFilter, EventStatus, EventView, JobView, Page, StoreError};
+
+const EVENTS: &str = "SELECT seq, id, source, event_type, dedupe_key, received_at, length(body) AS body_bytes FROM events \
+     WHERE (?1 IS NULL OR source = ?1) AND (?2 IS NULL OR event_type = ?2) AND (?3 IS NULL OR seq < ?3) ORDER BY seq DESC LIMIT ?4";
+const EVENT: &str = "SELECT seq, id, source, event_type, dedupe_key, received_at, length(body) AS body_bytes, headers, body \
+     FROM events WHERE id = ?1";
+// A live job, else a dead letter, else an operator's discard, else what its last attempt came to.
+const JOBS: &str = "SELECT route, plugin, state, attempt AS attempts, CASE state WHEN 'ready' THEN due_at END AS due_at, park_reason AS reason \
+     FROM jobs WHERE event_seq = ?1 \
+     UNION ALL SELECT route, plugin, 'dead', attempts, NULL, cause || ': ' || reason FROM dead_letters WHERE event_seq = ?1 \
+     UNION ALL SELECT a.route, a.plugin, CASE WHEN d.route IS NULL THEN a.outcome ELSE 'discarded' END, a.attempt, NULL, \
+            CASE WHEN d.route IS NULL THEN a.detail ELSE d.reason END \
+       FROM attempts a LEFT JOIN discards d ON d.event_seq = a.event_seq AND d.route = a.route \
+       WHERE a.event_seq = ?1 AND a.attempt = (SELECT max(attempt) FROM attempts WHERE event_seq = ?1 AND route = a.route) \
+         AND (a.outcome IN ('done', 'discarded') OR d.route IS NOT NULL) \
+         AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE event_seq = ?1 AND route = a.route) \
+         AND NOT EXISTS (SELECT 1 FROM jobs WHERE event_seq = ?1 AND route = a.route) \
+     ORDER BY 1";
+const ATTEMPTS: &str = "SELECT * FROM attempts WHERE event_seq = ?1 ORDER BY route, attempt";
+
+impl Sqlite {
+    pub(in crate::store) async fn events(&self, filter: &EventFilter) -> Result<Page<EventView>, StoreError> {
+        let query = sqlx::query(EVENTS)
+            .bind(filter.source.as_ref().map(|source| source.as_str().to_owned()))
+            .bind(filter.event_type.clone())
+            .bind(filter.cursor)
+            .bind(filter.limit + 1);
+        let mut rows = query.fetch_all(&self.reads).await?;
+        let more = rows.len() > filter.limit as usize;
+        rows.truncate(filter.limit as usize);
+        let next_cursor = rows.last().filter(|_| more).map(|row| row.get::<i64, _>("seq").to_string());
+        let mut data = Vec::with_capacity(rows.len());
+        for row in rows {
+            data.push(self.with_jobs(&row).await?);
+        }
+        Ok(Page { data, next_cursor })
+    }
+
+    pub(in crate::store) async fn event(&self, id: EventId) -> Result<Option<EventView>, StoreError> {
+        let Some(row) = sqlx::query(EVENT).bind(id.as_bytes().to_vec()).fetch_optional(&self.reads).await? else { return Ok(None) };
+        let mut event = self.with_jobs(&row).await?;
+        let attempts = sqlx::query(ATTEMPTS).bind(row.get::<i64, _>("seq")).fetch_all(&self.reads).await?;
+        event.attempts = attempts.iter().map(attempt).collect::<Result<_, _>>()?;
+        let headers = Headers::decode(&row.get::<Vec<u8>, _>("headers").into());
+        let headers = headers.ok_or(StoreError::Damaged { table: "events", what: "headers" })?;
+        event.content = Some((headers, row.get::<Vec<u8>, _>("body").into()));
+        Ok(Some(event))
+    }
+
+    async fn with_jobs(&self, row: &SqliteRow) -> Result<EventView, StoreError> {
+        let jobs = sqlx::query(JOBS).bind(row.get::<i64, _>("seq")).fetch_all(&self.reads).await?;
+        let jobs: Vec<JobView> = jobs.iter().map(job).collect();
+        let id: Vec<u8> = row.get("id");
+        let id = id.try_into().map_err(|_| StoreError::Damaged { table: "events", what: "id" })?;
+        Ok(EventView {
+            id: EventId::from_bytes(id),
+            source: row.get("source"),
+            event_type: row.get("event_type"),
+            dedupe_key: row.get("dedupe_key"),
+            received_at: Timestamp::from_millis(row.get("received_at")),
+            body_bytes: usize::try_from(row.get::<i64, _>("body_bytes")).unwrap_or(0),
+            status: status(&jobs),
+            jobs,
+            attempts: Vec::new(),
+            content: None,
+        })
+    }
+}
+
+/// The least finished job decides.
+fn status(jobs: &[JobView]) -> EventStatus {
+    let any = |wanted: &[&str]| jobs.iter().any(|job| wanted.contains(&job.state.as_str()));
+    match jobs {
+        [] => EventStatus::Stored,
+        _ if any(&["ready", "running"]) => EventStatus::Pending,
+        _ if any(&["parked"]) => EventStatus::Parked,
+        _ if any(&["dead"]) => EventStatus::Dead,
+        _ => EventStatus::Done,
+    }
+}
+
+fn job(row: &SqliteRow) -> JobView {
+    JobView {
+        route: row.get("route"),
+        plugin: row.get("plugin"),
+        state: row.get("state"),
+        attempts: row.get("attempts"),
+        due_at: row.get::<Option<i64>, _>("due_at").map(Timestamp::from_millis),
+        reason: row.get("reason"),
+    }
+}
+
+fn attempt(row: &SqliteRow) -> Result<AttemptView, StoreError> {
+    Ok(AttemptView {
+        route: row.get("route"),
+        attempt: row.get("attempt"),
+        plugin: row.get("plugin"),
+        digest: format!("sha256:{}", hex::encode(row.get::<Vec<u8>, _>("digest"))),
+        started_at: Timestamp::from_millis(row.get("started_at")),
+        duration_us: u64::try_from(row.get::<i64, _>("duration_us")).unwrap_or(0),
+        outcome: row.get("outcome"),
+        failure: row.get("failure"),
+        detail: row.get("detail"),
+        retry_at: row.get::<Option<i64>, _>("retry_at").map(Timestamp::from_millis),
+        calls: list(row.get("calls"), "calls")?,
+        log: list(row.get("log"), "log")?,
+    })
+}
+
+fn list<T: serde::de::DeserializeOwned>(text: Option<String>, what: &'static str) -> Result<Vec<T>, StoreError> {
+    let Some(text) = text else { return Ok(Vec::new()) };
+    serde_json::from_str(&text).map_err(|_| StoreError::Damaged { table: "attempts", what })
+}

@@ -1,0 +1,89 @@
+//! Looking at work and refusals: dead letters, refused requests, counts, the depth of the queue.
+
+use sqlx::Row;
+
+use super::Sqlite;
+use crate::domain::{EventId, RequestId, Timestamp};
+use crate::store::{DeadFilter, DeadLetterView, JobCounts, Page, RequestFilter, RequestView, StoreError};
+
+const DEAD: &str = "SELECT e.id, e.event_type, d.source, d.route, d.plugin, d.attempts, d.cause, d.reason, d.died_at \
+     FROM dead_letters d JOIN events e ON e.seq = d.event_seq \
+     WHERE (?1 IS NULL OR e.id = ?1) AND (?2 IS NULL OR d.route = ?2) AND (?3 IS NULL OR d.source = ?3) ORDER BY d.id DESC LIMIT ?4";
+const REQUESTS: &str = "SELECT seq, id, source, at, cause, status, detail, body_bytes FROM requests \
+     WHERE (?1 IS NULL OR source = ?1) AND (?2 IS NULL OR cause = ?2) AND (?3 IS NULL OR seq < ?3) ORDER BY seq DESC LIMIT ?4";
+const COUNTS: &str = "SELECT count(*) FILTER (WHERE state = 'ready') AS ready, \
+     count(*) FILTER (WHERE state = 'ready' AND due_at <= ?1) AS due, count(*) FILTER (WHERE state = 'running') AS running, \
+     count(*) FILTER (WHERE state = 'parked') AS parked, min(due_at) FILTER (WHERE state = 'ready' AND due_at <= ?1) AS oldest_due, \
+     (SELECT count(*) FROM dead_letters) AS dead FROM jobs";
+
+impl Sqlite {
+    pub(in crate::store) async fn dead_letters(&self, filter: &DeadFilter, limit: u32) -> Result<Vec<DeadLetterView>, StoreError> {
+        let event = filter.lineage.as_ref().map(|lineage| lineage.event).or(filter.event);
+        let query = sqlx::query(DEAD)
+            .bind(event.map(|event| event.as_bytes().to_vec()))
+            .bind(filter.lineage.as_ref().map(|lineage| lineage.route.as_str().to_owned()))
+            .bind(filter.source.as_ref().map(|source| source.as_str().to_owned()))
+            .bind(limit);
+        query.fetch_all(&self.reads).await?.iter().map(dead_letter).collect()
+    }
+
+    pub(in crate::store) async fn requests(&self, filter: &RequestFilter) -> Result<Page<RequestView>, StoreError> {
+        let query = sqlx::query(REQUESTS)
+            .bind(filter.source.as_ref().map(|source| source.as_str().to_owned()))
+            .bind(filter.cause.clone())
+            .bind(filter.cursor)
+            .bind(filter.limit + 1);
+        let mut rows = query.fetch_all(&self.reads).await?;
+        let more = rows.len() > filter.limit as usize;
+        rows.truncate(filter.limit as usize);
+        let next_cursor = rows.last().filter(|_| more).map(|row| row.get::<i64, _>("seq").to_string());
+        let data = rows.iter().map(request).collect::<Result<_, _>>()?;
+        Ok(Page { data, next_cursor })
+    }
+
+    pub(in crate::store) async fn job_counts(&self) -> Result<JobCounts, StoreError> {
+        let row = sqlx::query(COUNTS).bind(self.clock.now().as_millis()).fetch_one(&self.reads).await?;
+        let count = |column| u64::try_from(row.get::<i64, _>(column)).unwrap_or(0);
+        Ok(JobCounts {
+            ready: count("ready"),
+            due: count("due"),
+            running: count("running"),
+            parked: count("parked"),
+            dead: count("dead"),
+            oldest_due: row.get::<Option<i64>, _>("oldest_due").map(Timestamp::from_millis),
+        })
+    }
+}
+
+fn dead_letter(row: &sqlx::sqlite::SqliteRow) -> Result<DeadLetterView, StoreError> {
+    let event = EventId::from_bytes(id(row.get("id"), "events")?);
+    let route: String = row.get("route");
+    Ok(DeadLetterView {
+        id: format!("{event}.{route}"),
+        event,
+        route,
+        source: row.get("source"),
+        event_type: row.get("event_type"),
+        plugin: row.get("plugin"),
+        attempts: row.get("attempts"),
+        cause: row.get("cause"),
+        reason: row.get("reason"),
+        died_at: Timestamp::from_millis(row.get("died_at")),
+    })
+}
+
+fn request(row: &sqlx::sqlite::SqliteRow) -> Result<RequestView, StoreError> {
+    Ok(RequestView {
+        id: RequestId::from_bytes(id(row.get("id"), "requests")?),
+        source: row.get("source"),
+        at: Timestamp::from_millis(row.get("at")),
+        cause: row.get("cause"),
+        status: row.get("status"),
+        detail: row.get("detail"),
+        body_bytes: usize::try_from(row.get::<i64, _>("body_bytes")).unwrap_or(0),
+    })
+}
+
+fn id(bytes: Vec<u8>, table: &'static str) -> Result<[u8; 16], StoreError> {
+    bytes.try_into().map_err(|_| StoreError::Damaged { table, what: "id" })
+}

@@ -1,0 +1,35 @@
+//! At start: everything the last process left running is made ready again. Those jobs are suspects of its death; a suspect
+//! that was running alone when the process died again is charged, and given up at three charges.
+
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+
+use crate::domain::{DeadReason, Timestamp};
+use crate::store::Rescued;
+
+/// So many charges make a dead letter of a job.
+const CHARGES_MAX: i64 = 3;
+
+/// Only a suspect that ran when the process died is charged. Ordinary jobs beside it become suspects uncharged: one of them
+/// may be the culprit, and must run alone to be found out.
+pub(super) fn rescue(connection: &mut Connection, now: Timestamp) -> Result<Rescued, rusqlite::Error> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let charged = transaction.execute("UPDATE jobs SET charges = charges + 1 WHERE state = 'running' AND suspect = 1", [])?;
+    let condemned = condemn(&transaction, now)?;
+    let suspects = transaction.execute(
+        "UPDATE jobs SET state = 'ready', owner = NULL, suspect = 1, due_at = ?1, attempts_before = attempts_before + 1 WHERE state = 'running'",
+        params![now.as_millis()],
+    )?;
+    transaction.commit()?;
+    Ok(Rescued { suspects: suspects as u64, charged: charged as u64, condemned })
+}
+
+fn condemn(transaction: &Transaction<'_>, now: Timestamp) -> Result<u64, rusqlite::Error> {
+    let reason = "the server process died three times while this job was running alone among its suspects";
+    let buried = transaction.execute(
+        "INSERT INTO dead_letters (event_seq, source, route, plugin, attempts, cause, reason, died_at) \
+         SELECT event_seq, source, route, plugin, attempt, ?1, ?2, ?3 FROM jobs WHERE state = 'running' AND charges >= ?4",
+        params![DeadReason::ProcessCrash.code(), reason, now.as_millis(), CHARGES_MAX],
+    )?;
+    transaction.execute("DELETE FROM jobs WHERE state = 'running' AND charges >= ?1", [CHARGES_MAX])?;
+    Ok(buried as u64)
+}

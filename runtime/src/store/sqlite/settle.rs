@@ -1,0 +1,90 @@
+//! Committing an attempt's end: the fence, the job's move, the attempt's row, the dead letter.
+
+use rusqlite::{OptionalExtension, ToSql, params};
+
+use super::operation::Settlement;
+use super::writer::Round;
+use crate::domain::{AttemptRecord, DeadReason, Job, Outcome};
+use crate::store::SettleError;
+
+// Each statement names owner and attempt: a job that is no longer this process's at this attempt is not touched.
+const FINISH: &str = "DELETE FROM jobs WHERE id = ?1 AND state = 'running' AND owner = ?2 AND attempt = ?3 RETURNING event_seq";
+const RETRY: &str = "UPDATE jobs SET state = 'ready', owner = NULL, due_at = ?4, suspect = 0 \
+     WHERE id = ?1 AND state = 'running' AND owner = ?2 AND attempt = ?3 RETURNING event_seq";
+const PARK: &str = "UPDATE jobs SET state = 'parked', owner = NULL, attempt = attempt - 1, park_reason = ?4, suspect = 0 \
+     WHERE id = ?1 AND state = 'running' AND owner = ?2 AND attempt = ?3 RETURNING event_seq";
+const RELEASE: &str = "UPDATE jobs SET state = 'ready', owner = NULL, attempt = attempt - 1 \
+     WHERE id = ?1 AND state = 'running' AND owner = ?2 AND attempt = ?3 RETURNING event_seq";
+const INSERT_ATTEMPT: &str = "INSERT INTO attempts (event_seq, route, attempt, boot, plugin, digest, started_at, duration_us, outcome, \
+     failure, detail, retry_at, calls, log) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+const INSERT_DEAD: &str = "INSERT INTO dead_letters (event_seq, source, route, plugin, attempts, cause, reason, died_at) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+
+pub(super) fn apply(round: &mut Round<'_>, settlement: &Settlement) -> Result<Result<(), SettleError>, rusqlite::Error> {
+    let Settlement { job, outcome, record, .. } = settlement;
+    let Some(event_seq) = move_job(round, job, outcome)? else { return Ok(Err(SettleError::Stale)) };
+    if let Some(record) = record {
+        insert_attempt(round, event_seq, job, outcome, record)?;
+    }
+    if let Outcome::Dead { cause, reason } = outcome {
+        insert_dead(round, event_seq, job, *cause, reason)?;
+    }
+    Ok(Ok(()))
+}
+
+/// Makes the job's move and returns its event's number; `None` where the fence holds.
+fn move_job(round: &mut Round<'_>, job: &Job, outcome: &Outcome) -> Result<Option<i64>, rusqlite::Error> {
+    let (id, boot, attempt) = (job.id.0, round.numbers.boot, job.attempt);
+    let first = |sql, values: &[&dyn ToSql]| round.connection.prepare_cached(sql)?.query_row(values, |row| row.get(0)).optional();
+    match outcome {
+        Outcome::Done { .. } | Outcome::Discard { .. } | Outcome::Dead { .. } => first(FINISH, params![id, boot, attempt]),
+        Outcome::Retry { at, .. } => {
+            round.draft.becomes_due(*at);
+            first(RETRY, params![id, boot, attempt, at.as_millis()])
+        }
+        Outcome::Park { reason } => first(PARK, params![id, boot, attempt, reason.as_str()]),
+        Outcome::Release => {
+            round.draft.becomes_due(round.now);
+            first(RELEASE, params![id, boot, attempt])
+        }
+    }
+}
+
+fn insert_attempt(round: &Round<'_>, event_seq: i64, job: &Job, outcome: &Outcome, record: &AttemptRecord) -> Result<(), rusqlite::Error> {
+    let retry_at = if let Outcome::Retry { at, .. } = outcome { Some(at.as_millis()) } else { None };
+    round.connection.prepare_cached(INSERT_ATTEMPT)?.execute(params![
+        event_seq,
+        job.lineage.route.as_str(),
+        job.attempt,
+        round.numbers.boot,
+        job.plugin.as_str(),
+        record.digest.as_bytes(),
+        record.started_at.as_millis(),
+        i64::try_from(record.duration.as_micros()).unwrap_or(i64::MAX),
+        outcome.as_str(),
+        record.failure.map(|kind| kind.code()),
+        outcome.detail(),
+        retry_at,
+        json(&record.calls),
+        json(&record.log),
+    ])?;
+    Ok(())
+}
+
+fn insert_dead(round: &Round<'_>, event_seq: i64, job: &Job, cause: DeadReason, reason: &str) -> Result<(), rusqlite::Error> {
+    round.connection.prepare_cached(INSERT_DEAD)?.execute(params![
+        event_seq,
+        job.source.as_str(),
+        job.lineage.route.as_str(),
+        job.plugin.as_str(),
+        job.attempt,
+        cause.code(),
+        reason,
+        round.now.as_millis(),
+    ])?;
+    Ok(())
+}
+
+fn json<T: serde::Serialize>(list: &[T]) -> Option<String> {
+    (!list.is_empty()).then(|| serde_json::to_string(list).expect("plain records are JSON"))
+}

@@ -1,0 +1,227 @@
+//! The writer thread: the only writing connection, and the group commit. Applies whatever waits in one transaction, syncs,
+//! and only then answers. A group that the database refuses is halved until the culprit stands alone.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use tokio::sync::{mpsc, watch};
+use tracing::{error, warn};
+
+use super::dedupe::{Seen, Window};
+use super::inbox::Inbox;
+use super::operation::{Admission, Applied, Draft, Operation, Settlement};
+use super::{admit, claim, edit, settle};
+use crate::clock::Clock;
+use crate::domain::{DeadReason, Outcome, Timestamp};
+use crate::metrics::Metrics;
+use crate::store::{AdmitError, Backlog, Claimed, SettleError, Slots, StoreError};
+
+/// How long settlements that a full disk refused wait for the next try.
+const DISK_RETRY: Duration = Duration::from_millis(500);
+
+/// The thread's state.
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) slots: Slots,
+    pub(super) born: mpsc::UnboundedSender<Claimed>,
+    pub(super) commits: watch::Sender<u64>,
+    pub(super) writable: Arc<AtomicBool>,
+    pub(super) window: Window,
+    pub(super) numbers: Numbers,
+    /// What waits in the database. While something is due, a new job queues behind it.
+    pub(super) backlog: watch::Sender<Backlog>,
+    /// Settlements that a full disk refused: they must not be lost, so they go first next time.
+    pub(super) deferred: Vec<Operation>,
+}
+
+/// The next free numbers. Given out from memory, since a number must not be given twice within a boot.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Numbers {
+    pub(super) boot: i64,
+    pub(super) event: i64,
+    pub(super) job: i64,
+}
+
+/// What the functions that apply one write see.
+pub(super) struct Round<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) now: Timestamp,
+    pub(super) numbers: Numbers,
+    pub(super) draft: Draft,
+    pub(super) window: &'a Window,
+    pub(super) in_round: HashMap<[u8; 16], Seen>,
+    pub(super) slots: &'a Slots,
+    pub(super) may_be_born: bool,
+}
+
+impl Writer {
+    /// Runs until the inbox is closed and empty.
+    pub(super) fn run(mut self) {
+        let mut last_start = Instant::now();
+        loop {
+            let patience = (!self.deferred.is_empty()).then_some(DISK_RETRY);
+            let Some(arrived) = self.inbox.next_batch(last_start, patience) else { break };
+            last_start = Instant::now();
+            let mut batch = std::mem::take(&mut self.deferred);
+            batch.extend(arrived);
+            if !batch.is_empty() {
+                self.round(batch);
+            }
+        }
+    }
+
+    fn round(&mut self, mut batch: Vec<Operation>) {
+        let started = Instant::now();
+        match self.commit(&batch) {
+            Ok((applied, draft)) => {
+                self.metrics.commit(started.elapsed(), batch.len());
+                self.writable.store(true, Ordering::Relaxed);
+                self.after_commit(draft);
+                for (operation, applied) in batch.into_iter().zip(applied) {
+                    answer(operation, applied);
+                }
+                self.commits.send_modify(|count| *count += 1);
+            }
+            Err(error) if is_disk_trouble(&error) => self.refuse(batch, &error),
+            Err(_) if batch.len() > 1 => {
+                let second = batch.split_off(batch.len() / 2);
+                self.round(batch);
+                self.round(second);
+            }
+            Err(error) => batch.into_iter().for_each(|culprit| self.blame(culprit, error_again(&error))),
+        }
+    }
+
+    fn commit(&mut self, batch: &[Operation]) -> Result<(Vec<Applied>, Draft), rusqlite::Error> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut round = Round {
+            connection: &transaction,
+            now: self.clock.now(),
+            numbers: self.numbers,
+            draft: Draft::default(),
+            window: &self.window,
+            in_round: HashMap::new(),
+            slots: &self.slots,
+            may_be_born: !self.backlog.borrow().is_due(self.clock.now()),
+        };
+        let applied = batch.iter().map(|operation| round.apply(operation)).collect::<Result<Vec<_>, _>>()?;
+        let (numbers, draft) = (round.numbers, round.draft);
+        transaction.commit()?;
+        self.numbers = numbers;
+        Ok((applied, draft))
+    }
+
+    fn after_commit(&mut self, draft: Draft) {
+        for (hash, seen) in draft.seen {
+            self.window.remember(hash, seen);
+        }
+        for claimed in draft.born {
+            // The receiver is gone only while the worker ends: the job stays owned and is rescued at the next start.
+            let _ = self.born.send(claimed);
+        }
+        if draft.forget_expired {
+            self.window.forget_expired(self.clock.now());
+        }
+        if draft.left.is_some() || draft.due.is_some() {
+            self.backlog.send_modify(|backlog| *backlog = draft.left.unwrap_or(*backlog).with(draft.due));
+        }
+    }
+
+    /// The disk takes nothing now: admissions are told to come back, settlements wait, the rest is told so.
+    fn refuse(&mut self, batch: Vec<Operation>, error: &rusqlite::Error) {
+        if self.writable.swap(false, Ordering::Relaxed) {
+            error!(%error, "the database's disk refuses writes; admissions are answered 503 until it takes them again");
+        }
+        self.connection.flush_prepared_statement_cache();
+        for operation in batch {
+            match operation {
+                Operation::Admit(admission) => drop(admission.reply.send(Err(AdmitError::Saturated))),
+                Operation::Settle(_) => self.deferred.push(operation),
+                Operation::Claim { reply, .. } => drop(reply.send(Err(StoreError::Disk(error_again(error))))),
+                Operation::ClaimSuspect { reply, .. } => drop(reply.send(Err(StoreError::Disk(error_again(error))))),
+                Operation::Edit { reply, .. } => drop(reply.send(Err(StoreError::Disk(error_again(error))))),
+            }
+        }
+    }
+
+    /// One write that the database refuses by itself: an event is refused, a settlement becomes a dead letter.
+    fn blame(&mut self, culprit: Operation, error: rusqlite::Error) {
+        match culprit {
+            Operation::Admit(admission) => drop(admission.reply.send(Err(AdmitError::Unstorable(error)))),
+            Operation::Settle(settlement) if is_unstorable(&settlement) => {
+                error!(%error, job = %settlement.job.lineage, "a job could not be settled; it will be rescued at the next start");
+                drop(settlement.reply.send(Err(SettleError::Stale)));
+            }
+            Operation::Settle(settlement) => {
+                warn!(%error, job = %settlement.job.lineage, "the database refuses this settlement; the job becomes a dead letter");
+                self.round(vec![Operation::Settle(Box::new(unstorable(*settlement)))]);
+            }
+            Operation::Claim { reply, .. } => drop(reply.send(Err(StoreError::Write(error)))),
+            Operation::ClaimSuspect { reply, .. } => drop(reply.send(Err(StoreError::Write(error)))),
+            Operation::Edit { reply, .. } => drop(reply.send(Err(StoreError::Write(error)))),
+        }
+    }
+}
+
+impl Round<'_> {
+    fn apply(&mut self, operation: &Operation) -> Result<Applied, rusqlite::Error> {
+        match operation {
+            Operation::Admit(admission) => admit::apply(self, admission).map(Applied::Admitted),
+            Operation::Settle(settlement) => settle::apply(self, settlement).map(Applied::Settled),
+            Operation::Claim { places, .. } => claim::apply(self, places.len()),
+            Operation::ClaimSuspect { .. } => claim::apply_suspect(self),
+            Operation::Edit { edit, .. } => edit::apply(self, edit).map(Applied::Edited),
+        }
+    }
+}
+
+fn answer(operation: Operation, applied: Applied) {
+    // A caller that no longer waits has lost nothing: what it asked for is committed.
+    match (operation, applied) {
+        (Operation::Admit(admission), Applied::Admitted(admitted)) => {
+            let Admission { reply, .. } = *admission;
+            let _ = reply.send(Ok(admitted));
+        }
+        (Operation::Settle(settlement), Applied::Settled(result)) => drop(settlement.reply.send(result)),
+        (Operation::Claim { places, reply }, Applied::Claimed(found)) => {
+            let claimed = found.into_iter().zip(places).map(|((job, event), place)| Claimed { job, event, place });
+            let _ = reply.send(Ok(claimed.collect()));
+        }
+        (Operation::ClaimSuspect { place, reply }, Applied::Claimed(found)) => {
+            let claimed = found.into_iter().zip(place).map(|((job, event), place)| Claimed { job, event, place });
+            let _ = reply.send(Ok(claimed.last()));
+        }
+        (Operation::Edit { reply, .. }, Applied::Edited(edited)) => drop(reply.send(Ok(edited))),
+        _ => unreachable!("each write is applied as what it is"),
+    }
+}
+
+fn unstorable(settlement: Settlement) -> Settlement {
+    let reason = "the database refused this attempt's outcome; see the server's log".to_owned();
+    Settlement { outcome: Outcome::Dead { cause: DeadReason::Unstorable, reason }, record: None, ..settlement }
+}
+
+fn is_unstorable(settlement: &Settlement) -> bool {
+    matches!(settlement.outcome, Outcome::Dead { cause: DeadReason::Unstorable, .. })
+}
+
+/// Whether the disk, and not the write, is at fault: then no half of the group would fare better.
+fn is_disk_trouble(error: &rusqlite::Error) -> bool {
+    use ErrorCode::{CannotOpen, DatabaseBusy, DiskFull, FileLockingProtocolFailed, OutOfMemory, ReadOnly, SystemIoFailure};
+    let trouble = [CannotOpen, DatabaseBusy, DiskFull, FileLockingProtocolFailed, OutOfMemory, ReadOnly, SystemIoFailure];
+    error.sqlite_error_code().is_some_and(|code| trouble.contains(&code))
+}
+
+/// The same failure for another caller; `rusqlite::Error` cannot be cloned.
+fn error_again(error: &rusqlite::Error) -> rusqlite::Error {
+    match error {
+        rusqlite::Error::SqliteFailure(code, message) => rusqlite::Error::SqliteFailure(*code, message.clone()),
+        other => rusqlite::Error::ToSqlConversionFailure(other.to_string().into()),
+    }
+}

@@ -1,0 +1,108 @@
+//! What goes through the queue: admissions' answers, claimed jobs, places to run them in.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::domain::{Event, EventId, Job, Lineage, SourceName, Timestamp};
+
+/// What became of an admission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admitted {
+    /// Stored and synced.
+    New(EventId),
+    /// The key was seen before: the first event's id, and whether its body was another one (`key_reused`).
+    Duplicate { of: EventId, key_reused: bool },
+}
+
+/// A job that this process owns and must settle, with its event and its place.
+#[derive(Debug)]
+pub struct Claimed {
+    /// The job.
+    pub job: Job,
+    /// Its event.
+    pub event: Arc<Event>,
+    /// The place it runs in; given back when dropped.
+    pub place: OwnedSemaphorePermit,
+}
+
+/// When work in the database becomes due. A hint that is exact for SQLite: whoever claims sleeps until then, or until it changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backlog(Option<Timestamp>);
+
+impl Backlog {
+    /// Whether something is due.
+    pub fn is_due(self, now: Timestamp) -> bool {
+        self.0.is_some_and(|due| due <= now)
+    }
+
+    /// When the next job becomes due, if there is one.
+    pub fn next_due(self) -> Option<Timestamp> {
+        self.0
+    }
+
+    pub(super) fn with(self, due: Option<Timestamp>) -> Self {
+        Self(self.0.into_iter().chain(due).min())
+    }
+}
+
+impl From<Option<Timestamp>> for Backlog {
+    fn from(next_due: Option<Timestamp>) -> Self {
+        Self(next_due)
+    }
+}
+
+/// The places of the worker, shared with the store so that a new job can take one as it is born.
+#[derive(Debug, Clone)]
+pub struct Slots(Arc<Semaphore>);
+
+impl Slots {
+    /// With so many free places.
+    pub fn new(places: usize) -> Self {
+        Self(Arc::new(Semaphore::new(places)))
+    }
+
+    /// Adds free places.
+    pub fn add(&self, places: usize) {
+        self.0.add_permits(places);
+    }
+
+    /// A place, if one is free now.
+    pub fn try_take(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0).try_acquire_owned().ok()
+    }
+
+    /// A place, as soon as one is free; ahead of jobs that are yet to be born.
+    pub async fn take(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.0).acquire_owned().await.expect("the semaphore is never closed")
+    }
+
+    /// How many are free.
+    pub fn free(&self) -> usize {
+        self.0.available_permits()
+    }
+}
+
+/// Which dead letters are meant. An empty filter means none: `all` must be said.
+#[derive(Debug, Clone, Default)]
+pub struct DeadFilter {
+    /// This one.
+    pub lineage: Option<Lineage>,
+    /// All of this event.
+    pub event: Option<EventId>,
+    /// All of this source.
+    pub source: Option<SourceName>,
+    /// All there are.
+    pub all: bool,
+}
+
+/// What the last process left running.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rescued {
+    /// Jobs made ready again, as suspects.
+    pub suspects: u64,
+    /// Suspects that were charged with the crash.
+    pub charged: u64,
+    /// Suspects given up as `process_crash`.
+    pub condemned: u64,
+}

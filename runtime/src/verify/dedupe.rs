@@ -1,0 +1,144 @@
+//! What makes a request a resend of another. A value that the proof covers counts by itself; one from an unsigned header
+//! only together with the body, since anyone on the way could put a known id on another body and have it taken for a resend.
+
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use crate::domain::{DedupeKey, DedupePolicy, RawRequest, SourceName};
+
+use super::identify::{Identity, Name};
+use super::verifier::Verifier;
+
+/// How long a body's hash stands for an event at most: equal bodies days apart are two events.
+const BODY_WINDOW_MAX: Duration = Duration::from_mins(10);
+
+impl Verifier {
+    /// The key's text for people, and the key; `None` where the source does not dedupe.
+    pub fn dedupe_key(
+        &self,
+        source: &SourceName,
+        request: &RawRequest,
+        identity: &Identity,
+        policy: DedupePolicy,
+    ) -> Option<(String, DedupeKey)> {
+        let DedupePolicy::Window(window) = policy else { return None };
+        let body = Sha256::digest(&request.body);
+        let body_hash = *body.first_chunk().expect("a SHA-256 has 32 bytes");
+        let hash = |parts: &[&[u8]]| framed_hash(source, parts);
+        Some(match &identity.key {
+            Some(Name { label, value, signed }) => {
+                let text = format!("{label}:{value}");
+                let hash = match signed {
+                    true => hash(&[label.as_bytes(), value.as_bytes()]),
+                    false => hash(&[label.as_bytes(), value.as_bytes(), &body]),
+                };
+                (text, DedupeKey { hash, body_hash, window })
+            }
+            None => {
+                let text = format!("body:sha256:{}", hex::encode(body));
+                (text, DedupeKey { hash: hash(&[b"body", &body]), body_hash, window: window.min(BODY_WINDOW_MAX) })
+            }
+        })
+    }
+}
+
+/// The first 128 bits of a SHA-256 over the source and the parts, each behind its length, so that no two lists of parts
+/// are the same bytes.
+fn framed_hash(source: &SourceName, parts: &[&[u8]]) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    for part in [source.as_str().as_bytes()].iter().chain(parts) {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    *hash.finalize().first_chunk().expect("a SHA-256 has 32 bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sender::{NOW, Sender, WHSEC};
+    use super::super::{Options, Verifier};
+    use super::*;
+    use crate::domain::RawRequest;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn key(verifier: &Verifier, request: &RawRequest) -> (String, DedupeKey) {
+        let verified = verifier.verify(request, NOW).expect("a proof");
+        let identity = verifier.identify(request, &verified);
+        let source = "shop".parse().expect("a name");
+        assert_eq!(verifier.dedupe_key(&source, request, &identity, DedupePolicy::None), None);
+        verifier.dedupe_key(&source, request, &identity, DedupePolicy::Window(HOUR)).expect("a key")
+    }
+
+    fn keys(sender: &Sender, bodies: [&str; 2], headers: &[(&str, &str)]) -> [(String, DedupeKey); 2] {
+        bodies.map(|body| key(&sender.verifier, &sender.with(body, headers)))
+    }
+
+    #[test]
+    fn a_signed_id_counts_alone() {
+        let bodies = [r#"{"id":"evt_1","n":1}"#, r#"{"id":"evt_1","n":2}"#];
+        let [(text, one), (_, other)] = keys(&Sender::new("stripe", "s"), bodies, &[]);
+        assert_eq!((text.as_str(), one.window), ("id:evt_1", HOUR));
+        assert_eq!(one.hash, other.hash);
+        assert_ne!(one.body_hash, other.body_hash, "another body under the same id can be told");
+        let [(text, one), (_, other)] = keys(&Sender::new("standard-webhooks", WHSEC), ["a", "b"], &[("webhook-id", "msg_1")]);
+        assert_eq!(text, "header:webhook-id:msg_1");
+        assert_eq!(one.hash, other.hash);
+    }
+
+    #[test]
+    fn an_unsigned_id_counts_only_together_with_the_body() {
+        let sender = Sender::new("github", "s");
+        let delivery = [("x-github-delivery", "d1")];
+        let [(text, one), (_, other)] = keys(&sender, ["a", "b"], &delivery);
+        assert_eq!((text.as_str(), one.window), ("header:x-github-delivery:d1", HOUR));
+        assert_ne!(one.hash, other.hash);
+        let [(_, one), (_, other)] = keys(&sender, ["a", "a"], &delivery);
+        assert_eq!(one, other);
+        let options = Options { dedupe: Some("header:x-id".parse().expect("a location")), ..Options::default() };
+        let sender = Sender::with_options("standard-webhooks", &[WHSEC], &options);
+        let [(text, one), (_, other)] = keys(&sender, ["a", "b"], &[("x-id", "1")]);
+        assert_eq!(text, "header:x-id:1");
+        assert_ne!(one.hash, other.hash, "this provider signs other headers, not this one");
+    }
+
+    #[test]
+    fn without_an_id_the_well_known_headers_count_and_then_the_body_for_ten_minutes() {
+        let sender = Sender::new("hmac", "s");
+        let text = |headers: &[(&str, &str)]| key(&sender.verifier, &sender.with("a", headers)).0;
+        assert_eq!(text(&[("webhook-id", "w"), ("idempotency-key", "i")]), "header:idempotency-key:i");
+        assert_eq!(text(&[("webhook-id", "w")]), "header:webhook-id:w");
+        assert_eq!(text(&[("webhook-id", "w"), ("webhook-id", "x")])[..12], *"body:sha256:");
+        let (text, body) = key(&sender.verifier, &sender.with("a", &[]));
+        assert_eq!(text, "body:sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb");
+        assert_eq!((body.window, body.body_hash), (Duration::from_mins(10), [0xca, 0x97, 0x81, 0x12, 0xca, 0x1b, 0xbd, 0xca]));
+    }
+
+    #[test]
+    fn the_configured_location_comes_first_and_falls_back() {
+        let options = Options { dedupe: Some("/order".parse().expect("a location")), ..Options::default() };
+        let sender = Sender::with_options("stripe", &["s"], &options);
+        let text = |body| key(&sender.verifier, &sender.with(body, &[])).0;
+        assert_eq!(text(r#"{"id":"evt_1","order":7}"#), "/order:7");
+        assert_eq!(text(r#"{"id":"evt_1"}"#), "id:evt_1");
+    }
+
+    fn hash(source: &str, parts: &[&[u8]]) -> [u8; 16] {
+        framed_hash(&source.parse().expect("a name"), parts)
+    }
+
+    #[test]
+    fn no_two_lists_of_parts_share_a_hash() {
+        let all = [
+            hash("s", &[b"id", b"ab"]),
+            hash("s", &[b"ida", b"b"]),
+            hash("s", &[b"id", b"a", b"b"]),
+            hash("si", &[b"d", b"ab"]),
+            hash("s", &[b"id", b"ab", b""]),
+        ];
+        for (at, one) in all.iter().enumerate() {
+            assert!(!all[at + 1..].contains(one), "{at}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! A kind of sender, as an entry of the catalogue describes it.
+
+use super::location::{Location, Pointer};
+use super::scheme::Scheme;
+
+/// One entry of the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provider {
+    /// The word for it in `provider = "…"`.
+    pub name: String,
+    /// Its name for people.
+    pub title: String,
+    /// The page of the provider that describes the signature.
+    pub documentation: String,
+    /// Whether it sends again by itself what was not answered with 2xx. Where it does not, a refused event is lost.
+    pub retries: bool,
+    /// How it proves its requests, strongest first.
+    pub schemes: Vec<Scheme>,
+    /// Where the event's id stands.
+    pub event_id: Option<Location>,
+    /// Where the event's type stands.
+    pub event_type: Option<Location>,
+    /// Where the number of the provider's own attempt stands.
+    pub attempt: Option<Location>,
+    /// The question it asks before it sends events.
+    pub handshake: Option<Handshake>,
+    /// What a source may set differently; only generic providers have some.
+    pub settings: Vec<Setting>,
+}
+
+/// A signed request that asks for a value of its own body to be sent back, and is no event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handshake {
+    /// Where the word stands that tells it from an event.
+    pub(super) at: Pointer,
+    /// That word.
+    pub(super) is: String,
+    /// Where the value stands that is sent back as text.
+    pub(super) echo: Pointer,
+}
+
+/// A part of a generic provider's scheme that a source may set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setting {
+    /// The header that carries the proof.
+    Header,
+    /// What stands before the proof.
+    Prefix,
+    /// What computes the signature.
+    Algorithm,
+    /// How the signature is written.
+    Encoding,
+    /// How the secret becomes the key.
+    Key,
+    /// The header of a signed timestamp.
+    TimestampHeader,
+    /// The signed message.
+    Message,
+    /// Where the event's type stands.
+    EventType,
+}
+
+impl Setting {
+    /// Its words in files: in the catalogue's `settings` and as a key of the source.
+    pub const WORDS: [(&'static str, Self); 8] = [
+        ("header", Self::Header),
+        ("prefix", Self::Prefix),
+        ("algorithm", Self::Algorithm),
+        ("encoding", Self::Encoding),
+        ("key", Self::Key),
+        ("timestamp_header", Self::TimestampHeader),
+        ("message", Self::Message),
+        ("event_type", Self::EventType),
+    ];
+
+    /// Its word in files.
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, setting)| *setting == self).map(|(word, _)| *word).expect("every setting has a word")
+    }
+}

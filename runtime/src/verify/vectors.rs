@@ -1,0 +1,42 @@
+//! The published and SDK-made test vectors in `tests/vectors.json`, each through the whole verifier.
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::domain::{Headers, RawRequest, Secret, Timestamp};
+
+use super::{Catalogue, Options, SecretSpec, Verifier};
+
+fn text<'v>(vector: &'v Value, key: &str) -> &'v str {
+    vector[key].as_str().unwrap_or_else(|| panic!("`{key}` is text in {vector}"))
+}
+
+fn request(vector: &Value) -> RawRequest {
+    let headers = vector["headers"].as_object().expect("headers");
+    let header = |(name, value): (&String, &Value)| (name.clone(), Bytes::from(value.as_str().expect("text").to_owned()));
+    let headers: Vec<(String, Bytes)> = headers.iter().map(header).collect();
+    RawRequest {
+        method: text(vector, "method").into(),
+        target: "/in/test".into(),
+        headers: headers.iter().map(|(name, value)| (name.as_str(), value.clone())).collect::<Headers>(),
+        body: Bytes::from(text(vector, "body").to_owned()),
+        received_at: Timestamp::from_millis(0),
+    }
+}
+
+#[test]
+fn every_vector_has_the_verdict_that_its_source_gives_it() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors.json");
+    let vectors: Vec<Value> = serde_json::from_slice(&std::fs::read(file).expect(file)).expect("JSON");
+    let catalogue = Catalogue::builtin();
+    for vector in &vectors {
+        let secret = Secret::new(text(vector, "secret").as_bytes());
+        let secrets = [SecretSpec { secret, not_before: None, not_after: None }];
+        let provider = catalogue.provider(text(vector, "provider")).expect("a provider");
+        let verifier = Verifier::new(provider, &secrets, &Options::default()).expect("a secret");
+        let now = Timestamp::from_millis(vector["now_unix"].as_i64().unwrap_or(0) * 1000);
+        let verdict = verifier.verify(&request(vector), now);
+        assert_eq!(verdict.is_ok(), text(vector, "expect") == "valid", "{verdict:?} for {vector}");
+    }
+    assert!(vectors.len() >= 22, "vectors were lost");
+}

@@ -1,0 +1,133 @@
+//! One job from claim to settle.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use sha2::{Digest as _, Sha256};
+use tracing::{error, info, warn};
+
+use super::Crew;
+use super::decide::decide;
+use crate::config::InForce;
+use crate::domain::{AttemptRecord, FailureKind, Job, LogLevel, Outcome, ParkReason, RetryPolicy, Verdict};
+use crate::sandbox::{Caller, Plugin, Ran, Run};
+use crate::store::{Claimed, SettleError};
+use crate::upstream::CallContext;
+
+impl Crew {
+    /// Runs a job's plugin and settles the job. The place is given back once the outcome is committed.
+    pub(super) async fn attempt(&self, claimed: Claimed) {
+        let in_force = self.workshop.current.load();
+        let (outcome, record) = match self.workshop.plugins.get(&claimed.job.plugin) {
+            None => (Outcome::Park { reason: ParkReason::PluginMissing }, None),
+            Some(plugin) => {
+                let ran = self.aborting.run_until_cancelled(self.run(&plugin, &claimed, &in_force)).await;
+                ran.map_or((Outcome::Release, None), |(outcome, record)| (outcome, Some(record)))
+            }
+        };
+        self.report(&claimed.job, &outcome, record.as_ref());
+        match self.workshop.store.settle(&claimed.job, outcome, record).await {
+            Ok(()) => {}
+            Err(SettleError::Stale) => warn!(job = %claimed.job.lineage, attempt = claimed.job.attempt, "a stale outcome changed nothing"),
+            Err(SettleError::Closed) => info!(job = %claimed.job.lineage, "not settled before the store closed; it will be rescued"),
+        }
+    }
+
+    async fn run(&self, plugin: &Plugin, claimed: &Claimed, in_force: &InForce) -> (Outcome, AttemptRecord) {
+        let job = &claimed.job;
+        let default = RetryPolicy::default();
+        // A source that was taken out of the configuration still owes its jobs, under the default policy.
+        let policy = in_force.settings.sources.get(&job.source).map_or(&default, |source| &source.retry);
+        let now = self.workshop.clock.now();
+        let started = Instant::now();
+        let run = Run {
+            event: Arc::clone(&claimed.event),
+            attempt: job.attempt,
+            max_attempts: job.attempts_before.saturating_add(policy.max_attempts),
+            now,
+            seed: seed(job),
+            grant: in_force.settings.grant(&job.plugin),
+            caller: self.caller(job, in_force),
+        };
+        let ran = AssertUnwindSafe(plugin.run(&self.workshop.engine, run)).catch_unwind().await;
+        let Ran { verdict, record } = ran.unwrap_or_else(|_| host_failure(plugin, now, started.elapsed()));
+        self.workshop.metrics.attempt(&job.plugin, verdict_word(&verdict), record.duration);
+        (decide(verdict, job, policy, self.workshop.clock.now(), self.workshop.random.draw()), record)
+    }
+
+    fn caller(&self, job: &Job, in_force: &InForce) -> Caller {
+        let upstreams = in_force.upstreams.clone();
+        let context = Arc::new(CallContext { lineage: job.lineage.clone(), now: self.workshop.clock.now() });
+        let metrics = Arc::clone(&self.workshop.metrics);
+        Arc::new(move |request| {
+            let (upstreams, context, metrics) = (upstreams.clone(), Arc::clone(&context), Arc::clone(&metrics));
+            Box::pin(async move {
+                let (answer, record) = upstreams.call(request, &context).await;
+                let result = match &answer {
+                    Ok(answer) => {
+                        ["1xx", "2xx", "3xx", "4xx", "5xx"].get(usize::from(answer.status / 100).wrapping_sub(1)).unwrap_or(&"other")
+                    }
+                    Err(fault) => fault.kind.code(),
+                };
+                metrics.upstream_call(&record.upstream, result, Duration::from_millis(record.ms));
+                (answer, record)
+            })
+        })
+    }
+
+    /// The one log line of an attempt, and the plugin's own lines, all with the same ids.
+    fn report(&self, job: &Job, outcome: &Outcome, record: Option<&AttemptRecord>) {
+        let Some(record) = record else {
+            info!(lineage = %job.lineage, source = %job.source, plugin = %job.plugin, outcome = outcome.as_str(), detail = outcome.detail(), "job not run");
+            return;
+        };
+        let digest = record.digest.short();
+        for line in &record.log {
+            let (message, fields) = (&line.message, format_args!("{:?}", line.fields));
+            match line.level {
+                LogLevel::Error | LogLevel::Warn => {
+                    warn!(lineage = %job.lineage, attempt = job.attempt, source = %job.source, plugin = %job.plugin, digest, %fields, "plugin: {message}");
+                }
+                LogLevel::Info => {
+                    info!(lineage = %job.lineage, attempt = job.attempt, source = %job.source, plugin = %job.plugin, digest, %fields, "plugin: {message}");
+                }
+                LogLevel::Debug | LogLevel::Trace => {
+                    tracing::debug!(lineage = %job.lineage, attempt = job.attempt, source = %job.source, plugin = %job.plugin, digest, %fields, "plugin: {message}");
+                }
+            }
+        }
+        let failure = record.failure.map(FailureKind::code);
+        let ms = record.duration.as_secs_f64() * 1000.0;
+        info!(
+            event = %job.lineage.event, lineage = %job.lineage, attempt = job.attempt, source = %job.source, plugin = %job.plugin, digest,
+            outcome = outcome.as_str(), failure, detail = outcome.detail(), calls = record.calls.len(), ms, "attempt"
+        );
+    }
+}
+
+/// The host itself panicked: the job is kept, the failure has a name, and the log has the panic.
+fn host_failure(plugin: &Plugin, started_at: crate::domain::Timestamp, duration: Duration) -> Ran {
+    error!(plugin = %plugin.name, "the host panicked while running this plugin; please report it");
+    let reason = "the host failed while running the plugin; see the server's log".to_owned();
+    let verdict = Verdict::Retry { kind: FailureKind::Host, reason, after: None };
+    let record =
+        AttemptRecord { started_at, duration, digest: plugin.digest, failure: Some(FailureKind::Host), calls: Vec::new(), log: Vec::new() };
+    Ran { verdict, record }
+}
+
+fn verdict_word(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Done(_) => "done",
+        Verdict::Retry { kind, .. } => kind.code(),
+        Verdict::Discard(_) => "discard",
+        Verdict::DeadLetter(_) => "dead_letter",
+    }
+}
+
+/// The guest's randomness hangs on lineage and attempt alone, so that a run can be repeated.
+fn seed(job: &Job) -> u64 {
+    let digest = Sha256::new().chain_update(job.lineage.to_string()).chain_update(job.attempt.to_le_bytes()).finalize();
+    u64::from_le_bytes(*digest.first_chunk().expect("a SHA-256 has 32 bytes"))
+}

@@ -1,0 +1,200 @@
+//! Runs jobs: takes a place, takes the job, runs the plugin, settles. Holds no transaction while a plugin runs, and settles
+//! only what is still its own. Knows nothing of HTTP servers.
+
+mod attempt;
+mod decide;
+mod pace;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+use crate::clock::Clock;
+use crate::config::Current;
+use crate::domain::Outcome;
+use crate::metrics::Metrics;
+use crate::random::Random;
+use crate::sandbox::{Engine, Plugins};
+use crate::store::{Claimed, Opened, Slots, Store};
+
+/// The most jobs that one claim takes.
+const CLAIM_MAX: usize = 128;
+/// How long after a failed claim the next is tried.
+const CLAIM_RETRY: Duration = Duration::from_millis(500);
+
+/// What the worker works with.
+pub struct Workshop {
+    /// The queue.
+    pub store: Store,
+    /// The engine that plugins run on.
+    pub engine: Arc<Engine>,
+    /// The live plugins.
+    pub plugins: Arc<Plugins>,
+    /// Sources, upstreams and grants.
+    pub current: Current,
+    /// The wall clock.
+    pub clock: Clock,
+    /// Jitter.
+    pub random: Random,
+    /// Where attempts are measured.
+    pub metrics: Arc<Metrics>,
+    /// The places, shared with the store.
+    pub slots: Slots,
+}
+
+/// The running worker. Its tasks live on the runtime it was started on.
+pub struct Worker {
+    tasks: TaskTracker,
+    /// No new work.
+    closing: CancellationToken,
+    /// No more patience with running work.
+    aborting: CancellationToken,
+}
+
+/// What the store found when it was opened, as far as the worker must know.
+pub struct Inheritance {
+    /// Jobs born running.
+    pub born: mpsc::UnboundedReceiver<Claimed>,
+    /// Whether there are suspects of a crash to run one at a time.
+    pub has_suspects: bool,
+    /// Whether there was unfinished work: then concurrency grows slowly.
+    pub has_work: bool,
+}
+
+impl From<Opened> for (Store, Inheritance) {
+    fn from(opened: Opened) -> Self {
+        let Opened { store, born, rescued, has_work } = opened;
+        // Suspects that were released at a shutdown are suspects still, though nothing was rescued.
+        (store, Inheritance { born, has_suspects: has_work || rescued.suspects > 0, has_work })
+    }
+}
+
+impl Worker {
+    /// Starts working, on the runtime it is called on. `places` is how many attempts may run at once in the end.
+    pub fn start(workshop: Workshop, inheritance: Inheritance, places: usize) -> Self {
+        let worker = Self { tasks: TaskTracker::new(), closing: CancellationToken::new(), aborting: CancellationToken::new() };
+        let crew =
+            Arc::new(Crew { workshop, tasks: worker.tasks.clone(), closing: worker.closing.clone(), aborting: worker.aborting.clone() });
+        let Inheritance { born, has_suspects, has_work } = inheritance;
+        worker.tasks.spawn(Arc::clone(&crew).run_born(born));
+        worker.tasks.spawn(Arc::clone(&crew).run_claimed());
+        if has_suspects {
+            worker.tasks.spawn(Arc::clone(&crew).run_suspects());
+        }
+        worker.tasks.spawn(Arc::clone(&crew).open_places(places, has_work));
+        worker
+    }
+
+    /// Takes no new work, waits up to `patience` for running attempts, then gives back what still runs. Everything is settled
+    /// when this returns.
+    pub async fn drain(&self, patience: Duration) {
+        self.closing.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
+            warn!("drain time is over; running jobs are given back and will run again");
+            self.aborting.cancel();
+            self.tasks.wait().await;
+        }
+    }
+}
+
+/// What the worker's tasks share.
+struct Crew {
+    workshop: Workshop,
+    tasks: TaskTracker,
+    closing: CancellationToken,
+    aborting: CancellationToken,
+}
+
+impl Crew {
+    /// Runs jobs as they are born. What is born while closing is given back unrun.
+    async fn run_born(self: Arc<Self>, mut born: mpsc::UnboundedReceiver<Claimed>) {
+        while let Some(Some(claimed)) = self.closing.run_until_cancelled(born.recv()).await {
+            self.start(claimed);
+        }
+        born.close();
+        while let Some(claimed) = born.recv().await {
+            self.give_back(claimed).await;
+        }
+    }
+
+    /// Claims due jobs whenever there are some and a place is free.
+    async fn run_claimed(self: Arc<Self>) {
+        let mut backlog = self.workshop.store.backlog();
+        let work = async {
+            loop {
+                let waiting = *backlog.borrow_and_update();
+                if waiting.is_due(self.workshop.clock.now()) {
+                    self.claim().await;
+                    continue;
+                }
+                tokio::select! {
+                    changed = backlog.changed() => if changed.is_err() { break },
+                    () = self.due(waiting.next_due()) => {}
+                }
+            }
+        };
+        self.closing.run_until_cancelled(work).await;
+    }
+
+    async fn due(&self, next_due: Option<crate::domain::Timestamp>) {
+        match next_due {
+            Some(due) => self.workshop.clock.sleep_until(due).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn claim(self: &Arc<Self>) {
+        let slots = &self.workshop.slots;
+        let mut places = vec![slots.take().await];
+        places.extend(std::iter::from_fn(|| slots.try_take()).take(CLAIM_MAX - 1));
+        // A claim that is under way is seen through, also while closing: what it takes is ours.
+        let crew = Arc::clone(self);
+        let claim = self.tasks.spawn(async move {
+            match crew.workshop.store.claim(places).await {
+                Ok(claimed) if crew.closing.is_cancelled() => {
+                    for claimed in claimed {
+                        crew.give_back(claimed).await;
+                    }
+                }
+                Ok(claimed) => claimed.into_iter().for_each(|claimed| crew.start(claimed)),
+                Err(error) => {
+                    error!(%error, "jobs could not be claimed");
+                    tokio::time::sleep(CLAIM_RETRY).await;
+                }
+            }
+        });
+        // A panic in it was logged by the panic hook, and the next turn claims again.
+        let _ = claim.await;
+    }
+
+    /// Runs the suspects of the last crash one at a time beside ordinary work, until none is left.
+    async fn run_suspects(self: Arc<Self>) {
+        while !self.closing.is_cancelled() {
+            let place = self.workshop.slots.take().await;
+            match self.workshop.store.claim_suspect(place).await {
+                Ok(Some(claimed)) => self.attempt(claimed).await,
+                Ok(None) => break,
+                Err(error) => {
+                    error!(%error, "a suspect could not be claimed");
+                    tokio::time::sleep(CLAIM_RETRY).await;
+                }
+            }
+        }
+    }
+
+    fn start(self: &Arc<Self>, claimed: Claimed) {
+        let crew = Arc::clone(self);
+        self.tasks.spawn(async move { crew.attempt(claimed).await });
+    }
+
+    async fn give_back(&self, claimed: Claimed) {
+        if let Err(error) = self.workshop.store.settle(&claimed.job, Outcome::Release, None).await {
+            info!(%error, job = %claimed.job.lineage, "a job could not be given back; it will be rescued at the next start");
+        }
+    }
+}
