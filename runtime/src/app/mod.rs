@@ -26,6 +26,7 @@ use crate::sandbox::{Directory, Engine, EngineSettings, Loader, Plugins};
 use crate::store::{Slots, Store, StoreSettings};
 use crate::worker::{Inheritance, Worker, Workshop};
 
+pub(crate) use serve::EXIT_CONFIGURATION;
 pub use serve::{ServeOptions, serve};
 pub use token::TOKEN_FILE;
 
@@ -66,7 +67,7 @@ impl App {
     /// Starts everything. Plugins that are in the directory are live, or have failed, when this returns.
     pub async fn start(settings: Settings, config_path: PathBuf, world: World) -> anyhow::Result<Self> {
         let World { clock, random } = world;
-        let Settings { server, storage, worker: worker_settings, plugin_directory, live } = settings;
+        let Settings { server, storage, worker: worker_settings, plugin_directory, live, fingerprint } = settings;
         let metrics = Arc::new(Metrics::default());
         let slots = Slots::new(0);
         let node = NodeId::new(clock.now(), random.bytes());
@@ -108,7 +109,7 @@ impl App {
         let (draining, closing, upkeep) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let refusals = Arc::new(RefusalLog::new(random.clone()));
         upkeep.spawn(watcher.run(closing.clone()));
-        upkeep.spawn(reload::watch(config_path, current.clone(), closing.clone()));
+        upkeep.spawn(reload::watch(config_path, fingerprint, current.clone(), closing.clone()));
         upkeep.spawn(write_refusals(Arc::clone(&refusals), store.clone(), clock.clone(), closing.clone()));
         upkeep.spawn(prune(store.clone(), closing.clone()));
 

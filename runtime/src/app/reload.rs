@@ -12,8 +12,8 @@ use crate::document::Severity;
 
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// Watches until `closing`.
-pub(super) async fn watch(path: PathBuf, current: Current, closing: CancellationToken) {
+/// Watches until `closing`. `seen` is the fingerprint of what is in force: an edit made while the server started counts.
+pub(super) async fn watch(path: PathBuf, mut seen: u64, current: Current, closing: CancellationToken) {
     let mut hangups = match signal(SignalKind::hangup()) {
         Ok(hangups) => Some(hangups),
         Err(error) => {
@@ -21,7 +21,6 @@ pub(super) async fn watch(path: PathBuf, current: Current, closing: Cancellation
             None
         }
     };
-    let mut seen = config::fingerprint(&path);
     loop {
         let asked = async {
             match &mut hangups {

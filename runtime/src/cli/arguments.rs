@@ -1,30 +1,83 @@
-//! The arguments of every command, as clap reads them.
+//! What can be asked for, as clap reads it: the commands, and the arguments that several of them share. A command's own
+//! arguments stand beside it.
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::{check, demo, dlq, events, plugin, requests, send};
+
 /// Hookfast: webhooks, made fast. Receives webhooks, proves who sent them, stores them before it answers, and runs your
 /// WebAssembly handlers until they succeed.
 #[derive(Debug, Parser)]
-#[command(name = "hookfast", version, arg_required_else_help = true)]
+#[command(name = "hookfast", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub(super) command: Command,
 }
 
+const EXIT_CODES: &str = "Exit codes: 0 ok, 1 failed, 2 usage, 3 unreachable or busy: try again, 4 an answer was needed, \
+     5 some of it failed, 6 not found, 78 bad configuration";
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Receive, store and handle webhooks
     Serve(Serve),
+    /// Find all mistakes of a configuration without serving it
+    Check(check::Check),
+    /// Send a signed sample to a source, as its provider would
+    Send(send::Send),
+    /// Look at events, and at what became of them
+    #[command(subcommand, visible_alias = "event")]
+    Events(events::Events),
+    /// Look at requests that were refused, and why
+    #[command(subcommand, visible_alias = "request")]
+    Requests(requests::Requests),
+    /// Look at dead letters; replay or discard them
+    #[command(subcommand, visible_alias = "dead-letters")]
+    Dlq(dlq::DeadLetters),
+    /// Build, inspect and list plugins
+    #[command(subcommand, visible_alias = "plugins")]
+    Plugin(plugin::Plugin),
+    /// See the main job done on this machine, in seven claims that are checked one by one
+    Demo(demo::Demo),
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hookfast serve --config /etc/hookfast/hookfast.toml")]
 pub(super) struct Serve {
     /// The configuration file
-    #[arg(long, short, default_value = "hookfast.toml")]
+    #[arg(long, short, value_name = "FILE", default_value = "hookfast.toml")]
     pub(super) config: PathBuf,
     /// What is logged: error, warn, info, debug, trace, or a filter such as `hookfast=debug`
     #[arg(long, default_value = "info")]
     pub(super) log: String,
+}
+
+/// The server that a command talks to, and how its answer is shown.
+#[derive(Debug, Args)]
+pub(super) struct Connection {
+    /// The server's configuration file: it says where the admin API is and where its token lies
+    #[arg(long, short, value_name = "FILE", default_value = "hookfast.toml")]
+    pub(super) config: PathBuf,
+    /// The admin API [default: the configuration's admin address]
+    #[arg(long)]
+    pub(super) url: Option<String>,
+    /// The file that holds the admin API's token [default: beside the configuration's database]
+    #[arg(long, value_name = "FILE")]
+    pub(super) token_file: Option<PathBuf>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Which page of a list.
+#[derive(Debug, Args)]
+pub(super) struct Paging {
+    /// How many rows
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u32).range(1..=200), default_value_t = 50)]
+    pub(super) limit: u32,
+    /// Where to go on, as the page before said
+    #[arg(long)]
+    pub(super) cursor: Option<String>,
 }

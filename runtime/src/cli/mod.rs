@@ -1,9 +1,24 @@
-//! The command line: what the program can do. Data goes to stdout, everything else to stderr; `--json` everywhere.
+//! The command line: what the program can do. Data goes to stdout, everything else to stderr; `--json` gives one document.
 
 mod arguments;
+mod failure;
+mod output;
+mod time;
+mod table;
+mod client;
+mod check;
+mod send;
+mod requests;
+mod events;
+mod attempts;
+mod dlq;
+mod plugin;
+pub mod build;
+mod demo;
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Parser;
 
 use self::arguments::{Arguments, Command};
@@ -12,14 +27,7 @@ use crate::telemetry;
 
 /// Runs the command that the arguments name and gives its exit code.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(arguments) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    run(Arguments::parse()).unwrap_or_else(|error| failure::report(&error))
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -28,5 +36,22 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             telemetry::start(&serve.log).map_err(anyhow::Error::msg)?;
             app::serve(app::ServeOptions { config: serve.config })
         }
+        Command::Check(check) => check::run(&check),
+        Command::Send(send) => block_on(send::run(send)),
+        Command::Events(events) => block_on(done(events::run(events))),
+        Command::Requests(requests) => block_on(done(requests::run(requests))),
+        Command::Dlq(dead_letters) => block_on(done(dlq::run(dead_letters))),
+        Command::Plugin(plugin) => block_on(done(plugin::run(plugin))),
+        Command::Demo(demo) => demo::run(&demo),
     }
+}
+
+/// Commands that only ask need no more than one thread.
+fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("no threads can be started")?.block_on(command)
+}
+
+async fn done(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
+    command.await.map(|()| ExitCode::SUCCESS)
 }

@@ -36,6 +36,8 @@ pub struct Settings {
     pub plugin_directory: std::path::PathBuf,
     /// What can be reloaded while serving.
     pub live: Live,
+    /// The [`fingerprint`] of the files as they were just before they were read.
+    pub fingerprint: u64,
 }
 
 /// The part of the settings that is reloaded on change, as a whole or not at all.
@@ -65,10 +67,29 @@ pub struct Reading {
 
 /// Reads `path`, `conf.d/*.toml` and `catalogue.d/*.toml` beside it. Relative paths in them are relative to the file's directory.
 pub fn read(path: &Path) -> Reading {
+    // First, so that an edit in between is a change.
+    let fingerprint = fingerprint(path);
     let mistakes = Mistakes::default();
-    let settings = files::read(path, &mistakes).map(|files| Draft::read(path, &files, &mistakes).settle(&mistakes));
+    let settings = files::read(path, &mistakes).map(|files| Draft::read(path, &files, &mistakes).settle(fingerprint, &mistakes));
     let usable = !mistakes.any_error();
     Reading { settings: settings.filter(|_| usable), mistakes: mistakes.into_vec() }
+}
+
+/// Where a server with this configuration listens and keeps its files, for whoever talks to it. Needs none of its secrets.
+///
+/// # Errors
+/// What is wrong with `[server]` and `[storage]`; the rest of the file is not looked at.
+pub fn locate(path: &Path) -> Result<(Server, Storage), Vec<Mistake>> {
+    let mistakes = Mistakes::default();
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let read = |root: &Section<'_>| {
+        // Counts every other key as known.
+        root.entries();
+        let storage = root.section("storage", |section| server::read_storage(section, directory)).flatten();
+        (root.section("server", server::read_server).unwrap_or_default(), storage.unwrap_or_default())
+    };
+    let found = files::read(path, &mistakes).map(|files| crate::document::read(&files.main.0, &files.main.1, &mistakes, read));
+    found.filter(|_| !mistakes.any_error()).ok_or_else(|| mistakes.into_vec())
 }
 
 /// The settings as they come together from several files.
@@ -132,7 +153,7 @@ impl Draft {
         }
     }
 
-    fn settle(self, mistakes: &Mistakes) -> Settings {
+    fn settle(self, fingerprint: u64, mistakes: &Mistakes) -> Settings {
         self.check_grants(mistakes);
         self.check_plugins(mistakes);
         Settings {
@@ -141,6 +162,7 @@ impl Draft {
             worker: self.worker.unwrap_or_default(),
             plugin_directory: self.plugin_directory,
             live: Live { sources: self.sources, upstreams: self.upstreams, grants: self.grants },
+            fingerprint,
         }
     }
 

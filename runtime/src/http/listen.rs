@@ -3,17 +3,19 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -45,7 +47,7 @@ pub struct Listener {
 
 impl Listener {
     /// Binds and serves until [`Self::close`].
-    pub async fn start(address: SocketAddr, router: Router, limits: ListenLimits) -> std::io::Result<Self> {
+    pub async fn start(address: SocketAddr, router: Router, limits: ListenLimits) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
         let listener = Self { address: socket.local_addr()?, connections: TaskTracker::new(), closing: CancellationToken::new() };
         let (connections, closing) = (listener.connections.clone(), listener.closing.clone());
@@ -94,22 +96,20 @@ async fn serve(stream: TcpStream, router: Router, limits: ListenLimits, closing:
 }
 
 /// HTTP/2 begins with `PRI * HTTP/2.0` (RFC 9113 §3.4); no HTTP/1.1 method begins so.
-async fn is_http2(stream: &TcpStream) -> std::io::Result<bool> {
-    let mut first = [0; 3];
-    loop {
-        let seen = stream.peek(&mut first).await?;
-        if seen == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
+async fn is_http2(stream: &TcpStream) -> io::Result<bool> {
+    // Bytes that were only looked at keep a socket readable. Saying "not yet" from within `async_io` makes it wait for the next
+    // ones to arrive, where a loop would spin for as long as a sender likes to keep its second byte back.
+    let look = || {
+        let mut first = [0; 3];
+        let looked = tokio::task::coop::unconstrained(stream.peek(&mut first)).now_or_never();
+        match looked.unwrap_or(Err(io::ErrorKind::WouldBlock.into()))? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            seen if first[..seen] != b"PRI"[..seen] => Ok(false),
+            3 => Ok(true),
+            _ => Err(io::ErrorKind::WouldBlock.into()),
         }
-        if first[..seen] != b"PRI"[..seen] {
-            return Ok(false);
-        }
-        if seen == first.len() {
-            return Ok(true);
-        }
-        stream.readable().await?;
-        tokio::task::yield_now().await;
-    }
+    };
+    stream.async_io(Interest::READABLE, look).await
 }
 
 async fn serve_http1(stream: TcpStream, router: Router, limits: ListenLimits, closing: CancellationToken) -> hyper::Result<()> {
@@ -162,7 +162,7 @@ async fn linger(mut stream: TcpStream) {
                 read => left = left.saturating_sub(read),
             }
         }
-        std::io::Result::Ok(())
+        io::Result::Ok(())
     };
     // Whether the peer or the clock ended it, there is nothing more to do for this connection.
     let _ = tokio::time::timeout(LINGER, drain).await;

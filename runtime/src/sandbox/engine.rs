@@ -92,9 +92,7 @@ fn pooled(instances: u32) -> Config {
         .max_tables_per_component(16)
         .table_elements(100_000)
         .max_memory_size(MEMORY_BYTES_MAX)
-        .max_unused_warm_slots(16)
-        .linear_memory_keep_resident(256 << 10)
-        .table_keep_resident(64 << 10);
+        .max_unused_warm_slots(16);
     let mut config = base();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config

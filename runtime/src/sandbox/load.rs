@@ -66,19 +66,31 @@ impl LoadFailure {
 pub struct Loader {
     engine: Arc<Engine>,
     linker: Linker<Guest>,
-    cache: Cache,
+    cache: Option<Cache>,
 }
 
 impl Loader {
     /// A loader whose compiled code is kept in `cache`.
     pub fn new(engine: Arc<Engine>, cache: &std::path::Path) -> Result<Self, super::SandboxError> {
         let cache = Cache::open(cache, engine.wasmtime())?;
+        Ok(Self { cache: Some(cache), ..Self::uncached(engine)? })
+    }
+
+    /// A loader that compiles every time: for looking at a plugin once.
+    pub fn uncached(engine: Arc<Engine>) -> Result<Self, super::SandboxError> {
         let linker = linker(engine.wasmtime()).map_err(super::SandboxError::Engine)?;
-        Ok(Self { engine, linker, cache })
+        Ok(Self { engine, linker, cache: None })
     }
 
     /// Takes a plugin through every stage.
     pub async fn load(self: &Arc<Self>, name: PluginName, wasm: Vec<u8>, grant: Arc<Grant>) -> Result<Plugin, LoadFailure> {
+        let plugin = self.inspect(name, wasm).await?;
+        within_grant(&plugin.name, &plugin.description, &grant)?;
+        Ok(plugin)
+    }
+
+    /// Takes a plugin through every stage that does not depend on what it is granted.
+    pub async fn inspect(self: &Arc<Self>, name: PluginName, wasm: Vec<u8>) -> Result<Plugin, LoadFailure> {
         let digest = digest(&wasm);
         let wasm_bytes = wasm.len();
         let loader = Arc::clone(self);
@@ -89,24 +101,23 @@ impl Loader {
         let pre = self.linker.instantiate_pre(&component).and_then(PluginPre::new);
         let pre = pre.map_err(|error| LoadFailure::new(LoadStage::TypeCheck, type_mismatch(&error)))?;
         let description = describe(&self.engine, &pre).await?;
-        within_grant(&name, &description, &grant)?;
         Ok(Plugin { name, digest, wasm_bytes, description, pre })
     }
 
     fn compile(&self, wasm: &[u8], digest: Digest) -> Result<Component, LoadFailure> {
         validate(wasm)?;
-        if let Some(component) = self.cache.get(self.engine.wasmtime(), digest) {
+        if let Some(component) = self.cache.as_ref().and_then(|cache| cache.get(self.engine.wasmtime(), digest)) {
             return Ok(component);
         }
         let component = Component::new(self.engine.wasmtime(), wasm)
             .map_err(|error| LoadFailure::new(LoadStage::Compile, format!("is not a valid component: {error:#}")))?;
-        self.cache.put(digest, &component);
+        self.cache.iter().for_each(|cache| cache.put(digest, &component));
         Ok(component)
     }
 }
 
 /// The SHA-256 that pins a plugin's bytes.
-pub(super) fn digest(wasm: &[u8]) -> Digest {
+pub fn digest(wasm: &[u8]) -> Digest {
     Digest::from_bytes(Sha256::digest(wasm).into())
 }
 

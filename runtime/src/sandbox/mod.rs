@@ -17,7 +17,7 @@ mod failure;
 
 pub use directory::{Change, Directory};
 pub use engine::{Engine, EngineSettings};
-pub use load::{LoadFailure, LoadStage, Loader};
+pub use load::{LoadFailure, LoadStage, Loader, digest};
 pub use plugin::{Description, Plugin};
 pub use registry::{PluginState, PluginStatus, Plugins};
 pub use run::{Caller, Ran, Run};

@@ -19,6 +19,14 @@ pub struct Plugin {
     pub(super) pre: PluginPre<Guest>,
 }
 
+impl Plugin {
+    /// The names of the interfaces it imports.
+    pub fn imports(&self) -> Vec<String> {
+        let component = self.pre.instance_pre().component();
+        component.component_type().imports(component.engine()).map(|(name, _)| name.to_owned()).collect()
+    }
+}
+
 /// What `metadata.describe` says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {

@@ -132,6 +132,11 @@ impl Store {
         self.0.dead_letters(filter, limit).await
     }
 
+    /// How many dead letters there are.
+    pub async fn dead_letter_count(&self, filter: &DeadFilter) -> Result<u64, StoreError> {
+        self.0.dead_letter_count(filter).await
+    }
+
     /// Requests that did not become an event, newest first.
     pub async fn requests(&self, filter: &RequestFilter) -> Result<Page<RequestView>, StoreError> {
         self.0.requests(filter).await

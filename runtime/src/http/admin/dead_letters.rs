@@ -37,10 +37,19 @@ pub(super) struct Moved {
     ids: Vec<Lineage>,
 }
 
-pub(super) async fn list(State(admin): State<Admin>, Query(query): Query<ListQuery>) -> Result<Json<Page<DeadLetterView>>, Problem> {
+/// Dead letters, and how many match in all.
+#[derive(Serialize)]
+pub(super) struct Listed {
+    #[serde(flatten)]
+    page: Page<DeadLetterView>,
+    total: u64,
+}
+
+pub(super) async fn list(State(admin): State<Admin>, Query(query): Query<ListQuery>) -> Result<Json<Listed>, Problem> {
     let limit = limit(query.limit)?;
     let filter = filter(Selection { id: query.id, source: query.source, all: true, reason: None })?;
-    Ok(Json(Page { data: admin.store.dead_letters(&filter, limit).await?, next_cursor: None }))
+    let page = Page { data: admin.store.dead_letters(&filter, limit).await?, next_cursor: None };
+    Ok(Json(Listed { page, total: admin.store.dead_letter_count(&filter).await? }))
 }
 
 pub(super) async fn replay(State(admin): State<Admin>, selection: Result<Json<Selection>, JsonRejection>) -> Result<Json<Moved>, Problem> {

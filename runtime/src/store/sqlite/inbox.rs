@@ -1,6 +1,6 @@
 //! The bounded queue in front of the writer thread, and the rhythm of its commits: a lone write commits at once; while
-//! busy, the next commit starts when [`BATCH_WAKE`] writes wait or [`SPACING`] has passed since the last one started,
-//! since back-to-back commits waste the core on small batches.
+//! busy, the next commit starts when as many writes wait as have come together lately (at most [`BATCH_WAKE`]), or when
+//! [`SPACING`] has passed since the last one started, since back-to-back commits waste the core on small batches.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -33,6 +33,8 @@ struct State {
     admissions: usize,
     bytes: usize,
     wake_at: usize,
+    /// The largest batch of late, fading: with 32 senders there is nobody left to wait for once 32 writes are here.
+    usual_batch: usize,
     closed: bool,
 }
 
@@ -84,7 +86,8 @@ impl Inbox {
         if state.closed && state.queue.is_empty() && patience.is_none() {
             return None;
         }
-        let mut state = self.wait(state, BATCH_WAKE, last_start + SPACING);
+        let enough = state.usual_batch.min(BATCH_WAKE);
+        let mut state = self.wait(state, enough, last_start + SPACING);
         Some(state.take_batch())
     }
 
@@ -119,6 +122,7 @@ impl State {
             }
             batch.push(operation);
         }
+        self.usual_batch = batch.len().max(self.usual_batch - self.usual_batch.div_ceil(8));
         batch
     }
 }

@@ -1,6 +1,8 @@
 //! Looking at work and refusals: dead letters, refused requests, counts, the depth of the queue.
 
 use sqlx::Row;
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
 
 use super::Sqlite;
 use crate::domain::{EventId, RequestId, Timestamp};
@@ -9,6 +11,8 @@ use crate::store::{DeadFilter, DeadLetterView, JobCounts, Page, RequestFilter, R
 const DEAD: &str = "SELECT e.id, e.event_type, d.source, d.route, d.plugin, d.attempts, d.cause, d.reason, d.died_at \
      FROM dead_letters d JOIN events e ON e.seq = d.event_seq \
      WHERE (?1 IS NULL OR e.id = ?1) AND (?2 IS NULL OR d.route = ?2) AND (?3 IS NULL OR d.source = ?3) ORDER BY d.id DESC LIMIT ?4";
+const DEAD_COUNT: &str = "SELECT count(*) FROM dead_letters d JOIN events e ON e.seq = d.event_seq \
+     WHERE (?1 IS NULL OR e.id = ?1) AND (?2 IS NULL OR d.route = ?2) AND (?3 IS NULL OR d.source = ?3)";
 const REQUESTS: &str = "SELECT seq, id, source, at, cause, status, detail, body_bytes FROM requests \
      WHERE (?1 IS NULL OR source = ?1) AND (?2 IS NULL OR cause = ?2) AND (?3 IS NULL OR seq < ?3) ORDER BY seq DESC LIMIT ?4";
 const COUNTS: &str = "SELECT count(*) FILTER (WHERE state = 'ready') AS ready, \
@@ -18,13 +22,12 @@ const COUNTS: &str = "SELECT count(*) FILTER (WHERE state = 'ready') AS ready, \
 
 impl Sqlite {
     pub(in crate::store) async fn dead_letters(&self, filter: &DeadFilter, limit: u32) -> Result<Vec<DeadLetterView>, StoreError> {
-        let event = filter.lineage.as_ref().map(|lineage| lineage.event).or(filter.event);
-        let query = sqlx::query(DEAD)
-            .bind(event.map(|event| event.as_bytes().to_vec()))
-            .bind(filter.lineage.as_ref().map(|lineage| lineage.route.as_str().to_owned()))
-            .bind(filter.source.as_ref().map(|source| source.as_str().to_owned()))
-            .bind(limit);
-        query.fetch_all(&self.reads).await?.iter().map(dead_letter).collect()
+        select(DEAD, filter).bind(limit).fetch_all(&self.reads).await?.iter().map(dead_letter).collect()
+    }
+
+    pub(in crate::store) async fn dead_letter_count(&self, filter: &DeadFilter) -> Result<u64, StoreError> {
+        let row = select(DEAD_COUNT, filter).fetch_one(&self.reads).await?;
+        Ok(u64::try_from(row.get::<i64, _>(0)).unwrap_or(0))
     }
 
     pub(in crate::store) async fn requests(&self, filter: &RequestFilter) -> Result<Page<RequestView>, StoreError> {
@@ -53,6 +56,15 @@ impl Sqlite {
             oldest_due: row.get::<Option<i64>, _>("oldest_due").map(Timestamp::from_millis),
         })
     }
+}
+
+/// A query with the first three parameters bound: event, route, source.
+fn select(sql: &'static str, filter: &DeadFilter) -> Query<'static, sqlx::Sqlite, SqliteArguments> {
+    let event = filter.lineage.as_ref().map(|lineage| lineage.event).or(filter.event);
+    sqlx::query(sql)
+        .bind(event.map(|event| event.as_bytes().to_vec()))
+        .bind(filter.lineage.as_ref().map(|lineage| lineage.route.as_str().to_owned()))
+        .bind(filter.source.as_ref().map(|source| source.as_str().to_owned()))
 }
 
 fn dead_letter(row: &sqlx::sqlite::SqliteRow) -> Result<DeadLetterView, StoreError> {

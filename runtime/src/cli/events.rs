@@ -1,0 +1,182 @@
+//! `hookfast events`: what was accepted, and what became of it.
+
+use std::fmt::Write as _;
+
+use clap::{Args, Subcommand};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::arguments::{Connection, Paging};
+use super::attempts::{self, Attempt};
+use super::client::{self, Client, Page};
+use super::output::{Output, hint, plain, plain_lines};
+use super::table::Table;
+use super::time::Times;
+use crate::domain::{EventId, SourceName};
+
+/// Headers that may hold somebody's credentials, whatever the source's provider takes for a proof.
+const CREDENTIALS: &[&str] = &["authorization", "cookie", "proxy-authorization"];
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Events {
+    /// List events, newest first
+    #[command(after_help = "Examples:\n  hookfast events list --source stripe --type invoice.paid\n  hookfast events list --json")]
+    List(List),
+    /// Show one event: its jobs, attempts, calls and log lines
+    #[command(after_help = "Example:\n  hookfast events show evt_019e0f3c1c6a7c538c0e0b1d2f3a4b5c --payload")]
+    Show(Show),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Only of this source
+    #[arg(long)]
+    source: Option<SourceName>,
+    /// Only of this type
+    #[arg(long = "type", value_name = "TYPE")]
+    event_type: Option<String>,
+    #[command(flatten)]
+    paging: Paging,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// The event's id
+    id: EventId,
+    /// Show headers and body as well
+    #[arg(long)]
+    payload: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Deserialize)]
+struct Event {
+    id: String,
+    source: String,
+    #[serde(rename = "type")]
+    event_type: Option<String>,
+    dedupe_key: Option<String>,
+    received_at: String,
+    body_bytes: u64,
+    status: String,
+    #[serde(default)]
+    jobs: Vec<Job>,
+    #[serde(default)]
+    attempts: Vec<Attempt>,
+    payload: Option<Payload>,
+}
+
+#[derive(Deserialize)]
+struct Job {
+    route: String,
+    plugin: String,
+    state: String,
+    attempts: u32,
+    due_at: Option<String>,
+    reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Payload {
+    headers: Vec<(String, String)>,
+    text: Option<String>,
+    base64: Option<String>,
+}
+
+pub(super) async fn run(command: Events) -> anyhow::Result<()> {
+    match command {
+        Events::List(arguments) => list(arguments).await,
+        Events::Show(arguments) => show(arguments).await,
+    }
+}
+
+async fn list(arguments: List) -> anyhow::Result<()> {
+    let List { source, event_type, paging, connection } = arguments;
+    let query = [
+        ("source", source.map(|name| name.to_string())),
+        ("type", event_type),
+        ("limit", Some(paging.limit.to_string())),
+        ("cursor", paging.cursor),
+    ];
+    let document = Client::open(&connection)?.get("/events", &query).await?;
+    let Page { data, next_cursor } = client::read::<Page<Event>>(&document)?;
+    if data.is_empty() {
+        hint("no events");
+    }
+    Output::new(connection.json).show(&document, |times| {
+        let row = |event: Event| {
+            let Event { id, source, event_type, received_at, body_bytes, status, .. } = event;
+            [id, times.write(&received_at), source, event_type.unwrap_or_default(), body_bytes.to_string(), status]
+        };
+        Table::new(["ID", "RECEIVED", "SOURCE", "TYPE", "BYTES", "STATUS"], data.into_iter().map(row)).to_string()
+    })?;
+    next_cursor.iter().for_each(|cursor| hint(&format!("there are more: add --cursor {cursor}")));
+    Ok(())
+}
+
+async fn show(arguments: Show) -> anyhow::Result<()> {
+    let Show { id, payload, connection } = arguments;
+    let query = [("payload", payload.then(|| "true".to_owned()))];
+    let mut document = Client::open(&connection)?.get(&format!("/events/{id}"), &query).await?;
+    hide_credentials(&mut document);
+    let event = client::read::<Event>(&document)?;
+    Output::new(connection.json).show(&document, |times| event.write(times))
+}
+
+/// Replaces credentials in the headers that are shown.
+fn hide_credentials(event: &mut Value) {
+    let headers = event.pointer_mut("/payload/headers").and_then(Value::as_array_mut);
+    for header in headers.into_iter().flatten() {
+        if header[0].as_str().is_some_and(|name| CREDENTIALS.contains(&name)) {
+            header[1] = "[hidden]".into();
+        }
+    }
+}
+
+impl Event {
+    fn write(&self, times: Times) -> String {
+        let received = times.write(&self.received_at);
+        let (event_type, key) = (self.event_type.as_deref().unwrap_or("-"), self.dedupe_key.as_deref().unwrap_or("-"));
+        let bytes = self.body_bytes.to_string();
+        let facts = [
+            ("source", self.source.as_str()),
+            ("type", event_type),
+            ("status", &self.status),
+            ("received", &received),
+            ("dedupe key", key),
+            ("body bytes", &bytes),
+        ];
+        let mut text = format!("{}\n", self.id);
+        for (name, value) in facts {
+            text.push_str(&format!("  {name:12}{}\n", plain(value)));
+        }
+        text + &self.write_jobs(times) + &attempts::write(self.attempts.iter(), times) + &self.write_payload()
+    }
+
+    fn write_jobs(&self, times: Times) -> String {
+        let row = |job: &Job| {
+            let due = job.due_at.as_ref().map(|due| times.write(due)).unwrap_or_default();
+            let Job { route, plugin, state, attempts, reason, .. } = job;
+            [route.clone(), plugin.clone(), state.clone(), attempts.to_string(), due, reason.clone().unwrap_or_default()]
+        };
+        let table = Table::new(["ROUTE", "PLUGIN", "STATE", "ATTEMPTS", "NEXT", "REASON"], self.jobs.iter().map(row)).to_string();
+        table.lines().fold(String::new(), |mut text, line| {
+            let start = if text.is_empty() { "\nJOBS\n" } else { "" };
+            let _ = writeln!(text, "{start}  {line}");
+            text
+        })
+    }
+
+    fn write_payload(&self) -> String {
+        let Some(Payload { headers, text, base64 }) = &self.payload else { return String::new() };
+        let headers = headers.iter().map(|(name, value)| format!("  {}: {}\n", plain(name), plain(value))).collect::<String>();
+        let (kind, body) = match (text, base64) {
+            (Some(text), _) => ("BODY", plain_lines(text)),
+            (None, base64) => ("BODY (base64)", base64.clone().unwrap_or_default()),
+        };
+        format!("\nHEADERS\n{headers}\n{kind}\n{}\n", body.trim_end())
+    }
+}

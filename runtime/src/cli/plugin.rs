@@ -1,0 +1,157 @@
+//! `hookfast plugin`: building plugins, looking into one without a server, listing those of a server.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use clap::{Args, Subcommand};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::arguments::Connection;
+use super::build::{Built, build_plugins};
+use super::client::{self, Client, Page};
+use super::output::{Output, hint, plain};
+use super::table::Table;
+use crate::domain::{Digest, PluginName};
+use crate::metrics::Metrics;
+use crate::sandbox::{Description, Engine, EngineSettings, Loader, Plugin as Loaded};
+
+/// Room for a component of many parts; a server has at least as much.
+const INSTANCES: u32 = 8;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Plugin {
+    /// List the server's plugins and their states
+    #[command(after_help = "Example:\n  hookfast plugins list")]
+    List(List),
+    /// Build the plugin, or the workspace of plugins, in a directory
+    #[command(after_help = "Examples:\n  hookfast plugin build stripe-crm\n  hookfast plugin build --out /var/lib/hookfast/plugins")]
+    Build(Build),
+    /// Load a plugin in the sandbox, without a server, and show what it is
+    #[command(after_help = "Example:\n  hookfast plugin inspect plugins/stripe-crm.wasm")]
+    Inspect(Inspect),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Build {
+    /// The directory of the crate or the workspace
+    #[arg(value_name = "DIR", default_value = ".")]
+    directory: PathBuf,
+    /// Where NAME.wasm is put; a server that watches this directory loads it
+    #[arg(long, value_name = "DIR", default_value = "plugins")]
+    out: PathBuf,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Inspect {
+    /// The component; its file's name is the plugin's name
+    file: PathBuf,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Deserialize)]
+struct Status {
+    name: String,
+    state: String,
+    digest: Option<String>,
+    description: Option<Description>,
+    since: String,
+    failure: Option<(String, String)>,
+}
+
+/// A plugin as it was found in a file.
+#[derive(Serialize)]
+struct Inspected {
+    name: PluginName,
+    digest: Digest,
+    wasm_bytes: usize,
+    description: Description,
+    imports: Vec<String>,
+}
+
+pub(super) async fn run(command: Plugin) -> anyhow::Result<()> {
+    match command {
+        Plugin::List(arguments) => list(&arguments.connection).await,
+        Plugin::Build(arguments) => build(&arguments),
+        Plugin::Inspect(arguments) => inspect(&arguments).await,
+    }
+}
+
+async fn list(connection: &Connection) -> anyhow::Result<()> {
+    let document = Client::open(connection)?.get("/plugins", &[]).await?;
+    let Page { data, .. } = client::read::<Page<Status>>(&document)?;
+    if data.is_empty() {
+        hint("no plugins; put NAME.wasm into the server's plugin directory");
+    }
+    Output::new(connection.json).show(&document, |times| {
+        let row = |status: Status| {
+            let failure = status.failure.map(|(stage, sentence)| format!("{stage}: {sentence}")).unwrap_or_default();
+            let version = status.description.map(|description| description.version).unwrap_or_default();
+            [status.name, status.state, version, times.write(&status.since), status.digest.unwrap_or_default(), failure]
+        };
+        Table::new(["NAME", "STATE", "VERSION", "SINCE", "DIGEST", "FAILURE"], data.into_iter().map(row)).to_string()
+    })
+}
+
+fn build(arguments: &Build) -> anyhow::Result<()> {
+    let built = build_plugins(&arguments.directory, &arguments.out)?;
+    let document =
+        built.iter().map(|plugin| json!({ "name": plugin.name, "file": plugin.wasm, "wasm_bytes": plugin.bytes, "digest": plugin.digest }));
+    let document = json!({ "data": document.collect::<Vec<_>>() });
+    Output::new(arguments.json).show(&document, |_| {
+        let row = |plugin: &Built| {
+            let file = plugin.wasm.display().to_string();
+            [plugin.name.clone(), file, plugin.bytes.to_string(), plugin.digest.to_string()]
+        };
+        Table::new(["NAME", "FILE", "BYTES", "DIGEST"], built.iter().map(row)).to_string()
+    })
+}
+
+async fn inspect(arguments: &Inspect) -> anyhow::Result<()> {
+    let plugin = load(&arguments.file).await?;
+    let imports = plugin.imports();
+    let Loaded { name, digest, wasm_bytes, description, .. } = plugin;
+    let inspected = Inspected { name, digest, wasm_bytes, description, imports };
+    Output::new(arguments.json).show(&inspected, |_| inspected.write())
+}
+
+async fn load(file: &Path) -> anyhow::Result<Loaded> {
+    let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let name: PluginName = stem.parse().with_context(|| format!("`{stem}` cannot be a plugin's name"))?;
+    let wasm = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let engine = Engine::start(EngineSettings { instances: INSTANCES }, Arc::new(Metrics::default()))?;
+    let loader = Arc::new(Loader::uncached(Arc::new(engine))?);
+    let loaded = loader.inspect(name, wasm).await;
+    loaded.map_err(|failure| anyhow!("{} did not load at stage {}: it {failure}", file.display(), failure.stage.code()))
+}
+
+impl Inspected {
+    fn write(&self) -> String {
+        let Description { name, version, description, upstreams, events } = &self.description;
+        let facts = [
+            ("calls itself", name.clone()),
+            ("version", version.clone()),
+            ("description", description.clone()),
+            ("events", events.join(", ")),
+            ("upstreams", upstreams.join(", ")),
+            ("bytes", self.wasm_bytes.to_string()),
+            ("digest", self.digest.to_string()),
+        ];
+        let facts = facts.into_iter().filter(|(_, value)| !value.is_empty());
+        let facts = facts.map(|(name, value)| format!("  {name:14}{}\n", plain(&value))).collect::<String>();
+        let imports = self.imports.iter().map(|import| format!("  {}\n", plain(import))).collect::<String>();
+        format!("{}\n{facts}\nIMPORTS\n{imports}", self.name)
+    }
+}

@@ -1,0 +1,211 @@
+//! `hookfast send`: a realistic request with a valid proof, to try a source with.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use bytes::Bytes;
+use clap::Args;
+use http::StatusCode;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::client::{local_url, settings, unanswered};
+use super::failure::{Exit, failure};
+use super::output::{Output, count, hint, plain, print};
+use super::time::measured;
+use crate::clock::Clock;
+use crate::config::{Settings, Source};
+use crate::domain::{EventId, OutboundAnswer};
+use crate::random::Random;
+use crate::upstream::fetch;
+use crate::verify::{Sample, sample};
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// How much of an unexpected answer is shown.
+const EXCERPT_CHARS: usize = 200;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hookfast send stripe invoice.paid
+  hookfast send github push --count 100
+  hookfast send stripe invoice.paid --id evt_7 --body invoice.json --url https://hooks.example.com")]
+pub(super) struct Send {
+    /// The source, as the configuration names it
+    source: String,
+    /// The event's type, such as invoice.paid
+    #[arg(value_name = "TYPE")]
+    event_type: String,
+    /// The provider's id of the event; the same one again is a duplicate [default: a fresh one for each]
+    #[arg(long)]
+    id: Option<String>,
+    /// Send this file's bytes instead of the sample; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    body: Option<PathBuf>,
+    /// How many to send, one after the other
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    count: u32,
+    /// The configuration file, which says where the source's secret is
+    #[arg(long, short, value_name = "FILE", default_value = "hookfast.toml")]
+    config: PathBuf,
+    /// Where to send to [default: the configuration's ingest address]
+    #[arg(long)]
+    url: Option<String>,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// Everything that sending the same again needs.
+struct Sender {
+    source: Arc<Source>,
+    event_type: String,
+    id: Option<String>,
+    body: Option<Bytes>,
+    url: String,
+    clock: Clock,
+    random: Random,
+}
+
+/// One answered request.
+#[derive(Serialize)]
+struct Sent {
+    source: String,
+    #[serde(rename = "type")]
+    event_type: String,
+    /// The provider's id that was sent.
+    provider_id: String,
+    status: u16,
+    duration_us: u64,
+    /// The event that it became, where the answer says so.
+    event: Option<String>,
+    #[serde(skip)]
+    excerpt: String,
+}
+
+/// The answered requests.
+#[derive(Serialize)]
+struct Document {
+    data: Vec<Sent>,
+}
+
+pub(super) async fn run(arguments: Send) -> anyhow::Result<ExitCode> {
+    let (output, rounds) = (Output::new(arguments.json), arguments.count);
+    let sender = Sender::new(arguments)?;
+    let mut document = Document { data: Vec::new() };
+    let mut broken = None;
+    for _ in 0..rounds {
+        match sender.send().await {
+            Ok(sent) if output.is_json() => document.data.push(sent),
+            Ok(sent) => {
+                print(&sent.line())?;
+                document.data.push(sent);
+            }
+            Err(error) => {
+                broken = Some(error);
+                break;
+            }
+        }
+    }
+    if output.is_json() {
+        output.show(&document, |_| String::new())?;
+    }
+    sender.advise(&document.data);
+    broken.map_or_else(|| Ok(document.exit()), Err)
+}
+
+impl Sender {
+    fn new(arguments: Send) -> anyhow::Result<Self> {
+        let settings = settings(&arguments.config)?;
+        let source = find(&settings, &arguments.source, &arguments.config)?;
+        let base = arguments.url.unwrap_or_else(|| local_url(settings.server.ingest));
+        let url = format!("{}/in/{}", base.trim_end_matches('/'), source.name);
+        let body = arguments.body.as_deref().map(read_body).transpose()?;
+        let Send { event_type, id, .. } = arguments;
+        Ok(Self { source, event_type, id, body, url, clock: Clock::system(), random: Random::system() })
+    }
+
+    async fn send(&self) -> anyhow::Result<Sent> {
+        let provider_id = self.id.clone().unwrap_or_else(|| format!("test_{}", hex::encode(self.random.bytes::<12>())));
+        let now = self.clock.now();
+        let verifier = &self.source.verifier;
+        let Sample { mut headers, body } = sample(verifier.provider(), &self.event_type, &provider_id, now);
+        let body = self.body.clone().unwrap_or(body);
+        verifier.sign(&mut headers, &body, now, &provider_id)?;
+        let started = Instant::now();
+        let answer = fetch("POST", &self.url, headers, body, TIMEOUT).await;
+        let answer = answer.map_err(|fault| unanswered(&fault, "start the server with: hookfast serve"))?;
+        let duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let (source, event_type) = (self.source.name.to_string(), self.event_type.clone());
+        let (event, excerpt) = (event_id(&answer), excerpt(&answer.body));
+        Ok(Sent { source, event_type, provider_id, status: answer.status, duration_us, event, excerpt })
+    }
+
+    /// Says where to look next, for the last of what was sent.
+    fn advise(&self, sent: &[Sent]) {
+        let refused = sent.iter().filter(|sent| !sent.is_accepted()).count() as u64;
+        match sent.last() {
+            Some(_) if refused > 0 => {
+                hint(&format!("{} not accepted; see why: hookfast requests list --source {}", count(refused, "request"), self.source.name));
+            }
+            Some(Sent { event: Some(id), .. }) => hint(&format!("follow it: hookfast events show {id}")),
+            Some(_) => hint(&format!("follow it: hookfast events list --source {}", self.source.name)),
+            None => {}
+        }
+    }
+}
+
+impl Sent {
+    fn is_accepted(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    fn line(&self) -> String {
+        let status = StatusCode::from_u16(self.status).map_or_else(|_| self.status.to_string(), |status| status.to_string());
+        let answer = if self.is_accepted() { self.event.as_deref().unwrap_or_default() } else { &self.excerpt };
+        format!("{} in {}  {answer}", status.trim_end(), measured(self.duration_us)).trim_end().to_owned() + "\n"
+    }
+}
+
+impl Document {
+    fn exit(&self) -> ExitCode {
+        let accepted = self.data.iter().filter(|sent| sent.is_accepted()).count();
+        match self.data.last() {
+            Some(_) if accepted == self.data.len() => ExitCode::SUCCESS,
+            Some(_) if accepted > 0 => Exit::Partial.into(),
+            Some(Sent { status: 429 | 502..=504, .. }) => Exit::Unreachable.into(),
+            _ => Exit::Failed.into(),
+        }
+    }
+}
+
+fn find(settings: &Settings, name: &str, config: &Path) -> anyhow::Result<Arc<Source>> {
+    settings.live.sources.get(name).cloned().ok_or_else(|| {
+        let known = settings.live.sources.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let known = if known.is_empty() { "it has none".to_owned() } else { format!("it has: {known}") };
+        failure(Exit::NotFound, format!("there is no source `{name}` in {}; {known}", config.display()))
+    })
+}
+
+fn read_body(path: &Path) -> anyhow::Result<Bytes> {
+    let mut bytes = Vec::new();
+    let read = match path.to_str() {
+        Some("-") => io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes),
+        _ => std::fs::read(path),
+    };
+    read.map(Bytes::from).with_context(|| format!("cannot read the body from {}", path.display()))
+}
+
+/// The event's id from `{"id":"evt_…"}`; a source may answer something else.
+fn event_id(answer: &OutboundAnswer) -> Option<String> {
+    let document: Value = serde_json::from_slice(&answer.body).ok()?;
+    let id: EventId = document["id"].as_str()?.parse().ok()?;
+    Some(id.to_string())
+}
+
+fn excerpt(body: &[u8]) -> String {
+    plain(&String::from_utf8_lossy(body)).chars().take(EXCERPT_CHARS).collect()
+}

@@ -1,0 +1,110 @@
+//! A guest that misbehaves: the event's type says how. Each way ends at one bound of the sandbox, and must never end anything else.
+
+use std::hint::black_box;
+
+use hookfast_sdk::prelude::*;
+
+hookfast_sdk::plugin! {
+    name: "hostile",
+    on "spin" => spin,
+    on "allocate" => allocate,
+    on "recurse" => recurse,
+    on "panic" => panic,
+    on "trap" => trap,
+    on "log" => flood_the_log,
+    on "log_forever" => log_forever,
+    on "call_forever" => call_forever,
+    on "reason" => reason,
+    on "nap" => nap,
+    on "snoop" => snoop,
+    on "ask_elsewhere" => ask_elsewhere,
+    on "memory" => allocate_some,
+}
+
+fn spin(_: Event, _: &mut Context) -> Outcome {
+    let mut turns = 0_u64;
+    loop {
+        turns = black_box(turns.wrapping_add(1));
+    }
+}
+
+fn allocate(_: Event, _: &mut Context) -> Outcome {
+    let mut hoard = Vec::new();
+    loop {
+        hoard.push(vec![1_u8; 1 << 20]);
+        black_box(&hoard);
+    }
+}
+
+/// Allocates as many MiB as the body says, and is done.
+fn allocate_some(event: Event, _: &mut Context) -> Outcome {
+    let mebibytes: usize = event.data_at("/mebibytes")?;
+    black_box(vec![1_u8; mebibytes << 20]);
+    done(format!("had {mebibytes} MiB"))
+}
+
+fn recurse(_: Event, _: &mut Context) -> Outcome {
+    done(descend(1, 2).to_string())
+}
+
+/// Not a loop to any compiler: what comes back is needed in two ways.
+#[inline(never)]
+fn descend(depth: u64, seed: u64) -> u64 {
+    if depth == black_box(u64::MAX) {
+        return seed;
+    }
+    let below = descend(depth + 1, seed.rotate_left(7) ^ depth);
+    below.wrapping_mul(depth).rotate_left((below % 63) as u32) ^ seed
+}
+
+fn panic(event: Event, _: &mut Context) -> Outcome {
+    panic!("nobody expects the type {}", event.event_type.unwrap_or_default())
+}
+
+/// Ends as an abort does in WebAssembly, and says nothing.
+fn trap(_: Event, _: &mut Context) -> Outcome {
+    std::process::abort()
+}
+
+fn flood_the_log(_: Event, cx: &mut Context) -> Outcome {
+    for line in 0..2000 {
+        cx.info("a line that nobody will miss among so many others", &[("line", &line)]);
+    }
+    done("logged 2000 lines")
+}
+
+fn log_forever(_: Event, cx: &mut Context) -> Outcome {
+    loop {
+        cx.info("again", &[]);
+    }
+}
+
+fn call_forever(_: Event, cx: &mut Context) -> Outcome {
+    loop {
+        let _ = black_box(cx.config("nothing"));
+    }
+}
+
+fn reason(_: Event, _: &mut Context) -> Outcome {
+    dead_letter("garbage \0 \u{1f4a9} ".repeat(200_000))
+}
+
+/// Waits in a call: no CPU, only time.
+fn nap(_: Event, cx: &mut Context) -> Outcome {
+    cx.get("target", "/").send()?.success()?;
+    done("rested")
+}
+
+/// Looks for everything a sandbox should not have.
+fn snoop(event: Event, _: &mut Context) -> Outcome {
+    let address: String = event.data_at("/address")?;
+    let files = std::fs::read_dir("/").is_ok() || std::fs::read("/etc/hostname").is_ok() || std::fs::write("/tmp/found", "x").is_ok();
+    let environment = std::env::vars().next().is_some() || std::env::args().next().is_some();
+    let network = std::net::TcpStream::connect(address).is_ok();
+    done(format!("files {files}, environment {environment}, network {network}"))
+}
+
+fn ask_elsewhere(_: Event, cx: &mut Context) -> Outcome {
+    cx.get("crm", "/secrets").send()?.success()?;
+    done("answered")
+}

@@ -1,0 +1,18 @@
+//! The box that tests are written in: a whole server with real plugins in a world they control — its clock, its randomness,
+//! its directory, the sender before it and the upstream behind it. Nothing of Hookfast is replaced by something else.
+
+pub mod world;
+pub mod plan;
+pub mod sender;
+pub mod upstream;
+pub mod server;
+pub mod build;
+pub mod wait;
+pub mod logs;
+mod directory;
+
+pub use plan::{Plan, Source};
+pub use sender::{Answer, Delivery, Sender};
+pub use server::{Server, Site};
+pub use upstream::{Call, Gate, Reply, Upstream};
+pub use world::World;

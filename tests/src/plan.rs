@@ -1,0 +1,138 @@
+//! What a world is made of, said before it starts: a configuration file as an operator would write it, plugins, the
+//! upstream's first answers.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use crate::build::guest;
+use crate::upstream::Reply;
+
+/// One `[sources.NAME]`.
+#[derive(Clone)]
+pub struct Source {
+    pub(crate) name: String,
+    pub(crate) provider: String,
+    pub(crate) secret: String,
+    plugins: Vec<String>,
+    lines: Vec<String>,
+}
+
+impl Source {
+    /// A source that stores what it receives, with a secret of the provider's form.
+    pub fn new(name: &str, provider: &str) -> Self {
+        let secret = match provider {
+            "standard-webhooks" | "svix" => "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            _ => "shared-secret",
+        };
+        let (name, provider, secret) = (name.into(), provider.into(), secret.into());
+        Self { name, provider, secret, plugins: Vec::new(), lines: Vec::new() }
+    }
+
+    /// Hands every event to this plugin, too.
+    pub fn to(mut self, plugin: &str) -> Self {
+        self.plugins.push(plugin.into());
+        self
+    }
+
+    /// Retries after these delays, and then gives up.
+    pub fn retry(self, delays: &[&str]) -> Self {
+        self.set(&format!("retry = {{ strategy = \"schedule\", delays = {delays:?} }}"))
+    }
+
+    /// One more line of its section.
+    pub fn set(mut self, line: &str) -> Self {
+        self.lines.push(line.into());
+        self
+    }
+
+    /// Its section.
+    pub fn section(&self) -> String {
+        let routes: Vec<_> = self.plugins.iter().map(|plugin| format!("{{ plugin = \"{plugin}\" }}")).collect();
+        let Self { name, provider, secret, .. } = self;
+        let (routes, lines) = (routes.join(", "), self.lines.join("\n"));
+        format!("[sources.{name}]\nprovider = \"{provider}\"\nsecrets = [\"literal:{secret}\"]\nroutes = [{routes}]\n{lines}\n")
+    }
+}
+
+/// What a world will be.
+#[derive(Clone)]
+pub struct Plan {
+    pub(crate) sources: Vec<Source>,
+    pub(crate) plugins: BTreeMap<String, Vec<u8>>,
+    pub(crate) replies: Vec<Reply>,
+    server: Vec<String>,
+    upstream: Vec<String>,
+    limits: Vec<String>,
+    places: u32,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        let (sources, plugins, replies) = (Vec::new(), BTreeMap::new(), Vec::new());
+        Self { sources, plugins, replies, server: Vec::new(), upstream: Vec::new(), limits: Vec::new(), places: 8 }
+    }
+}
+
+impl Plan {
+    /// With this source, and the guests that it names.
+    pub fn source(mut self, source: Source) -> Self {
+        for plugin in &source.plugins {
+            self.plugins.entry(plugin.clone()).or_insert_with(|| guest(plugin));
+        }
+        self.sources.push(source);
+        self
+    }
+
+    /// With this file as a plugin; said before the source that names it.
+    pub fn plugin(mut self, name: &str, wasm: Vec<u8>) -> Self {
+        self.plugins.insert(name.into(), wasm);
+        self
+    }
+
+    /// Without a plugin's file.
+    pub fn without_plugin(mut self, name: &str) -> Self {
+        self.plugins.remove(name);
+        self
+    }
+
+    /// With these answers of the upstream to its first calls.
+    pub fn upstream<R: Into<Reply>>(mut self, replies: impl IntoIterator<Item = R>) -> Self {
+        self.replies.extend(replies.into_iter().map(Into::into));
+        self
+    }
+
+    /// With one more line in `[server]`.
+    pub fn server(mut self, line: &str) -> Self {
+        self.server.push(line.into());
+        self
+    }
+
+    /// With one more limit of every plugin.
+    pub fn limit(mut self, line: &str) -> Self {
+        self.limits.push(line.into());
+        self
+    }
+
+    /// With so many attempts at once.
+    pub fn places(mut self, places: u32) -> Self {
+        self.places = places;
+        self
+    }
+
+    /// The file. The scripted upstream has three names, and each of the known guests is granted the one that it wants.
+    pub(crate) fn file(&self, upstream: std::net::SocketAddr) -> String {
+        let (server, own, limits, places) = (self.server.join("\n"), self.upstream.join("\n"), self.limits.join(", "), self.places);
+        let mut file = format!(
+            "[server]\ningest = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n{server}\n\n[storage]\nurl = \"sqlite:hookfast.db\"\n\n\
+             [worker]\nconcurrency = {places}\n\n"
+        );
+        for name in ["crm", "chat", "target"] {
+            let _ = writeln!(file, "[upstreams.{name}]\nurl = \"http://{upstream}/{name}\"\nallow_private = true\n{own}\n");
+        }
+        for (plugin, name) in [("stripe-crm", "crm"), ("github-notify", "chat"), ("forward", "target"), ("hostile", "target")] {
+            let _ = writeln!(file, "[grants.{plugin}]\nupstreams = [\"{name}\"]\nlimits = {{ {limits} }}\n");
+        }
+        self.sources.iter().for_each(|source| file.push_str(&source.section()));
+        file
+    }
+}

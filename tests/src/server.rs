@@ -1,0 +1,173 @@
+//! A real server process, to be killed at any moment. Its clock and randomness are the machine's.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hookfast::app::TOKEN_FILE;
+use hookfast::domain::Headers;
+use http::Method;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::build::binary;
+use crate::directory::Directory;
+use crate::plan::Plan;
+use crate::sender::{Answer, Delivery, NoAnswer, Wire};
+use crate::wait::within;
+
+/// Where servers run, one after another: a directory with configuration, plugins and what they leave there.
+pub struct Site {
+    directory: Directory,
+    wire: Wire,
+}
+
+/// A running process. Dropping it kills it.
+pub struct Server {
+    /// Where webhooks are sent to.
+    pub ingest: SocketAddr,
+    admin: SocketAddr,
+    process: Process,
+    ended: watch::Receiver<bool>,
+}
+
+/// A handle by which anyone can kill the process.
+#[derive(Clone)]
+pub struct Process(Arc<Mutex<Child>>);
+
+impl Process {
+    /// Sends SIGKILL.
+    pub fn kill(&self) {
+        // One that has ended by itself is as dead.
+        let _ = self.0.lock().unwrap_or_else(PoisonError::into_inner).kill();
+    }
+}
+
+impl Site {
+    /// Writes the plan's files, with the scripted upstream at this address.
+    pub fn new(plan: &Plan, upstream: SocketAddr) -> Self {
+        let directory = Directory::new();
+        directory.write("hookfast.toml", plan.file(upstream));
+        for (name, wasm) in &plan.plugins {
+            directory.write(&format!("plugins/{name}.wasm"), wasm);
+        }
+        Self { directory, wire: Wire::new() }
+    }
+
+    /// Starts a server and waits until it serves.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub async fn start(&self) -> Server {
+        let config = self.directory.path().join("hookfast.toml");
+        let started = tokio::task::spawn_blocking(|| start(config));
+        within("the server to serve", started).await.expect("no panic")
+    }
+
+    /// Asks a server's admin API or its metrics: `/api/v1/events`.
+    ///
+    /// # Panics
+    /// If no answer comes.
+    pub async fn get(&self, server: &Server, path: &str) -> Answer {
+        self.try_get(server, path).await.expect("an answer")
+    }
+
+    /// The same of a server that may die before it answers.
+    ///
+    /// # Errors
+    /// No answer came.
+    ///
+    /// # Panics
+    /// If the server has left no token file.
+    pub async fn try_get(&self, server: &Server, path: &str) -> Result<Answer, NoAnswer> {
+        let token = std::fs::read_to_string(self.directory.path().join(TOKEN_FILE)).expect("a token file");
+        let mut headers = Headers::default();
+        headers.push("authorization", format!("Bearer {}", token.trim()));
+        let request = Delivery { method: Method::GET, path: path.into(), headers, body: Vec::new().into() };
+        within("an answer", self.wire.send(server.admin, &request)).await
+    }
+
+    /// All rows of a list, from its pages.
+    ///
+    /// # Panics
+    /// If they cannot be had.
+    pub async fn list(&self, server: &Server, path: &str) -> Vec<Value> {
+        let mut rows = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = self.get(server, &format!("{path}?limit=200{cursor}")).await.json();
+            rows.extend(page["data"].as_array().expect("a list").iter().cloned());
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break rows,
+            }
+        }
+    }
+
+    /// Whether nothing is ready and nothing runs.
+    pub async fn is_quiet(&self, server: &Server) -> bool {
+        let metrics = self.get(server, "/metrics").await.body;
+        ["ready", "running"].iter().all(|state| metrics.contains(&format!("hookfast_jobs{{state=\"{state}\"}} 0\n")))
+    }
+}
+
+impl Server {
+    /// A handle to kill it by.
+    pub fn process(&self) -> Process {
+        self.process.clone()
+    }
+
+    /// Waits until the process has ended, however it did.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub async fn ended(&self) {
+        let _ = within("the server's end", self.ended.clone().wait_for(|ended| *ended)).await;
+        // Reaped, so that its lock on the database is surely gone.
+        let _ = self.process.0.lock().unwrap_or_else(PoisonError::into_inner).wait();
+    }
+
+    /// Kills it and waits for its end.
+    pub async fn kill(self) {
+        self.process.kill();
+        self.ended().await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process.kill();
+    }
+}
+
+/// Ports are the system's choice; the log line `serving` tells them.
+fn start(config: PathBuf) -> Server {
+    let mut command = Command::new(binary());
+    command.arg("serve").arg("--config").arg(config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("a process");
+    let mut log = BufReader::new(child.stderr.take().expect("a pipe"));
+    let mut told = String::new();
+    let serving = loop {
+        let mut line = String::new();
+        let read = log.read_line(&mut line).expect("a log line");
+        assert!(read > 0, "the server ended before it served:\n{told}");
+        match serde_json::from_str::<Value>(&line) {
+            Ok(line) if line["message"] == "serving" => break line,
+            _ => told.push_str(&line),
+        }
+    };
+    let address = |name: &str| serving[name].as_str().and_then(|text| text.parse().ok()).expect("an address");
+    let (ended_sender, ended) = watch::channel(false);
+    std::thread::spawn(move || drain(log, &ended_sender));
+    Server { ingest: address("ingest"), admin: address("admin"), process: Process(Arc::new(Mutex::new(child))), ended }
+}
+
+/// Reads on, so that the server never waits for a full pipe; its end is the server's end.
+fn drain(log: BufReader<ChildStderr>, ended: &watch::Sender<bool>) {
+    for line in log.lines().map_while(Result::ok).filter(|line| line.contains("\"level\":\"ERROR\"")) {
+        eprintln!("server: {line}");
+    }
+    ended.send_replace(true);
+}

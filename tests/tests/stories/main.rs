@@ -1,0 +1,8 @@
+//! Stories: a provider sends, a plugin handles, an upstream answers; and everything that can go wrong on the way.
+
+mod delivery;
+mod refusal;
+mod retry;
+mod plugin;
+mod reload;
+mod lifecycle;

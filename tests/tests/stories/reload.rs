@@ -1,0 +1,42 @@
+//! The configuration changes while the server serves: all of it or nothing.
+
+use std::time::Duration;
+
+use hookfast_tests::wait::eventually;
+use hookfast_tests::{Source, World, logs};
+
+#[tokio::test]
+async fn a_source_that_is_added_to_the_file_receives() {
+    let mut world = World::stripe().start().await;
+    world.add_source(Source::new("orders", "hmac")).await;
+    world.send("orders", "example").await;
+    world.send("stripe", "invoice.paid").await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_broken_file_leaves_the_old_configuration_in_force() {
+    let mut world = World::stripe().start().await;
+    world.configure_anew(|_| "[sources.stripe]\nprovidr = \"stripe\"\n".into());
+    let path = world.path("hookfast.toml").display().to_string();
+    eventually("a word on the mistake", async || logs::has(&["the old one stays in force", &path])).await;
+    assert!(logs::has(&[&format!("{path}:2:1"), "unknown key `providr`", "did you mean `provider`?"]));
+
+    world.send("stripe", "invoice.paid").await;
+    world.settle().await;
+    assert_eq!(world.upstream.calls().len(), 1);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_source_that_is_taken_out_still_owes_its_jobs() {
+    let mut world = World::stripe().upstream([503]).start().await;
+    let event = world.send("stripe", "invoice.paid").await;
+    world.settle().await;
+    world.configure_anew(|file| file.replace("[sources.stripe]", "[sources.formerly-stripe]"));
+    let delivery = world.delivery("stripe", "invoice.paid");
+    eventually("the source to be gone", async || world.deliver(&delivery).await.status == 404).await;
+    world.pass(Duration::from_secs(10)).await;
+    assert_eq!(world.event(event).await.jobs[0].state, "done");
+    world.finish().await;
+}
