@@ -23,8 +23,9 @@ pub(super) async fn in_mid_flight(stage: &mut Stage, story: &mut Story) -> anyho
     story.claim(
         "kill -9 in mid-flight loses nothing that was acknowledged",
         &[
-            "80 invoices a second, a slow CRM, and no goodbye. A 202 was given only after the disk had it, so the",
-            "next start knows what is owed. What got no answer, the provider sends again, as providers do.",
+            "80 invoices a second, a slow CRM, and no goodbye. A 202 is given after the commit, so the next start",
+            "knows what is owed; what got no answer, the provider sends again. (Commits are synced, which is for",
+            "power cuts: no demo can show that.)",
         ],
     );
     let (stored, calls) = (stage.admin.count("stripe").await?, stage.upstream.received(0).len());
@@ -87,6 +88,6 @@ fn check_keys(stage: &Stage, story: &mut Story, events: &BTreeSet<String>, calls
     let wanted: BTreeSet<String> = events.iter().map(|event| crm_key(event)).collect();
     let again = times.values().filter(|times| **times > 1).count();
     let keys = times.keys().cloned().collect::<BTreeSet<_>>();
-    let text = format!("{} calls under {} keys, one key an event: {again} came twice, and the CRM can tell", received.len(), keys.len());
+    let text = format!("{} calls under {} keys, one key an event: {again} came again, and the CRM can tell", received.len(), keys.len());
     story.check(keys == wanted, text);
 }

@@ -10,7 +10,9 @@ use anyhow::Context;
 use crate::app::TOKEN_FILE;
 use crate::random::Random;
 
-/// Three delays, so four attempts; the default policy would take half a day over sixteen.
+const CONFIGURATION: &str = include_str!("hookfast.toml");
+
+/// Three delays, so four attempts; the default policy takes hours over sixteen.
 pub(super) const DELAYS_MS: [u64; 3] = [200, 400, 800];
 
 /// The folder, and who listens where.
@@ -108,51 +110,6 @@ fn free_addresses() -> std::io::Result<(SocketAddr, SocketAddr)> {
 
 fn configuration(ingest: SocketAddr, admin: SocketAddr, upstream: SocketAddr) -> String {
     let delays = DELAYS_MS.map(|delay| format!("\"{delay}ms\"")).join(", ");
-    format!(
-        r#"# Written by `hookfast demo`.
-[server]
-ingest = "{ingest}"
-admin = "{admin}"
-
-[storage]
-url = "sqlite:hookfast.db"
-
-[sources.stripe]
-provider = "stripe"
-secrets = ["file:stripe.secret"]
-routes = [{{ plugin = "stripe-crm", types = ["invoice.*"] }}]
-retry = {{ strategy = "schedule", delays = [{delays}] }}
-
-[sources.github]
-provider = "github"
-secrets = ["file:github.secret"]
-routes = [{{ plugin = "github-notify" }}]
-
-[sources.relay]
-provider = "github"
-secrets = ["file:github.secret"]
-routes = [{{ plugin = "relay" }}]
-
-[upstreams.crm]
-url = "http://{upstream}/crm"
-allow_private = true
-
-[upstreams.chat]
-url = "http://{upstream}/chat"
-allow_private = true
-
-[upstreams.target]
-url = "http://{upstream}/target"
-allow_private = true
-
-[grants.stripe-crm]
-upstreams = ["crm"]
-
-[grants.github-notify]
-upstreams = ["chat"]
-
-[grants.relay]
-upstreams = ["chat", "target"]
-"#
-    )
+    let values = [("INGEST", ingest.to_string()), ("ADMIN", admin.to_string()), ("UPSTREAM", upstream.to_string()), ("DELAYS", delays)];
+    values.iter().fold(CONFIGURATION.to_owned(), |text, (name, value)| text.replace(&format!("{{{{{name}}}}}"), value))
 }

@@ -94,7 +94,8 @@ async fn play(keep: bool) -> anyhow::Result<ExitCode> {
         ));
     }
     if keep {
-        story.print(format_args!("Kept: {} (hookfast.toml, hookfast.db, server.log, plugins/)", stage.folder.path().display()));
+        let folder = stage.folder.path().display();
+        story.print(format_args!("Kept: {folder}; look around with: hookfast serve --config {folder}/hookfast.toml"));
     }
     Ok(if all_hold { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -121,7 +122,7 @@ impl Stage {
         for (component, name) in [("stripe-crm", "stripe-crm"), ("github-notify", "github-notify"), ("github-notify", "relay")] {
             folder.publish(&component_of(&components, component)?.wasm, name)?;
         }
-        let mut server = Server::new(&folder);
+        let mut server = Server::new(&folder)?;
         let ready = server.start().await;
         let ready = ready.map_err(|error| anyhow!("{error:#}; its log ends so:\n{}", server.last_lines(LOG_LINES).join("\n")))?;
         introduce(story, &folder, &server, &upstream, ready);
@@ -150,7 +151,7 @@ fn component_of<'a>(components: &'a [Built], name: &str) -> anyhow::Result<&'a B
 }
 
 async fn build(folder: &Folder, sources: PathBuf, story: &Story) -> anyhow::Result<Vec<Built>> {
-    story.print(format_args!("plugins    {} built for wasm32-wasip2", sources.display()));
+    story.print(format_args!("plugins    building {} for wasm32-wasip2", sources.display()));
     let out = folder.built();
     let components = tokio::task::spawn_blocking(move || build_plugins(&sources, &out)).await.context("the build panicked")??;
     for Built { name, bytes, digest, .. } in &components {

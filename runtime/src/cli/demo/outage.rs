@@ -8,6 +8,7 @@ use super::admin::Attempt;
 use super::folder::DELAYS_MS;
 use super::story::Story;
 use super::{Stage, key, ms};
+use crate::domain::{RetryDecision, RetryPolicy};
 
 /// How far a planned delay may look from its schedule: attempts are recorded in whole milliseconds, and this machine is busy.
 const PLAN_SLACK: Duration = Duration::from_millis(100);
@@ -24,10 +25,7 @@ pub(super) struct Dead {
 pub(super) async fn dead_letter(stage: &Stage, story: &mut Story) -> anyhow::Result<Dead> {
     story.claim(
         "A broken upstream costs retries, then a dead letter; the event is never dropped",
-        &[
-            "The CRM now answers 503. The schedule is compressed for this demo: 200 ms, 400 ms, 800 ms. Without",
-            "one, delays double from 5 s to 1 h with jitter, over 16 attempts: about half a day to recover.",
-        ],
+        &["The CRM now answers 503. The schedule is compressed for this demo: 200 ms, 400 ms, 800 ms.", &default_policy()],
     );
     stage.upstream.answer(503);
     let answer = stage.stripe.send(&stage.stripe.webhook("invoice.paid", "evt_demo_outage")).await?;
@@ -44,6 +42,17 @@ pub(super) async fn dead_letter(stage: &Stage, story: &mut Story) -> anyhow::Res
     let calls = stage.upstream.under(&key).len();
     story.check(calls == 4, format_args!("the CRM got {calls} requests, all with Idempotency-Key {key}"));
     Ok(Dead { event, letter: letter.id, key })
+}
+
+/// What a source gets that says nothing of retries; as long as its draws of jitter can make it.
+fn default_policy() -> String {
+    let policy = RetryPolicy::default();
+    let delay = |failures| match policy.decide(failures, Duration::ZERO, None, 1.0) {
+        RetryDecision::Again(delay) => Some(delay),
+        RetryDecision::GiveUp(_) => None,
+    };
+    let hours = (1..).map_while(delay).sum::<Duration>().as_secs_f64() / 3600.0;
+    format!("By default delays double, with jitter: {} attempts, which may take {hours:.0} hours.", policy.max_attempts)
 }
 
 fn show(story: &Story, attempts: &[Attempt]) {

@@ -1,11 +1,16 @@
 //! Claims 1 to 3: what becomes of a webhook that is good, one that came before, and one that is forged.
 
+use std::time::Duration;
+
 use anyhow::{Context, bail};
 
 use super::admin::Attempt;
 use super::sender::{Answer, Sender, Webhook};
 use super::story::Story;
 use super::{Stage, key, ms};
+
+/// How long the upstreams take, so that an answer which waited for them would show.
+const UPSTREAM_TAKES: Duration = Duration::from_millis(200);
 
 /// A webhook that was handled.
 pub(super) struct Handled {
@@ -32,7 +37,7 @@ pub(super) async fn handled(stage: &Stage, story: &mut Story) -> anyhow::Result<
         "A signed webhook is answered at once, and then handled",
         &[
             "202 means: the signature held, and the event is stored and synced to disk. The plugin runs after",
-            "that, in a sandbox. It knows its upstreams by name only; address and credentials are the host's.",
+            "that, in a sandbox, and calls its upstreams by name. These take 200 ms here; the sender does not wait.",
         ],
     );
     let stripe = Case {
@@ -51,8 +56,11 @@ pub(super) async fn handled(stage: &Stage, story: &mut Story) -> anyhow::Result<
         step: "chat",
         line: "POST /chat/messages",
     };
+    stage.upstream.take(UPSTREAM_TAKES);
     let first = check(stage, story, &stripe).await?;
+    story.print("");
     check(stage, story, &github).await?;
+    stage.upstream.take(Duration::ZERO);
     Ok(first)
 }
 
@@ -66,26 +74,36 @@ async fn check(stage: &Stage, story: &mut Story, case: &Case<'_>) -> anyhow::Res
     let key = key(&id, case.plugin, case.step);
     let received = stage.upstream.under(&key);
     for request in &received {
-        story.show(format_args!("upstream got {} {}", request.line, request.body));
-        story.show(format_args!("             Idempotency-Key: {key}"));
+        story.show(format_args!("the upstream got {} {}", request.line, brief(&request.body)));
+        story.show(format_args!("with Idempotency-Key: {key}"));
     }
     let lines: Vec<&str> = received.iter().map(|request| request.line.as_str()).collect();
+    story.check(answer.took < UPSTREAM_TAKES, format_args!("{}: answered 202 before its upstream had answered", case.event_type));
     let holds = event.status == "done" && event.attempts.len() == 1 && lines == [case.line];
-    story.check(holds, format_args!("{}: answered 202, done at the first attempt, its upstream called once\n", case.event_type));
+    story.check(holds, format_args!("{}: done at the first attempt, its upstream called once", case.event_type));
     Ok(Handled { webhook, answer, event: id, key })
 }
 
 fn described(attempt: &Attempt) -> String {
     let Attempt { attempt: number, plugin, outcome, detail, duration_us, .. } = attempt;
-    let took = ms(std::time::Duration::from_micros(*duration_us));
-    let detail = detail.as_deref().map(|detail| format!(", \"{detail}\"")).unwrap_or_default();
+    let took = ms(Duration::from_micros(*duration_us));
+    let detail = detail.as_deref().map(|detail| format!(", \"{}\"", brief(detail))).unwrap_or_default();
     format!("attempt {number}: {plugin} ({}) ran {took}: {outcome}{detail}", attempt.digest_short())
+}
+
+/// As much of a text as fits on a line.
+fn brief(text: &str) -> String {
+    const CHARACTERS: usize = 72;
+    match text.char_indices().nth(CHARACTERS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 pub(super) async fn again(stage: &Stage, story: &mut Story, first: &Handled) -> anyhow::Result<()> {
     story.claim(
         "The same webhook again is answered the same, and not run again",
-        &["Providers resend what they think was lost. The ledger knows the event by its id, whoever asks how often."],
+        &["Providers resend what they think was lost. The ledger knows an event by the id its provider gave it."],
     );
     let stored = stage.admin.count("stripe").await?;
     let again = stage.stripe.send(&first.webhook).await?;
@@ -107,7 +125,7 @@ pub(super) async fn forged(stage: &Stage, story: &mut Story) -> anyhow::Result<(
     story.show(format_args!("evt_demo_forged → {} {} in {}", answer.status, answer.body, ms(answer.took)));
     story.check(answer.status == 401, "answered 401");
     let refused = stage.admin.last_refused("stripe").await?.context("the refused request is not recorded")?;
-    story.show(format_args!("requests: {} {}: {}", refused.status, refused.cause, refused.detail));
+    story.show(format_args!("requests: {} {}: {}", refused.status, refused.cause, brief(&refused.detail)));
     story.check(refused.cause == "wrong_signature" && refused.status == 401, "recorded with its cause, `wrong_signature`");
     story.check(stage.admin.count("stripe").await? == stored, "nothing was stored, so nothing can run");
     Ok(())

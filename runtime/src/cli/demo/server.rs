@@ -19,6 +19,7 @@ const PROBE: Duration = Duration::from_secs(1);
 
 /// A server that may be running.
 pub(super) struct Server {
+    binary: PathBuf,
     config: PathBuf,
     log: PathBuf,
     admin: SocketAddr,
@@ -27,16 +28,16 @@ pub(super) struct Server {
 
 impl Server {
     /// Not started yet.
-    pub(super) fn new(folder: &Folder) -> Self {
-        Self { config: folder.config(), log: folder.log(), admin: folder.admin, child: None }
+    pub(super) fn new(folder: &Folder) -> anyhow::Result<Self> {
+        let binary = std::env::current_exe().context("this program's own file cannot be found")?;
+        Ok(Self { binary, config: folder.config(), log: folder.log(), admin: folder.admin, child: None })
     }
 
     /// Starts it and waits until it is ready; how long that took.
     pub(super) async fn start(&mut self) -> anyhow::Result<Duration> {
         let started = Instant::now();
-        let binary = std::env::current_exe().context("this program's own file cannot be found")?;
         let log = OpenOptions::new().create(true).append(true).open(&self.log).context("the server's log cannot be written")?;
-        let mut command = Command::new(binary);
+        let mut command = Command::new(&self.binary);
         command.arg("serve").arg("--config").arg(&self.config).args(["--log", "info"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.child = Some(command.spawn().context("the server cannot be started")?);

@@ -10,8 +10,10 @@ use super::operation::Operation;
 
 /// So many waiting writes start a commit at once.
 const BATCH_WAKE: usize = 256;
-/// The longest that a write waits for company while commits follow each other.
+/// The longest that an admission waits for company while commits follow each other: a sender waits for it.
 const SPACING: Duration = Duration::from_millis(2);
+/// The same where only settlements and claims wait: nobody but a place of the worker waits for them.
+const SPACING_WITHOUT_ADMISSIONS: Duration = Duration::from_millis(8);
 /// The most writes of one transaction.
 const BATCH_MAX: usize = 512;
 /// The most body and header bytes of one transaction.
@@ -59,8 +61,9 @@ impl Inbox {
             state.admissions += 1;
             state.bytes += bytes;
         }
+        let is_first_admission = operation.admission_bytes().is_some() && state.admissions == 1;
         state.queue.push_back(operation);
-        if state.queue.len() >= state.wake_at {
+        if state.queue.len() >= state.wake_at || is_first_admission {
             self.changed.notify_one();
         }
         Ok(())
@@ -76,7 +79,8 @@ impl Inbox {
     pub(super) fn next_batch(&self, last_start: Instant, patience: Option<Duration>) -> Option<Vec<Operation>> {
         let mut state = self.lock();
         if let Some(patience) = patience {
-            state = self.wait(state, 1, Instant::now() + patience);
+            let until = Instant::now() + patience;
+            state = self.wait(state, 1, |_| until);
         } else {
             while state.queue.is_empty() && !state.closed {
                 state.wake_at = 1;
@@ -87,13 +91,13 @@ impl Inbox {
             return None;
         }
         let enough = state.usual_batch.min(BATCH_WAKE);
-        let mut state = self.wait(state, enough, last_start + SPACING);
+        let mut state = self.wait(state, enough, |state| last_start + state.spacing());
         Some(state.take_batch())
     }
 
-    fn wait<'a>(&'a self, mut state: MutexGuard<'a, State>, wake_at: usize, until: Instant) -> MutexGuard<'a, State> {
+    fn wait<'a>(&'a self, mut state: MutexGuard<'a, State>, wake_at: usize, until: impl Fn(&State) -> Instant) -> MutexGuard<'a, State> {
         while state.queue.len() < wake_at && !state.closed {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = until(&state).saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
@@ -110,6 +114,10 @@ impl Inbox {
 }
 
 impl State {
+    fn spacing(&self) -> Duration {
+        if self.admissions > 0 { SPACING } else { SPACING_WITHOUT_ADMISSIONS }
+    }
+
     fn take_batch(&mut self) -> Vec<Operation> {
         let mut batch = Vec::with_capacity(self.queue.len().min(BATCH_MAX));
         let mut batch_bytes = 0;
