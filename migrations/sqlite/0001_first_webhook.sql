@@ -29,6 +29,14 @@ CREATE TABLE dedupe_keys (
     expires_at INTEGER NOT NULL
 ) STRICT;
 
+-- Keys past the bound of that map. A lookup here costs a random page, which is why the map comes first.
+CREATE TABLE dedupe_overflow (
+    hash       BLOB    PRIMARY KEY CHECK (length(hash) = 16),
+    body_hash  BLOB    NOT NULL CHECK (length(body_hash) = 8),
+    event_id   BLOB    NOT NULL CHECK (length(event_id) = 16),
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE jobs (
     id              INTEGER PRIMARY KEY,
     event_seq       INTEGER NOT NULL,
@@ -86,6 +94,8 @@ CREATE TABLE dead_letters (
 CREATE TABLE discards (
     event_seq    INTEGER NOT NULL,
     route        TEXT    NOT NULL,
+    plugin       TEXT    NOT NULL,
+    attempts     INTEGER NOT NULL,
     discarded_at INTEGER NOT NULL,
     reason       TEXT    NOT NULL,
     PRIMARY KEY (event_seq, route)

@@ -749,7 +749,8 @@ pub mod exports {
                     }
                 }
                 pub trait Guest {
-                    /// JSON: `name`, `version`, and optionally `description`, `upstreams` (names it wants to call) and `events`.
+                    /// JSON: `name`, `version`, and optionally `description`, `upstreams` (names it wants to call), `events`, and `fixtures`:
+                    /// a list of `{"type", "body"}` that the host runs before a new version serves, each of which must end as done.
                     #[allow(async_fn_in_trait)]
                     fn describe() -> _rt::String;
                 }

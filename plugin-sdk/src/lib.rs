@@ -74,7 +74,7 @@ pub use event::{Event, Header};
 pub use fault::{Fault, StatusError};
 pub use outcome::{Done, Failure, OrFailure, Outcome, dead_letter, discard, done, retry, retry_after};
 pub use payload::{Payload, PayloadError, Raw};
-pub use plugin::{Plugin, Route, run_typed};
+pub use plugin::{Fixture, Plugin, Route, run_typed};
 pub use serde_json;
 
 /// Everything a handler usually needs: `use hookfast_sdk::prelude::*;`.

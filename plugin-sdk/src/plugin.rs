@@ -14,6 +14,7 @@ pub struct Plugin {
     version: &'static str,
     description: &'static str,
     upstreams: &'static [&'static str],
+    fixtures: &'static [Fixture],
     routes: &'static [Route],
 }
 
@@ -24,10 +25,11 @@ impl Plugin {
         version: &'static str,
         description: &'static str,
         upstreams: &'static [&'static str],
+        fixtures: &'static [Fixture],
         routes: &'static [Route],
     ) -> Self {
         assert!(!name.is_empty(), "a plugin needs a name");
-        Self { name, version, description, upstreams, routes }
+        Self { name, version, description, upstreams, fixtures, routes }
     }
 
     /// The name under which the operator grants and routes to this plugin.
@@ -52,8 +54,8 @@ impl Plugin {
     /// ```
     pub fn describe(&self) -> String {
         let events: Vec<&str> = self.routes.iter().map(|route| route.pattern).collect();
-        let Self { name, version, description, upstreams, .. } = self;
-        serde_json::to_string(&Description { name, version, description, upstreams, events }).expect("a description is strings and lists")
+        let Self { name, version, description, upstreams, fixtures, .. } = self;
+        serde_json::to_string(&Description { name, version, description, upstreams, fixtures, events }).expect("a description is strings and lists")
     }
 
     /// Answers `handler.handle`.
@@ -79,7 +81,24 @@ struct Description<'a> {
     version: &'a str,
     description: &'a str,
     upstreams: &'a [&'a str],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    fixtures: &'a [Fixture],
     events: Vec<&'a str>,
+}
+
+/// An event that this version must handle before it may serve.
+#[derive(Debug, Serialize)]
+pub struct Fixture {
+    #[serde(rename = "type")]
+    event_type: &'static str,
+    body: &'static str,
+}
+
+impl Fixture {
+    #[doc(hidden)]
+    pub const fn new(event_type: &'static str, body: &'static str) -> Self {
+        Self { event_type, body }
+    }
 }
 
 /// One line of the table in [`plugin!`](crate::plugin!).
@@ -139,6 +158,8 @@ pub fn run_typed<T: Payload>(
 ///
 /// - `name`: the plugin's name. Version and description come from the crate's `Cargo.toml`.
 /// - `upstreams`: the upstreams it calls; may be left out.
+/// - `fixtures`: `TYPE => BODY` pairs. The host runs each before it lets a new version serve, with every upstream answering
+///   200 and nothing sent; one that does not end as done keeps the version out. May be left out.
 /// - `on TYPE at POINTER => HANDLER,`: TYPE is exact or ends in `.*`; POINTER (JSON Pointer, RFC 6901) says where the
 ///   payload sits, and without it the whole body is the payload. The first line that fits an event runs.
 /// - `otherwise => HANDLER,`: every other event. Without this line they are discarded as `not handled: TYPE`.
@@ -179,6 +200,7 @@ macro_rules! plugin {
     (
         name: $name:literal,
         $(upstreams: [$($upstream:literal),* $(,)?],)?
+        $(fixtures: [$($fixture_type:literal => $fixture:expr),* $(,)?],)?
         $(on $event_type:literal $(at $pointer:literal)? => $handler:path,)*
         $(otherwise => $fallback:path,)?
     ) => {
@@ -188,6 +210,7 @@ macro_rules! plugin {
             env!("CARGO_PKG_VERSION"),
             env!("CARGO_PKG_DESCRIPTION"),
             &[$($($upstream),*)?],
+            &[$($($crate::Fixture::new($fixture_type, $fixture)),*)?],
             &[
                 $($crate::Route::new($event_type, |event, cx| {
                     $crate::run_typed($handler, concat!($($pointer)?), event, cx)

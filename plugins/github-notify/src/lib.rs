@@ -49,6 +49,7 @@ struct Release {
 hookfast_sdk::plugin! {
     name: "github-notify",
     upstreams: ["chat"],
+    fixtures: ["push" => include_str!("../fixtures/push.json"), "release" => include_str!("../fixtures/release.json")],
     on "push" => pushed,
     on "release" => released,
 }

@@ -15,6 +15,7 @@ struct Invoice {
 hookfast_sdk::plugin! {
     name: "stripe-crm",
     upstreams: ["crm"],
+    fixtures: ["invoice.paid" => include_str!("../fixtures/invoice.paid.json")],
     on "invoice.paid" at "/data/object" => paid,
 }
 

@@ -33,6 +33,9 @@ pub use token::TOKEN_FILE;
 /// How long requests under way may take to end at shutdown.
 const LISTENER_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Dedupe keys in memory: about 256 MB at most.
+const DEDUPE_KEYS_MAX: usize = 4_000_000;
+
 /// What a server is given besides its settings; tests give a manual clock and seeded randomness.
 pub struct World {
     /// The wall clock.
@@ -81,6 +84,7 @@ impl App {
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
             slots: slots.clone(),
+            dedupe_keys_max: DEDUPE_KEYS_MAX,
         });
         let opened = opened.await.with_context(|| format!("the database {} cannot be opened", storage.path.display()))?;
         report_rescue(&opened.rescued);

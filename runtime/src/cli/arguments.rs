@@ -1,7 +1,7 @@
 //! What can be asked for, as clap reads it: the commands, and the arguments that several of them share. A command's own
 //! arguments stand beside it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -18,6 +18,9 @@ pub(super) struct Arguments {
 
 const EXIT_CODES: &str = "Exit codes: 0 ok, 1 failed, 2 usage, 3 unreachable or busy: try again, 4 an answer was needed, \
      5 some of it failed, 6 not found, 78 bad configuration";
+
+/// The configuration file unless another is given.
+pub(super) const CONFIG: &str = "hookfast.toml";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -47,7 +50,7 @@ pub(super) enum Command {
 #[command(after_help = "Example:\n  hookfast serve --config /etc/hookfast/hookfast.toml")]
 pub(super) struct Serve {
     /// The configuration file
-    #[arg(long, short, value_name = "FILE", default_value = "hookfast.toml")]
+    #[arg(long, short, value_name = "FILE", default_value = CONFIG)]
     pub(super) config: PathBuf,
     /// What is logged: error, warn, info, debug, trace, or a filter such as `hookfast=debug`
     #[arg(long, default_value = "info")]
@@ -58,7 +61,7 @@ pub(super) struct Serve {
 #[derive(Debug, Args)]
 pub(super) struct Connection {
     /// The server's configuration file: it says where the admin API is and where its token lies
-    #[arg(long, short, value_name = "FILE", default_value = "hookfast.toml")]
+    #[arg(long, short, value_name = "FILE", default_value = CONFIG)]
     pub(super) config: PathBuf,
     /// The admin API [default: the configuration's admin address]
     #[arg(long)]
@@ -69,6 +72,20 @@ pub(super) struct Connection {
     /// Print one JSON document
     #[arg(long)]
     pub(super) json: bool,
+}
+
+impl Connection {
+    /// The flags that name the same server in a command that is proposed next; empty for the default.
+    pub(super) fn flags(&self) -> String {
+        let url = self.url.as_ref().map(|url| format!(" --url {url}")).unwrap_or_default();
+        let token_file = self.token_file.as_ref().map(|file| format!(" --token-file {}", file.display())).unwrap_or_default();
+        format!("{}{url}{token_file}", config_flag(&self.config))
+    }
+}
+
+/// ` --config FILE` where it is not the default.
+pub(super) fn config_flag(config: &Path) -> String {
+    if config == Path::new(CONFIG) { String::new() } else { format!(" --config {}", config.display()) }
 }
 
 /// Which page of a list.

@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
+use super::arguments::CONFIG;
 use super::client::local_url;
 use super::failure::Exit;
-use super::output::{Output, count, hint};
+use super::output::{Output, count};
 use super::table::Table;
 use crate::config::{self, Settings, Source};
 use crate::document::{Mistake, Severity};
@@ -19,7 +20,7 @@ use crate::upstream::Upstreams;
 #[command(after_help = "Examples:\n  hookfast check\n  hookfast check --config staging.toml --deny-warnings")]
 pub(super) struct Check {
     /// The configuration file
-    #[arg(long, short, value_name = "FILE", default_value = "hookfast.toml")]
+    #[arg(long, short, value_name = "FILE", default_value = CONFIG)]
     config: PathBuf,
     /// Fail on warnings as well
     #[arg(long)]
@@ -68,8 +69,9 @@ pub(super) fn run(arguments: &Check) -> anyhow::Result<ExitCode> {
     if !arguments.json {
         findings.mistakes.iter().for_each(|mistake| eprintln!("{mistake}"));
     }
-    Output::new(arguments.json).show(&findings, |_| table(&findings.sources).to_string())?;
-    hint(&format!("{}, {} in {}", count(errors, "error"), count(warnings, "warning"), arguments.config.display()));
+    let output = Output::new(arguments.json);
+    output.show(&findings, |_| table(&findings.sources).to_string())?;
+    output.hint(&format!("{}, {} in {}", count(errors, "error"), count(warnings, "warning"), arguments.config.display()));
     let is_refused = errors > 0 || (arguments.deny_warnings && warnings > 0);
     Ok(if is_refused { Exit::Configuration.into() } else { ExitCode::SUCCESS })
 }

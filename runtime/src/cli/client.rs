@@ -11,10 +11,11 @@ use serde_json::Value;
 
 use super::arguments::Connection;
 use super::failure::{Exit, failure};
+use super::output::plain;
 use crate::app::TOKEN_FILE;
 use crate::config::{self, Server, Settings, Storage};
 use crate::document::{Mistake, Severity};
-use crate::domain::{CallFault, CallFaultKind, Headers, OutboundAnswer};
+use crate::domain::{CallFault, CallFaultKind, Headers};
 use crate::http::ApiToken;
 use crate::upstream::fetch;
 
@@ -69,13 +70,15 @@ impl Client {
         headers.push("authorization", self.token.bearer());
         headers.push("accept", "application/json");
         headers.push("content-type", "application/json");
-        let answer =
-            fetch(method, &url, headers, body, TIMEOUT).await.map_err(|fault| unanswered(&fault, "start it with: hookfast serve"))?;
-        let document = serde_json::from_slice(&answer.body);
+        let answer = fetch(method, &url, headers, body, TIMEOUT)
+            .await
+            .map_err(|fault| unanswered(&fault, "is the server running? hookfast serve"))?;
         match answer.status {
-            200..=299 => document.with_context(|| format!("what answers at {} is no Hookfast admin API", self.base)),
+            200..=299 => {
+                serde_json::from_slice(&answer.body).with_context(|| format!("what answers at {} is no Hookfast admin API", self.base))
+            }
             401 => Err(self.unauthorized()),
-            _ => Err(self.problem(&answer, document.ok())),
+            _ => Err(self.problem(answer.status, &answer.body)),
         }
     }
 
@@ -85,12 +88,14 @@ impl Client {
         failure(Exit::Failed, message)
     }
 
-    fn problem(&self, answer: &OutboundAnswer, problem: Option<Value>) -> anyhow::Error {
-        let message = match problem.as_ref().and_then(|problem| problem["detail"].as_str()) {
-            Some(detail) => detail.to_owned(),
-            None => format!("{} answered {}; is it a Hookfast admin API?", self.base, answer.status),
+    /// The sentence of an `application/problem+json` document.
+    fn problem(&self, status: u16, body: &[u8]) -> anyhow::Error {
+        let problem: Value = serde_json::from_slice(body).unwrap_or_default();
+        let message = match problem["detail"].as_str() {
+            Some(detail) => plain(detail),
+            None => format!("{} answered {status}; is it a Hookfast admin API?", self.base),
         };
-        failure(Exit::of_status(answer.status), message)
+        failure(Exit::of_status(status), message)
     }
 }
 

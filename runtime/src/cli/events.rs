@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::arguments::{Connection, Paging};
 use super::attempts::{self, Attempt};
 use super::client::{self, Client, Page};
-use super::output::{Output, hint, plain, plain_lines};
+use super::output::{Output, plain, plain_lines};
 use super::table::Table;
 use super::time::Times;
 use crate::domain::{EventId, SourceName};
@@ -103,17 +103,18 @@ async fn list(arguments: List) -> anyhow::Result<()> {
     ];
     let document = Client::open(&connection)?.get("/events", &query).await?;
     let Page { data, next_cursor } = client::read::<Page<Event>>(&document)?;
+    let output = Output::new(connection.json);
     if data.is_empty() {
-        hint("no events");
+        output.hint("no events");
     }
-    Output::new(connection.json).show(&document, |times| {
+    output.show(&document, |times| {
         let row = |event: Event| {
             let Event { id, source, event_type, received_at, body_bytes, status, .. } = event;
             [id, times.write(&received_at), source, event_type.unwrap_or_default(), body_bytes.to_string(), status]
         };
         Table::new(["ID", "RECEIVED", "SOURCE", "TYPE", "BYTES", "STATUS"], data.into_iter().map(row)).to_string()
     })?;
-    next_cursor.iter().for_each(|cursor| hint(&format!("there are more: add --cursor {cursor}")));
+    next_cursor.iter().for_each(|cursor| output.hint(&format!("there are more: add --cursor {cursor}")));
     Ok(())
 }
 
@@ -162,7 +163,7 @@ impl Event {
             let Job { route, plugin, state, attempts, reason, .. } = job;
             [route.clone(), plugin.clone(), state.clone(), attempts.to_string(), due, reason.clone().unwrap_or_default()]
         };
-        let table = Table::new(["ROUTE", "PLUGIN", "STATE", "ATTEMPTS", "NEXT", "REASON"], self.jobs.iter().map(row)).to_string();
+        let table = Table::new(["ROUTE", "PLUGIN", "STATE", "ATTEMPTS", "NEXT", "NOTE"], self.jobs.iter().map(row)).to_string();
         table.lines().fold(String::new(), |mut text, line| {
             let start = if text.is_empty() { "\nJOBS\n" } else { "" };
             let _ = writeln!(text, "{start}  {line}");

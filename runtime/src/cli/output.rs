@@ -13,8 +13,7 @@ use crate::clock::Clock;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Output {
     json: bool,
-    /// How points in time are shown.
-    pub(super) times: Times,
+    times: Times,
 }
 
 impl Output {
@@ -34,6 +33,13 @@ impl Output {
         print(&json)
     }
 
+    /// Tells a person on stderr what there was, or what to do next; whoever wants JSON reads no sentences.
+    pub(super) fn hint(self, text: &str) {
+        if !self.json {
+            eprintln!("{text}");
+        }
+    }
+
     /// Whether one JSON document is wanted.
     pub(super) fn is_json(self) -> bool {
         self.json
@@ -47,11 +53,6 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot write to stdout"),
         _ => Ok(()),
     }
-}
-
-/// Tells a person what they may want to do next; scripts do not read it.
-pub(super) fn hint(text: &str) {
-    eprintln!("{text}");
 }
 
 /// One line of text that a terminal only shows.

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::arguments::Connection;
 use super::build::{Built, build_plugins};
 use super::client::{self, Client, Page};
-use super::output::{Output, hint, plain};
+use super::output::{Output, plain};
 use super::table::Table;
 use crate::domain::{Digest, PluginName};
 use crate::metrics::Metrics;
@@ -92,10 +92,11 @@ pub(super) async fn run(command: Plugin) -> anyhow::Result<()> {
 async fn list(connection: &Connection) -> anyhow::Result<()> {
     let document = Client::open(connection)?.get("/plugins", &[]).await?;
     let Page { data, .. } = client::read::<Page<Status>>(&document)?;
+    let output = Output::new(connection.json);
     if data.is_empty() {
-        hint("no plugins; put NAME.wasm into the server's plugin directory");
+        output.hint("no plugins; put NAME.wasm into the server's plugin directory");
     }
-    Output::new(connection.json).show(&document, |times| {
+    output.show(&document, |times| {
         let row = |status: Status| {
             let failure = status.failure.map(|(stage, sentence)| format!("{stage}: {sentence}")).unwrap_or_default();
             let version = status.description.map(|description| description.version).unwrap_or_default();
@@ -139,7 +140,7 @@ async fn load(file: &Path) -> anyhow::Result<Loaded> {
 
 impl Inspected {
     fn write(&self) -> String {
-        let Description { name, version, description, upstreams, events } = &self.description;
+        let Description { name, version, description, upstreams, events, fixtures: _ } = &self.description;
         let facts = [
             ("calls itself", name.clone()),
             ("version", version.clone()),

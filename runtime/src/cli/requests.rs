@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::arguments::{Connection, Paging};
 use super::client::{self, Client, Page};
-use super::output::{Output, hint};
+use super::output::Output;
 use super::table::Table;
 use crate::domain::SourceName;
 
@@ -51,16 +51,17 @@ pub(super) async fn run(command: Requests) -> anyhow::Result<()> {
     ];
     let document = client.get("/requests", &query).await?;
     let Page { data, next_cursor } = client::read::<Page<Request>>(&document)?;
+    let output = Output::new(connection.json);
     if data.is_empty() {
-        hint("no refused requests");
+        output.hint("no refused requests");
     }
-    Output::new(connection.json).show(&document, |times| {
+    output.show(&document, |times| {
         let row = |request: Request| {
             let Request { id, source, at, cause, status, detail } = request;
             [id, times.write(&at), source.unwrap_or_default(), cause, status.to_string(), detail]
         };
         Table::new(["ID", "RECEIVED", "SOURCE", "CAUSE", "STATUS", "DETAIL"], data.into_iter().map(row)).to_string()
     })?;
-    next_cursor.iter().for_each(|cursor| hint(&format!("there are more: add --cursor {cursor}")));
+    next_cursor.iter().for_each(|cursor| output.hint(&format!("there are more: add --cursor {cursor}")));
     Ok(())
 }

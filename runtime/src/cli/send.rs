@@ -13,9 +13,10 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::arguments::{CONFIG, config_flag};
 use super::client::{local_url, settings, unanswered};
 use super::failure::{Exit, failure};
-use super::output::{Output, count, hint, plain, print};
+use super::output::{Output, count, plain, print};
 use super::time::measured;
 use crate::clock::Clock;
 use crate::config::{Settings, Source};
@@ -49,7 +50,7 @@ pub(super) struct Send {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     count: u32,
     /// The configuration file, which says where the source's secret is
-    #[arg(long, short, value_name = "FILE", default_value = "hookfast.toml")]
+    #[arg(long, short, value_name = "FILE", default_value = CONFIG)]
     config: PathBuf,
     /// Where to send to [default: the configuration's ingest address]
     #[arg(long)]
@@ -66,6 +67,7 @@ struct Sender {
     id: Option<String>,
     body: Option<Bytes>,
     url: String,
+    config_flag: String,
     clock: Clock,
     random: Random,
 }
@@ -82,8 +84,9 @@ struct Sent {
     duration_us: u64,
     /// The event that it became, where the answer says so.
     event: Option<String>,
-    #[serde(skip)]
-    excerpt: String,
+    /// The beginning of what was answered, where it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<String>,
 }
 
 /// The answered requests.
@@ -99,9 +102,10 @@ pub(super) async fn run(arguments: Send) -> anyhow::Result<ExitCode> {
     let mut broken = None;
     for _ in 0..rounds {
         match sender.send().await {
-            Ok(sent) if output.is_json() => document.data.push(sent),
             Ok(sent) => {
-                print(&sent.line())?;
+                if !output.is_json() {
+                    print(&sent.line())?;
+                }
                 document.data.push(sent);
             }
             Err(error) => {
@@ -113,7 +117,7 @@ pub(super) async fn run(arguments: Send) -> anyhow::Result<ExitCode> {
     if output.is_json() {
         output.show(&document, |_| String::new())?;
     }
-    sender.advise(&document.data);
+    sender.advise(&document.data, output);
     broken.map_or_else(|| Ok(document.exit()), Err)
 }
 
@@ -124,8 +128,9 @@ impl Sender {
         let base = arguments.url.unwrap_or_else(|| local_url(settings.server.ingest));
         let url = format!("{}/in/{}", base.trim_end_matches('/'), source.name);
         let body = arguments.body.as_deref().map(read_body).transpose()?;
+        let config_flag = config_flag(&arguments.config);
         let Send { event_type, id, .. } = arguments;
-        Ok(Self { source, event_type, id, body, url, clock: Clock::system(), random: Random::system() })
+        Ok(Self { source, event_type, id, body, url, config_flag, clock: Clock::system(), random: Random::system() })
     }
 
     async fn send(&self) -> anyhow::Result<Sent> {
@@ -137,35 +142,38 @@ impl Sender {
         verifier.sign(&mut headers, &body, now, &provider_id)?;
         let started = Instant::now();
         let answer = fetch("POST", &self.url, headers, body, TIMEOUT).await;
-        let answer = answer.map_err(|fault| unanswered(&fault, "start the server with: hookfast serve"))?;
+        let answer = answer.map_err(|fault| unanswered(&fault, "is the server running? hookfast serve"))?;
         let duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let (source, event_type) = (self.source.name.to_string(), self.event_type.clone());
-        let (event, excerpt) = (event_id(&answer), excerpt(&answer.body));
-        Ok(Sent { source, event_type, provider_id, status: answer.status, duration_us, event, excerpt })
+        let (status, event) = (answer.status, event_id(&answer));
+        let answer = (!is_success(status)).then(|| excerpt(&answer.body));
+        Ok(Sent { source, event_type, provider_id, status, duration_us, event, answer })
     }
 
     /// Says where to look next, for the last of what was sent.
-    fn advise(&self, sent: &[Sent]) {
+    fn advise(&self, sent: &[Sent], output: Output) {
         let refused = sent.iter().filter(|sent| !sent.is_accepted()).count() as u64;
+        let (name, flag) = (&self.source.name, &self.config_flag);
         match sent.last() {
-            Some(_) if refused > 0 => {
-                hint(&format!("{} not accepted; see why: hookfast requests list --source {}", count(refused, "request"), self.source.name));
-            }
-            Some(Sent { event: Some(id), .. }) => hint(&format!("follow it: hookfast events show {id}")),
-            Some(_) => hint(&format!("follow it: hookfast events list --source {}", self.source.name)),
             None => {}
+            Some(_) if refused > 0 => {
+                let requests = count(refused, "request");
+                output.hint(&format!("{requests} not accepted; see why: hookfast requests list --source {name}{flag}"));
+            }
+            Some(Sent { event: Some(id), .. }) => output.hint(&format!("follow it: hookfast events show {id}{flag}")),
+            Some(_) => output.hint(&format!("follow it: hookfast events list --source {name}{flag}")),
         }
     }
 }
 
 impl Sent {
     fn is_accepted(&self) -> bool {
-        (200..300).contains(&self.status)
+        is_success(self.status)
     }
 
     fn line(&self) -> String {
         let status = StatusCode::from_u16(self.status).map_or_else(|_| self.status.to_string(), |status| status.to_string());
-        let answer = if self.is_accepted() { self.event.as_deref().unwrap_or_default() } else { &self.excerpt };
+        let answer = self.answer.as_ref().or(self.event.as_ref()).map_or("", String::as_str);
         format!("{} in {}  {answer}", status.trim_end(), measured(self.duration_us)).trim_end().to_owned() + "\n"
     }
 }
@@ -204,6 +212,10 @@ fn event_id(answer: &OutboundAnswer) -> Option<String> {
     let document: Value = serde_json::from_slice(&answer.body).ok()?;
     let id: EventId = document["id"].as_str()?.parse().ok()?;
     Some(id.to_string())
+}
+
+fn is_success(status: u16) -> bool {
+    (200..300).contains(&status)
 }
 
 fn excerpt(body: &[u8]) -> String {

@@ -11,7 +11,8 @@ use crate::domain::Limits;
 
 const CPU: Duration = Duration::from_millis(100);
 const WALL: Duration = Duration::from_secs(5);
-const DESCRIPTION_BYTES_MAX: usize = 64 << 10;
+/// Fixtures included.
+const DESCRIPTION_BYTES_MAX: usize = 1 << 20;
 
 pub(super) async fn describe(engine: &Engine, pre: &PluginPre<Guest>) -> Result<Description, LoadFailure> {
     let limits = Limits { cpu: CPU, wall: WALL, ..Limits::default() };
@@ -30,7 +31,7 @@ pub(super) async fn describe(engine: &Engine, pre: &PluginPre<Guest>) -> Result<
         Err(_) => return Err(failure("describe() did not return within 5 s".into())),
     };
     if text.len() > DESCRIPTION_BYTES_MAX {
-        return Err(failure(format!("describe() returned {} bytes; at most 65,536 are read", text.len())));
+        return Err(failure(format!("describe() returned {} bytes; at most 1 MiB is read", text.len())));
     }
     let mut json = serde_json::Deserializer::from_str(&text);
     serde_path_to_error::deserialize(&mut json).map_err(|error| {

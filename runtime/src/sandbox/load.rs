@@ -9,6 +9,7 @@ use super::bindings::{self, PluginPre};
 use super::cache::Cache;
 use super::describe::describe;
 use super::engine::Engine;
+use super::fixtures;
 use super::guest::Guest;
 use super::plugin::{Description, Plugin};
 use crate::domain::{Digest, Grant, PluginName};
@@ -31,6 +32,8 @@ pub enum LoadStage {
     Grant,
     /// It does not describe itself.
     Describe,
+    /// One of its own fixtures did not end as done.
+    Fixtures,
 }
 
 impl LoadStage {
@@ -42,6 +45,7 @@ impl LoadStage {
             Self::TypeCheck => "type_check",
             Self::Grant => "grant",
             Self::Describe => "describe",
+            Self::Fixtures => "fixtures",
         }
     }
 }
@@ -86,6 +90,7 @@ impl Loader {
     pub async fn load(self: &Arc<Self>, name: PluginName, wasm: Vec<u8>, grant: Arc<Grant>) -> Result<Plugin, LoadFailure> {
         let plugin = self.inspect(name, wasm).await?;
         within_grant(&plugin.name, &plugin.description, &grant)?;
+        fixtures::pass(&self.engine, &plugin, &grant).await?;
         Ok(plugin)
     }
 

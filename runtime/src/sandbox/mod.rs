@@ -6,6 +6,7 @@ mod bindings;
 mod plugin;
 mod describe;
 mod load;
+mod fixtures;
 mod cache;
 mod registry;
 mod directory;
@@ -18,7 +19,7 @@ mod failure;
 pub use directory::{Change, Directory};
 pub use engine::{Engine, EngineSettings};
 pub use load::{LoadFailure, LoadStage, Loader, digest};
-pub use plugin::{Description, Plugin};
+pub use plugin::{Description, Fixture, Plugin};
 pub use registry::{PluginState, PluginStatus, Plugins};
 pub use run::{Caller, Ran, Run};
 

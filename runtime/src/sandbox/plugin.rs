@@ -44,4 +44,17 @@ pub struct Description {
     /// Event types it handles.
     #[serde(default)]
     pub events: Vec<String>,
+    /// Events it must handle before it may serve; not shown.
+    #[serde(default, skip_serializing)]
+    pub fixtures: Vec<Fixture>,
+}
+
+/// One event of a plugin's own.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Fixture {
+    /// Its type.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// Its body.
+    pub body: String,
 }

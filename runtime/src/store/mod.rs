@@ -30,6 +30,8 @@ pub struct StoreSettings {
     pub metrics: Arc<Metrics>,
     /// Free places of the worker: a new job is born running while there is one.
     pub slots: Slots,
+    /// So many dedupe keys are kept in memory, about 64 bytes each; the others cost a look into the database.
+    pub dedupe_keys_max: usize,
 }
 
 /// What opening the store gave: the store, the jobs that are born running, and what the last process left behind.

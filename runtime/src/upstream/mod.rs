@@ -105,7 +105,6 @@ impl Upstreams {
             Err(fault) => record.fault = Some(fault.kind.code().into()),
         }
         record.ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        trace(&record);
         (result, record)
     }
 }
@@ -155,16 +154,4 @@ fn opened_record(request: &OutboundRequest, context: &CallContext) -> CallRecord
         fault: None,
         ms: 0,
     }
-}
-
-fn trace(record: &CallRecord) {
-    tracing::debug!(
-        upstream = record.upstream,
-        method = record.method,
-        status = record.status,
-        fault = record.fault,
-        ms = record.ms,
-        idempotency_key = record.idempotency_key,
-        "call"
-    );
 }

@@ -10,8 +10,9 @@ use tracing::{error, info, warn};
 
 use super::Crew;
 use super::decide::decide;
+use super::report::report;
 use crate::config::InForce;
-use crate::domain::{AttemptRecord, FailureKind, Job, LogLevel, Outcome, ParkReason, RetryPolicy, Verdict};
+use crate::domain::{AttemptRecord, FailureKind, Job, Outcome, ParkReason, RetryPolicy, Verdict};
 use crate::sandbox::{Caller, Plugin, Ran, Run};
 use crate::store::{Claimed, SettleError};
 use crate::upstream::CallContext;
@@ -27,7 +28,7 @@ impl Crew {
                 ran.map_or((Outcome::Release, None), |(outcome, record)| (outcome, Some(record)))
             }
         };
-        self.report(&claimed.job, &outcome, record.as_ref());
+        report(&claimed.job, &outcome, record.as_ref());
         match self.workshop.store.settle(&claimed.job, outcome, record).await {
             Ok(()) => {}
             Err(SettleError::Stale) => warn!(job = %claimed.job.lineage, attempt = claimed.job.attempt, "a stale outcome changed nothing"),
@@ -75,35 +76,6 @@ impl Crew {
                 (answer, record)
             })
         })
-    }
-
-    /// The one log line of an attempt, and the plugin's own lines, all with the same ids.
-    fn report(&self, job: &Job, outcome: &Outcome, record: Option<&AttemptRecord>) {
-        let Some(record) = record else {
-            info!(lineage = %job.lineage, source = %job.source, plugin = %job.plugin, outcome = outcome.as_str(), detail = outcome.detail(), "job not run");
-            return;
-        };
-        let digest = record.digest.short();
-        for line in &record.log {
-            let (message, fields) = (&line.message, format_args!("{:?}", line.fields));
-            match line.level {
-                LogLevel::Error | LogLevel::Warn => {
-                    warn!(lineage = %job.lineage, attempt = job.attempt, source = %job.source, plugin = %job.plugin, digest, %fields, "plugin: {message}");
-                }
-                LogLevel::Info => {
-                    info!(lineage = %job.lineage, attempt = job.attempt, source = %job.source, plugin = %job.plugin, digest, %fields, "plugin: {message}");
-                }
-                LogLevel::Debug | LogLevel::Trace => {
-                    tracing::debug!(lineage = %job.lineage, attempt = job.attempt, source = %job.source, plugin = %job.plugin, digest, %fields, "plugin: {message}");
-                }
-            }
-        }
-        let failure = record.failure.map(FailureKind::code);
-        let ms = record.duration.as_secs_f64() * 1000.0;
-        info!(
-            event = %job.lineage.event, lineage = %job.lineage, attempt = job.attempt, source = %job.source, plugin = %job.plugin, digest,
-            outcome = outcome.as_str(), failure, detail = outcome.detail(), calls = record.calls.len(), ms, "attempt"
-        );
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod attempt;
 mod decide;
+mod report;
 mod pace;
 
 use std::sync::Arc;

@@ -29,7 +29,7 @@ pub(super) async fn in_mid_flight(stage: &mut Stage, story: &mut Story) -> anyho
         ],
     );
     let (stored, calls) = (stage.admin.count("stripe").await?, stage.upstream.received(0).len());
-    stage.upstream.take(SLOW);
+    stage.upstream.answer_after(SLOW);
     let stream = Stream::start(&stage.stripe, "invoice.paid", "evt_demo_crash", GAP);
     tokio::time::sleep(BEFORE).await;
     stage.server.kill();
@@ -42,7 +42,7 @@ pub(super) async fn in_mid_flight(stage: &mut Stage, story: &mut Story) -> anyho
     story.show(format_args!("{all} sent; killed after {known} were acknowledged, the CRM's answer to {in_flight} of them still out"));
     story.check(known > 0 && in_flight > 0 && known < all, "the kill came in mid-flight");
 
-    stage.upstream.take(QUICK);
+    stage.upstream.answer_after(QUICK);
     let ready = stage.server.start().await?;
     let pid = stage.server.pid().unwrap_or_default();
     story.show(format_args!("started again: pid {pid}, ready in {}", ms(ready)));

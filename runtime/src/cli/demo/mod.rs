@@ -73,9 +73,9 @@ struct Stage {
 }
 
 async fn play(keep: bool) -> anyhow::Result<ExitCode> {
-    let mut story = Story::new();
+    let mut story = Story::on_stdout();
     story.print("Hookfast demo: seven claims, shown with real traffic on this machine and checked one by one.\n");
-    let mut stage = Stage::set(keep, &story).await?;
+    let mut stage = Stage::set(keep, &mut story).await?;
     let begun = Instant::now();
     let told = tokio::time::timeout(STORY_MAX, tell(&mut stage, &mut story)).await;
     match told {
@@ -83,21 +83,25 @@ async fn play(keep: bool) -> anyhow::Result<ExitCode> {
         Ok(Err(error)) => story.check(false, format_args!("{error:#}")),
         Err(_) => story.check(false, format_args!("the story did not end within {} s", STORY_MAX.as_secs())),
     }
-    let all_hold = story.end();
-    story.print(format_args!("{:.1} s with the server, on 127.0.0.1 only", begun.elapsed().as_secs_f64()));
-    if all_hold {
-        story.print("Next: README.md, or your own server: hookfast serve --config hookfast.toml");
-    } else {
-        story.print(format_args!(
-            "The server's last log lines (--keep leaves all of them):\n{}",
-            stage.server.last_lines(LOG_LINES).join("\n")
-        ));
-    }
+    let all_hold = conclude(&stage, &mut story, begun.elapsed());
     if keep {
         let folder = stage.folder.path().display();
         story.print(format_args!("Kept: {folder}; look around with: hookfast serve --config {folder}/hookfast.toml"));
     }
     Ok(if all_hold { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The verdict, and where to go from there.
+fn conclude(stage: &Stage, story: &mut Story, elapsed: Duration) -> bool {
+    let all_hold = story.end();
+    story.print(format_args!("{:.1} s with the server, on 127.0.0.1 only", elapsed.as_secs_f64()));
+    if all_hold {
+        story.print("Next: README.md, or your own server: hookfast serve --config hookfast.toml");
+    } else {
+        let lines = stage.server.last_lines(LOG_LINES).join("\n");
+        story.print(format_args!("The server's last log lines (--keep leaves all of them):\n{lines}"));
+    }
+    all_hold
 }
 
 /// The story, claim by claim.
@@ -113,7 +117,7 @@ async fn tell(stage: &mut Stage, story: &mut Story) -> anyhow::Result<()> {
 
 impl Stage {
     /// Builds the plugins, writes the configuration, starts upstreams and server.
-    async fn set(keep: bool, story: &Story) -> anyhow::Result<Self> {
+    async fn set(keep: bool, story: &mut Story) -> anyhow::Result<Self> {
         let sources = folder::plugin_sources()?;
         let folder = Folder::create(keep, &Random::system())?;
         let components = build(&folder, sources, story).await?;
@@ -150,7 +154,7 @@ fn component_of<'a>(components: &'a [Built], name: &str) -> anyhow::Result<&'a B
     components.iter().find(|built| built.name == name).with_context(|| format!("the build made no plugin {name}"))
 }
 
-async fn build(folder: &Folder, sources: PathBuf, story: &Story) -> anyhow::Result<Vec<Built>> {
+async fn build(folder: &Folder, sources: PathBuf, story: &mut Story) -> anyhow::Result<Vec<Built>> {
     story.print(format_args!("plugins    building {} for wasm32-wasip2", sources.display()));
     let out = folder.built();
     let components = tokio::task::spawn_blocking(move || build_plugins(&sources, &out)).await.context("the build panicked")??;
@@ -160,7 +164,7 @@ async fn build(folder: &Folder, sources: PathBuf, story: &Story) -> anyhow::Resu
     Ok(components)
 }
 
-fn introduce(story: &Story, folder: &Folder, server: &Server, upstream: &Upstream, ready: Duration) {
+fn introduce(story: &mut Story, folder: &Folder, server: &Server, upstream: &Upstream, ready: Duration) {
     let Folder { ingest, admin, .. } = folder;
     let pid = server.pid().unwrap_or_default();
     story.print(format_args!("server     pid {pid}, ready in {}: webhooks to http://{ingest}, operators to http://{admin}", ms(ready)));

@@ -55,7 +55,7 @@ fn default_policy() -> String {
     format!("By default delays double, with jitter: {} attempts, which may take {hours:.0} hours.", policy.max_attempts)
 }
 
-fn show(story: &Story, attempts: &[Attempt]) {
+fn show(story: &mut Story, attempts: &[Attempt]) {
     for (attempt, next) in attempts.iter().zip(attempts.iter().skip(1).map(Some).chain([None])) {
         let answered = attempt.answered().map_or_else(|| "nothing".to_owned(), |status| status.to_string());
         let then = match (attempt.planned_delay(), next.and_then(|next| began_late(attempt, next))) {
@@ -102,4 +102,53 @@ pub(super) async fn replay(stage: &Stage, story: &mut Story, dead: &Dead) -> any
     let left = stage.admin.dead_letters(&dead.event).await?.len();
     story.check(left == 0, "no dead letter is left");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::demo::admin::Moment;
+    use crate::domain::Timestamp;
+
+    /// Attempts of 5 ms each, the next one planned after these delays and begun 2 ms after that.
+    fn attempts(delays_ms: &[u64]) -> Vec<Attempt> {
+        let mut start = Timestamp::from_millis(1_700_000_000_000);
+        let mut attempts = Vec::new();
+        for delay in delays_ms.iter().map(Some).chain([None]) {
+            let retry_at = delay.map(|delay| start + Duration::from_millis(5 + delay));
+            attempts.push(Attempt {
+                attempt: 1,
+                plugin: "crm".into(),
+                digest: String::new(),
+                started_at: Moment(start),
+                duration_us: 5_000,
+                outcome: "retry".into(),
+                detail: None,
+                retry_at: retry_at.map(Moment),
+                calls: Vec::new(),
+            });
+            start = retry_at.map_or(start, |due| due + Duration::from_millis(2));
+        }
+        attempts
+    }
+
+    #[test]
+    fn only_the_schedule_itself_is_on_schedule() {
+        assert!(on_schedule(&attempts(&DELAYS_MS)));
+        for other in [&[200, 400][..], &[200, 400, 800, 1600], &[200, 200, 800], &[200, 400, 1000], &[]] {
+            assert!(!on_schedule(&attempts(other)), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn an_attempt_that_began_early_or_very_late_is_noticed() {
+        let begun = |at: fn(Timestamp) -> Timestamp| {
+            let mut attempts = attempts(&DELAYS_MS);
+            attempts[3].started_at = Moment(at(attempts[3].started_at.0));
+            on_schedule(&attempts)
+        };
+        assert!(begun(|at| at));
+        assert!(!begun(|at| at - Duration::from_millis(3)));
+        assert!(!begun(|at| at + Duration::from_secs(1)));
+    }
 }

@@ -56,11 +56,11 @@ pub(super) async fn handled(stage: &Stage, story: &mut Story) -> anyhow::Result<
         step: "chat",
         line: "POST /chat/messages",
     };
-    stage.upstream.take(UPSTREAM_TAKES);
+    stage.upstream.answer_after(UPSTREAM_TAKES);
     let first = check(stage, story, &stripe).await?;
     story.print("");
     check(stage, story, &github).await?;
-    stage.upstream.take(Duration::ZERO);
+    stage.upstream.answer_after(Duration::ZERO);
     Ok(first)
 }
 

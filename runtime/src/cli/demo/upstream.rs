@@ -62,7 +62,7 @@ impl Upstream {
     }
 
     /// From now on every answer takes this long.
-    pub(super) fn take(&self, latency: Duration) {
+    pub(super) fn answer_after(&self, latency: Duration) {
         self.script.latency_ms.store(u64::try_from(latency.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 

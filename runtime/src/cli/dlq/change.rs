@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Connection, Listed, parse_id};
 use crate::cli::client::{self, Client};
 use crate::cli::failure::{Exit, failure};
-use crate::cli::output::{Output, count, hint};
+use crate::cli::output::{Output, count};
 use crate::domain::SourceName;
 
 #[derive(Debug, Args)]
@@ -67,7 +67,7 @@ pub(super) async fn replay(Replay { selection, yes, connection }: Replay) -> any
     let document = client.post("/dead-letters/replay", &selection.document()).await?;
     show(&document, "replayed", &connection)?;
     if let Some(event) = selection.id.as_deref().and_then(|id| id.split('.').next()) {
-        hint(&format!("follow it: hookfast events show {event}"));
+        Output::new(connection.json).hint(&format!("follow it: hookfast events show {event}{}", connection.flags()));
     }
     Ok(())
 }
@@ -122,7 +122,8 @@ fn asked(question: &str) -> anyhow::Result<bool> {
 
 fn show(document: &Value, done: &str, connection: &Connection) -> anyhow::Result<()> {
     let Moved { count: number, ids } = client::read(document)?;
-    Output::new(connection.json).show(document, |_| ids.iter().map(|id| format!("{id}\n")).collect())?;
-    hint(&format!("{} {done}", count(number, "dead letter")));
+    let output = Output::new(connection.json);
+    output.show(document, |_| ids.iter().map(|id| format!("{id}\n")).collect())?;
+    output.hint(&format!("{} {done}", count(number, "dead letter")));
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::arguments::Connection;
 use super::attempts::{self, Attempt};
 use super::client::{self, Client};
 use super::failure::{Exit, failure};
-use super::output::{Output, count, hint, plain};
+use super::output::{Output, count, plain};
 use super::table::Table;
 use super::time::Times;
 use crate::domain::{EventId, Lineage, SourceName};
@@ -97,7 +97,8 @@ async fn list(List { source, limit, connection }: List) -> anyhow::Result<()> {
     let document = Client::open(&connection)?.get("/dead-letters", &query).await?;
     let Listed { data, total } = client::read(&document)?;
     let shown = data.len() as u64;
-    Output::new(connection.json).show(&document, |times| {
+    let output = Output::new(connection.json);
+    output.show(&document, |times| {
         let row = |letter: DeadLetter| {
             let DeadLetter { id, event_type, attempts, cause, reason, died_at, source, .. } = letter;
             [id, times.write(&died_at), source, event_type.unwrap_or_default(), attempts.to_string(), cause, reason]
@@ -105,9 +106,9 @@ async fn list(List { source, limit, connection }: List) -> anyhow::Result<()> {
         Table::new(["ID", "DIED", "SOURCE", "TYPE", "ATTEMPTS", "CAUSE", "REASON"], data.into_iter().map(row)).to_string()
     })?;
     match total {
-        0 => hint("no dead letters"),
-        _ if total > shown => hint(&format!("{shown} of {} shown; add --limit or --source", count(total, "dead letter"))),
-        _ => hint("next: hookfast dlq show ID, hookfast dlq replay ID"),
+        0 => output.hint("no dead letters"),
+        _ if total > shown => output.hint(&format!("{shown} of {} shown; add --limit or --source", count(total, "dead letter"))),
+        _ => output.hint(&format!("why: hookfast dlq show ID{flags}; again: hookfast dlq replay ID{flags}", flags = connection.flags())),
     }
     Ok(())
 }
@@ -120,9 +121,9 @@ async fn show(Show { id, connection }: Show) -> anyhow::Result<()> {
     let event = client.get(&format!("/events/{}", first.event), &[]).await?;
     let Event { attempts } = client::read(&event)?;
     let document = json!({ "data": letters["data"], "event": event });
-    Output::new(connection.json)
-        .show(&document, |times| data.iter().map(|letter| letter.write(&attempts, times)).collect::<Vec<_>>().join("\n"))?;
-    hint(&format!("run it again: hookfast dlq replay {id}"));
+    let output = Output::new(connection.json);
+    output.show(&document, |times| data.iter().map(|letter| letter.write(&attempts, times)).collect::<Vec<_>>().join("\n"))?;
+    output.hint(&format!("run it again: hookfast dlq replay {id}{}", connection.flags()));
     Ok(())
 }
 

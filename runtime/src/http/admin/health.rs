@@ -1,11 +1,14 @@
 //! Whether the process lives, whether it should get traffic, and what it counts.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Admin;
 use super::problem::Problem;
+use crate::metrics::Metrics;
 
 /// The process answers.
 pub(super) async fn livez() -> &'static str {
@@ -20,7 +23,23 @@ pub(super) async fn readyz(State(admin): State<Admin>) -> (StatusCode, &'static 
     if !admin.store.is_writable() {
         return (StatusCode::SERVICE_UNAVAILABLE, "the store's disk refuses writes\n");
     }
+    if !ticks(&admin.metrics).await {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the thread that interrupts plugins has stopped\n");
+    }
     (StatusCode::OK, "ok\n")
+}
+
+/// Whether guests can still be interrupted: the ticker's count, every 10 ms, must move.
+async fn ticks(metrics: &Metrics) -> bool {
+    const LOOKS: u32 = 20;
+    let before = metrics.epoch_ticks();
+    for _ in 0..LOOKS {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        if metrics.epoch_ticks() != before {
+            return true;
+        }
+    }
+    false
 }
 
 /// All metrics as text; the queue is measured now.

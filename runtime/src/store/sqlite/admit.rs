@@ -12,14 +12,13 @@ use crate::store::{Admitted, Claimed};
 
 const INSERT_EVENT: &str = "INSERT INTO events (seq, id, source, event_type, dedupe_key, received_at, headers, body) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-const INSERT_KEY: &str = "INSERT INTO dedupe_keys (hash, body_hash, event_id, expires_at) VALUES (?1, ?2, ?3, ?4)";
 const INSERT_JOB: &str = "INSERT INTO jobs (id, event_seq, source, route, plugin, state, due_at, attempt, attempts_before, \
      owed_since, owner, suspect, charges) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?7, ?9, 0, 0)";
 
 pub(super) fn apply(round: &mut Round<'_>, admission: &Admission) -> Result<Admitted, rusqlite::Error> {
     let event = &admission.event;
     if let Some(key) = &admission.key {
-        if let Some(seen) = round.in_round.get(&key.hash).copied().or_else(|| round.window.seen(&key.hash, round.now)) {
+        if let Some(seen) = seen(round, key)? {
             let of = EventId::from_bytes(seen.event_id);
             return Ok(Admitted::Duplicate { of, key_reused: seen.body_hash != key.body_hash });
         }
@@ -48,11 +47,17 @@ fn insert_event(round: &mut Round<'_>, event: &Event) -> Result<i64, rusqlite::E
     Ok(seq)
 }
 
+/// What is known of a key: from this round, or from the window.
+fn seen(round: &Round<'_>, key: &DedupeKey) -> Result<Option<Seen>, rusqlite::Error> {
+    match round.in_round.get(&key.hash) {
+        Some(seen) => Ok(Some(*seen)),
+        None => round.window.seen(round.connection, &key.hash, round.now),
+    }
+}
+
 fn insert_key(round: &mut Round<'_>, event: &Event, key: &DedupeKey) -> Result<(), rusqlite::Error> {
-    let expires_at = round.now + key.window;
-    let seen = Seen::new(*event.id.as_bytes(), key.body_hash, expires_at);
-    let values = params![key.hash, key.body_hash, event.id.as_bytes(), expires_at.as_millis()];
-    round.connection.prepare_cached(INSERT_KEY)?.execute(values)?;
+    let seen = Seen::new(*event.id.as_bytes(), key.body_hash, round.now + key.window);
+    round.window.write(round.connection, key.hash, seen, round.draft.seen.len())?;
     round.in_round.insert(key.hash, seen);
     round.draft.seen.push((key.hash, seen));
     Ok(())

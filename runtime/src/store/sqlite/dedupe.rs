@@ -1,9 +1,10 @@
-//! The dedupe window in memory: exact, since this process is the only one. Rebuilt at start from the table of keys.
+//! The dedupe window: exact, since this process is the only one. A map in memory, rebuilt at start from an append-only table;
+//! keys past the map's bound are in a table of their own, looked up there.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::domain::Timestamp;
 
@@ -22,34 +23,68 @@ impl Seen {
 }
 
 /// All keys of the window.
-#[derive(Default)]
-pub(super) struct Window(HashMap<[u8; 16], Seen, BuildHasherDefault<KeyHasher>>);
+pub(super) struct Window {
+    keys: HashMap<[u8; 16], Seen, BuildHasherDefault<KeyHasher>>,
+    keys_max: usize,
+    /// Whether there may be keys past the bound.
+    has_overflow: bool,
+}
+
+const LOAD: &str = "SELECT hash, body_hash, event_id, expires_at FROM dedupe_keys WHERE expires_at > ?1 ORDER BY seq";
+const LOOK_UP: &str = "SELECT event_id, body_hash, expires_at FROM dedupe_overflow WHERE hash = ?1 AND expires_at > ?2";
+const APPEND: &str = "INSERT INTO dedupe_keys (hash, body_hash, event_id, expires_at) VALUES (?1, ?2, ?3, ?4)";
+const OVERFLOW: &str = "INSERT OR REPLACE INTO dedupe_overflow (hash, body_hash, event_id, expires_at) VALUES (?1, ?2, ?3, ?4)";
 
 impl Window {
-    /// Reads the keys that are still remembered.
-    pub(super) fn load(connection: &Connection, now: Timestamp) -> Result<Self, rusqlite::Error> {
-        let mut statement = connection.prepare("SELECT hash, body_hash, event_id, expires_at FROM dedupe_keys WHERE expires_at > ?1")?;
+    /// Reads the keys that are still remembered; `keys_max` of them at most are kept in memory.
+    pub(super) fn load(connection: &Connection, now: Timestamp, keys_max: usize) -> Result<Self, rusqlite::Error> {
+        let mut statement = connection.prepare(LOAD)?;
         let rows = statement.query_map(params![now.as_millis()], |row| {
             let seen = Seen::new(row.get(2)?, row.get(1)?, Timestamp::from_millis(row.get(3)?));
             Ok((row.get::<_, [u8; 16]>(0)?, seen))
         })?;
-        rows.collect::<Result<_, _>>().map(Self)
+        let keys = rows.collect::<Result<_, _>>()?;
+        let has_overflow = connection.query_row("SELECT EXISTS (SELECT 1 FROM dedupe_overflow)", [], |row| row.get(0))?;
+        Ok(Self { keys, keys_max, has_overflow })
     }
 
     /// What is remembered of a key now.
-    pub(super) fn seen(&self, hash: &[u8; 16], now: Timestamp) -> Option<Seen> {
-        self.0.get(hash).copied().filter(|seen| seen.expires_at > now)
+    pub(super) fn seen(&self, connection: &Connection, hash: &[u8; 16], now: Timestamp) -> Result<Option<Seen>, rusqlite::Error> {
+        let in_memory = self.keys.get(hash).copied().filter(|seen| seen.expires_at > now);
+        if in_memory.is_some() || !self.has_overflow {
+            return Ok(in_memory);
+        }
+        let read = |row: &Row<'_>| Ok(Seen::new(row.get(0)?, row.get(1)?, Timestamp::from_millis(row.get(2)?)));
+        connection.prepare_cached(LOOK_UP)?.query_row(params![hash, now.as_millis()], read).optional()
     }
 
-    /// Remembers a committed key.
-    pub(super) fn remember(&mut self, hash: [u8; 16], seen: Seen) {
-        self.0.insert(hash, seen);
+    /// Writes a key; `pending` others of the same round are on their way into the map.
+    pub(super) fn write(&self, connection: &Connection, hash: [u8; 16], seen: Seen, pending: usize) -> Result<(), rusqlite::Error> {
+        let statement = if self.is_full(pending) { OVERFLOW } else { APPEND };
+        let values = params![hash, seen.body_hash, seen.event_id, seen.expires_at.as_millis()];
+        connection.prepare_cached(statement)?.execute(values).map(drop)
+    }
+
+    /// Remembers the keys of a committed round, in the order they were written.
+    pub(super) fn remember(&mut self, round: Vec<([u8; 16], Seen)>) {
+        let before = self.keys.len();
+        for (position, (hash, seen)) in round.into_iter().enumerate() {
+            if before + position >= self.keys_max {
+                self.has_overflow = true;
+            } else {
+                self.keys.insert(hash, seen);
+            }
+        }
     }
 
     /// Forgets keys whose time has passed.
     pub(super) fn forget_expired(&mut self, now: Timestamp) {
-        self.0.retain(|_, seen| seen.expires_at > now);
-        self.0.shrink_to(self.0.len() * 2);
+        self.keys.retain(|_, seen| seen.expires_at > now);
+        self.keys.shrink_to(self.keys.len() * 2);
+    }
+
+    fn is_full(&self, pending: usize) -> bool {
+        self.keys.len() + pending >= self.keys_max
     }
 }
 

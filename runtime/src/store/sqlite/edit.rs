@@ -82,7 +82,8 @@ fn discard(round: &Round<'_>, filter: &DeadFilter, reason: &str) -> Result<Vec<L
     let dead = matching(round, filter)?;
     for (dead_id, _) in &dead {
         round.connection.prepare_cached(
-            "INSERT OR REPLACE INTO discards (event_seq, route, discarded_at, reason) SELECT event_seq, route, ?2, ?3 FROM dead_letters WHERE id = ?1",
+            "INSERT INTO discards (event_seq, route, plugin, attempts, discarded_at, reason) \
+             SELECT event_seq, route, plugin, attempts, ?2, ?3 FROM dead_letters WHERE id = ?1",
         )?
         .execute(params![dead_id, round.now.as_millis(), reason])?;
         round.connection.prepare_cached("DELETE FROM dead_letters WHERE id = ?1")?.execute([dead_id])?;
@@ -117,5 +118,9 @@ fn prune(round: &mut Round<'_>) -> Result<u64, rusqlite::Error> {
          (SELECT seq FROM (SELECT seq, expires_at FROM dedupe_keys ORDER BY seq LIMIT ?2) WHERE expires_at <= ?1)",
         params![round.now.as_millis(), PRUNE_BATCH],
     )?;
-    Ok(pruned as u64)
+    let overflow = round.connection.execute(
+        "DELETE FROM dedupe_overflow WHERE hash IN (SELECT hash FROM dedupe_overflow WHERE expires_at <= ?1 LIMIT ?2)",
+        params![round.now.as_millis(), PRUNE_BATCH],
+    )?;
+    Ok((pruned + overflow) as u64)
 }

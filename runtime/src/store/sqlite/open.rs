@@ -58,7 +58,7 @@ pub(in crate::store) struct Found {
 
 /// Everything that must be done before the first admission, on the connection that will write.
 fn prepare(settings: StoreSettings) -> Result<(Writer, Parts, Found), StoreError> {
-    let StoreSettings { path, node, clock, metrics, slots } = settings;
+    let StoreSettings { path, node, clock, metrics, slots, dedupe_keys_max } = settings;
     let mut connection = Connection::open(&path)?;
     configure(&connection)?;
     let now = clock.now();
@@ -69,7 +69,7 @@ fn prepare(settings: StoreSettings) -> Result<(Writer, Parts, Found), StoreError
         event: connection.query_row("SELECT coalesce(max(seq), 0) + 1 FROM events", [], |row| row.get(0))?,
         job: connection.query_row("SELECT coalesce(max(id), 0) + 1 FROM jobs", [], |row| row.get(0))?,
     };
-    let window = Window::load(&connection, now)?;
+    let window = Window::load(&connection, now, dedupe_keys_max)?;
     let inbox = Arc::new(Inbox::new());
     let (born_sender, born) = mpsc::unbounded_channel();
     let (commits_sender, commits) = watch::channel(0);

@@ -15,13 +15,10 @@ const EVENT: &str = "SELECT seq, id, source, event_type, dedupe_key, received_at
 const JOBS: &str = "SELECT route, plugin, state, attempt AS attempts, CASE state WHEN 'ready' THEN due_at END AS due_at, park_reason AS reason \
      FROM jobs WHERE event_seq = ?1 \
      UNION ALL SELECT route, plugin, 'dead', attempts, NULL, cause || ': ' || reason FROM dead_letters WHERE event_seq = ?1 \
-     UNION ALL SELECT a.route, a.plugin, CASE WHEN d.route IS NULL THEN a.outcome ELSE 'discarded' END, a.attempt, NULL, \
-            CASE WHEN d.route IS NULL THEN a.detail ELSE d.reason END \
-       FROM attempts a LEFT JOIN discards d ON d.event_seq = a.event_seq AND d.route = a.route \
+     UNION ALL SELECT route, plugin, 'discarded', attempts, NULL, reason FROM discards WHERE event_seq = ?1 \
+     UNION ALL SELECT a.route, a.plugin, a.outcome, a.attempt, NULL, a.detail FROM attempts a \
        WHERE a.event_seq = ?1 AND a.attempt = (SELECT max(attempt) FROM attempts WHERE event_seq = ?1 AND route = a.route) \
-         AND (a.outcome IN ('done', 'discarded') OR d.route IS NOT NULL) \
-         AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE event_seq = ?1 AND route = a.route) \
-         AND NOT EXISTS (SELECT 1 FROM jobs WHERE event_seq = ?1 AND route = a.route) \
+         AND a.outcome IN ('done', 'discarded') \
      ORDER BY 1";
 const ATTEMPTS: &str = "SELECT * FROM attempts WHERE event_seq = ?1 ORDER BY route, attempt";
 

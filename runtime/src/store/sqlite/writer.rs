@@ -118,9 +118,7 @@ impl Writer {
     }
 
     fn after_commit(&mut self, draft: Draft) {
-        for (hash, seen) in draft.seen {
-            self.window.remember(hash, seen);
-        }
+        self.window.remember(draft.seen);
         for claimed in draft.born {
             // The receiver is gone only while the worker ends: the job stays owned and is rescued at the next start.
             let _ = self.born.send(claimed);

@@ -1,0 +1,61 @@
+//! A plugin's own fixtures: events that a version must handle before it may serve. Every upstream answers 200, nothing is sent.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::engine::Engine;
+use super::load::{LoadFailure, LoadStage};
+use super::plugin::{Fixture, Plugin};
+use super::run::{Caller, Run};
+use crate::domain::{CallRecord, Event, EventId, Grant, Headers, OutboundAnswer, Timestamp, Verdict};
+
+/// So many of a plugin's fixtures are run.
+const FIXTURES_MAX: usize = 64;
+
+/// Runs the fixtures in order; the first that does not end as done fails the load.
+pub(super) async fn pass(engine: &Engine, plugin: &Plugin, grant: &Arc<Grant>) -> Result<(), LoadFailure> {
+    for fixture in plugin.description.fixtures.iter().take(FIXTURES_MAX) {
+        let ran = plugin.run(engine, run(fixture, grant)).await;
+        let reason = match ran.verdict {
+            Verdict::Done(_) => continue,
+            Verdict::Retry { reason, .. } => format!("asked for a retry: {reason}"),
+            Verdict::Discard(reason) => format!("was discarded: {reason}"),
+            Verdict::DeadLetter(reason) => format!("became a dead letter: {reason}"),
+        };
+        let message = format!("its own fixture of type `{}` {reason}", fixture.event_type);
+        return Err(LoadFailure::new(LoadStage::Fixtures, message));
+    }
+    Ok(())
+}
+
+fn run(fixture: &Fixture, grant: &Arc<Grant>) -> Run {
+    let now = Timestamp::from_millis(0);
+    let event = Event {
+        id: EventId::new(now, [0; 10]),
+        source: "fixture".parse().expect("a name"),
+        event_type: Some(fixture.event_type.clone()),
+        dedupe_key: None,
+        received_at: now,
+        headers: Headers::default(),
+        body: Bytes::copy_from_slice(fixture.body.as_bytes()),
+    };
+    Run { event: Arc::new(event), attempt: 1, max_attempts: 1, now, seed: 0, grant: Arc::clone(grant), caller: answers_200() }
+}
+
+fn answers_200() -> Caller {
+    Arc::new(|request| {
+        let record = CallRecord {
+            upstream: request.upstream,
+            method: request.method,
+            path: request.path,
+            step: request.step.map(|step| step.to_string()),
+            idempotency_key: None,
+            status: Some(200),
+            fault: None,
+            ms: 0,
+        };
+        let answer = OutboundAnswer { status: 200, headers: Headers::default(), body: Bytes::from_static(b"{}") };
+        Box::pin(std::future::ready((Ok(answer), record)))
+    })
+}

@@ -1,0 +1,398 @@
+//! Random histories of the real store against a small model of what must be true: no job is lost, none is settled twice, a
+//! stale settle changes nothing, and a crash costs no attempt.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hookfast::clock::Clock;
+use hookfast::domain::{
+    AttemptRecord, DeadReason, DedupeKey, Digest, Event, EventId, Headers, Job, NewEvent, NodeId, Outcome, ParkReason, Route, Timestamp,
+};
+use hookfast::metrics::Metrics;
+use hookfast::random::Random;
+use hookfast::store::{Admitted, Claimed, DeadFilter, SettleError, Slots, Store, StoreSettings};
+use proptest::prelude::*;
+use tokio::sync::{Semaphore, mpsc};
+
+const WINDOW: Duration = Duration::from_mins(1);
+const CHARGES_MAX: u32 = 3;
+
+/// One thing that happens.
+#[derive(Debug, Clone)]
+enum Step {
+    /// An event under one of a few keys arrives.
+    Admit { key: u8 },
+    /// The worker takes what is due.
+    Claim { places: usize },
+    /// The worker takes a suspect.
+    ClaimSuspect,
+    /// A running job ends.
+    Settle { which: prop::sample::Index, end: End },
+    /// A job that was given up for lost ends, too late.
+    SettleStale { which: prop::sample::Index, end: End },
+    /// The process dies, and another one starts.
+    Crash,
+    /// A suspect is taken, and the process dies of it.
+    CrashBySuspect,
+    Advance { seconds: u64 },
+    Unpark,
+    Replay,
+    Discard,
+    Prune,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Done,
+    Retry { seconds: u64 },
+    Discard,
+    Dead,
+    Park,
+    Release,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let which = any::<prop::sample::Index>;
+    let step = prop_oneof![
+        6 => (0..12_u8).prop_map(|key| Step::Admit { key }),
+        4 => (1..4_usize).prop_map(|places| Step::Claim { places }),
+        3 => Just(Step::ClaimSuspect),
+        8 => (which(), end()).prop_map(|(which, end)| Step::Settle { which, end }),
+        2 => (which(), end()).prop_map(|(which, end)| Step::SettleStale { which, end }),
+        2 => Just(Step::Crash),
+        4 => Just(Step::CrashBySuspect),
+        3 => (1..40_u64).prop_map(|seconds| Step::Advance { seconds }),
+        1 => Just(Step::Unpark),
+        1 => Just(Step::Replay),
+        1 => Just(Step::Discard),
+        1 => Just(Step::Prune),
+    ];
+    prop::collection::vec(step, 1..60)
+}
+
+fn end() -> impl Strategy<Value = End> {
+    prop_oneof![
+        3 => Just(End::Done),
+        3 => (0..20_u64).prop_map(|seconds| End::Retry { seconds }),
+        1 => Just(End::Discard),
+        2 => Just(End::Dead),
+        1 => Just(End::Park),
+        1 => Just(End::Release),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_store_does_what_the_model_says(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(play(steps));
+    }
+}
+
+async fn play(steps: Vec<Step>) {
+    let mut history = History::new().await;
+    for step in steps {
+        history.take(step).await;
+        history.compare().await;
+    }
+    history.crash().await;
+    history.compare().await;
+    history.store().close().await;
+    std::fs::remove_dir_all(&history.folder).expect("its folder");
+}
+
+/// Where the model believes a job to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Believed {
+    Ready { due: Timestamp },
+    Running,
+    Parked,
+    Done,
+    Dead,
+    Discarded,
+}
+
+#[derive(Debug, Clone)]
+struct ModelJob {
+    state: Believed,
+    attempt: u32,
+    attempts_before: u32,
+    suspect: bool,
+    charges: u32,
+    /// The numbers of the attempts that are on record.
+    recorded: Vec<u32>,
+}
+
+/// The store, and what it must hold.
+struct History {
+    folder: PathBuf,
+    clock: Clock,
+    random: Random,
+    /// `None` only while it is opened again: its lock goes with it.
+    store: Option<Store>,
+    born: mpsc::UnboundedReceiver<Claimed>,
+    jobs: BTreeMap<EventId, ModelJob>,
+    keys: BTreeMap<u8, (EventId, Timestamp)>,
+    held: Vec<Job>,
+    lost: Vec<Job>,
+}
+
+async fn open(folder: &std::path::Path, clock: &Clock, random: &Random) -> (Store, mpsc::UnboundedReceiver<Claimed>) {
+    // With free places, a job is born running where nothing else is due.
+    let opened = Store::open(StoreSettings {
+        path: folder.join("moves.db"),
+        node: NodeId::new(clock.now(), random.bytes()),
+        clock: clock.clone(),
+        metrics: Arc::new(Metrics::default()),
+        slots: Slots::new(2),
+        // So few that keys are looked up on both sides of the bound.
+        dedupe_keys_max: 3,
+    });
+    let opened = opened.await.expect("a store");
+    (opened.store, opened.born)
+}
+
+impl History {
+    async fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("hookfast-moves-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let (clock, random) = (Clock::manual(Timestamp::from_millis(1_767_225_600_000)), Random::seeded(1));
+        let (store, born) = open(&folder, &clock, &random).await;
+        let (jobs, keys, held, lost) = (BTreeMap::new(), BTreeMap::new(), Vec::new(), Vec::new());
+        Self { folder, clock, random, store: Some(store), born, jobs, keys, held, lost }
+    }
+
+    fn store(&self) -> Store {
+        self.store.clone().expect("an open store")
+    }
+
+    async fn take(&mut self, step: Step) {
+        match step {
+            Step::Admit { key } => self.admit(key).await,
+            Step::Claim { places } => self.claim(places).await,
+            Step::ClaimSuspect => self.claim_suspect().await,
+            Step::Settle { which, end } if !self.held.is_empty() => {
+                let job = self.held.remove(which.index(self.held.len()));
+                self.settle(job, end).await;
+            }
+            Step::SettleStale { which, end } if !self.lost.is_empty() => {
+                let job = &self.lost[which.index(self.lost.len())];
+                // What was given back unrun keeps its number, so that the same process may hold it at that attempt again.
+                if self.held.iter().any(|held| (held.id, held.attempt) == (job.id, job.attempt)) {
+                    return;
+                }
+                let settled = self.store().settle(job, self.outcome(end), Some(record(self.clock.now()))).await;
+                assert!(matches!(settled, Err(SettleError::Stale)), "{settled:?}");
+            }
+            Step::Settle { .. } | Step::SettleStale { .. } => {}
+            Step::Crash => self.crash().await,
+            Step::CrashBySuspect => {
+                self.claim_suspect().await;
+                self.crash().await;
+            }
+            Step::Advance { seconds } => self.clock.advance(Duration::from_secs(seconds)),
+            Step::Unpark => self.unpark().await,
+            Step::Replay => self.replay().await,
+            Step::Discard => self.discard().await,
+            Step::Prune => drop(self.store().prune().await.expect("pruned")),
+        }
+    }
+
+    async fn admit(&mut self, key: u8) {
+        let now = self.clock.now();
+        let id = EventId::new(now, self.random.bytes());
+        let known = self.keys.get(&key).filter(|(_, expires)| *expires > now).map(|(first, _)| *first);
+        let admitted = self.store().admit(event(id, key, now), vec![route()]).await.expect("admitted");
+        match known {
+            Some(of) => assert_eq!(admitted, Admitted::Duplicate { of, key_reused: false }),
+            None => {
+                assert_eq!(admitted, Admitted::New(id));
+                self.keys.insert(key, (id, now + WINDOW));
+                let state = Believed::Ready { due: now };
+                self.jobs.insert(id, ModelJob { state, attempt: 0, attempts_before: 0, suspect: false, charges: 0, recorded: Vec::new() });
+            }
+        }
+        // A job may have been born running: then it is handed over, and counts as claimed.
+        while let Ok(claimed) = self.born.try_recv() {
+            self.hold(&claimed, false);
+        }
+    }
+
+    async fn claim(&mut self, places: usize) {
+        let now = self.clock.now();
+        let due = |job: &&ModelJob| !job.suspect && matches!(job.state, Believed::Ready { due } if due <= now);
+        let expected = self.jobs.values().filter(due).count().min(places);
+        let claimed = self.store().claim(permits(places)).await.expect("claimed");
+        assert_eq!(claimed.len(), expected);
+        claimed.iter().for_each(|claimed| self.hold(claimed, false));
+    }
+
+    async fn claim_suspect(&mut self) {
+        let ready = |job: &&ModelJob| job.suspect && matches!(job.state, Believed::Ready { .. });
+        let least = self.jobs.values().filter(ready).map(|job| job.charges).min();
+        let place = permits(1).pop().expect("a permit");
+        let claimed = self.store().claim_suspect(place).await.expect("claimed");
+        let found = claimed.as_ref().map(|claimed| self.jobs[&claimed.job.lineage.event].charges);
+        assert_eq!(found, least, "the least charged suspect comes first");
+        claimed.iter().for_each(|claimed| self.hold(claimed, true));
+    }
+
+    /// A job was given to the worker: it was there to be had, and its attempt counts on.
+    fn hold(&mut self, claimed: &Claimed, suspect: bool) {
+        let job = self.jobs.get_mut(&claimed.job.lineage.event).expect("a job that was admitted");
+        assert!(matches!(job.state, Believed::Ready { due } if suspect || due <= self.clock.now()), "{job:?}");
+        assert_eq!(job.suspect, suspect);
+        job.state = Believed::Running;
+        job.attempt += 1;
+        assert_eq!((claimed.job.attempt, claimed.job.attempts_before), (job.attempt, job.attempts_before));
+        self.held.push(claimed.job.clone());
+    }
+
+    async fn settle(&mut self, job: Job, end: End) {
+        let was_run = !matches!(end, End::Park | End::Release);
+        let record = was_run.then(|| record(self.clock.now()));
+        self.store().settle(&job, self.outcome(end), record).await.expect("settled: it is still ours");
+        let now = self.clock.now();
+        let model = self.jobs.get_mut(&job.lineage.event).expect("a job that was admitted");
+        if was_run {
+            model.recorded.push(job.attempt);
+            model.suspect = false;
+        } else {
+            model.attempt -= 1;
+        }
+        model.state = match end {
+            End::Done => Believed::Done,
+            End::Retry { seconds } => Believed::Ready { due: now + Duration::from_secs(seconds) },
+            End::Discard => Believed::Discarded,
+            End::Dead => Believed::Dead,
+            End::Park => Believed::Parked,
+            // Its due time is what it was: in the past.
+            End::Release => Believed::Ready { due: now },
+        };
+        if matches!(end, End::Park) {
+            model.suspect = false;
+        }
+        self.lost.push(job);
+    }
+
+    fn outcome(&self, end: End) -> Outcome {
+        match end {
+            End::Done => Outcome::Done { note: None },
+            End::Retry { seconds } => Outcome::Retry { at: self.clock.now() + Duration::from_secs(seconds), reason: "later".into() },
+            End::Discard => Outcome::Discard { reason: "unwanted".into() },
+            End::Dead => Outcome::Dead { cause: DeadReason::Permanent, reason: "hopeless".into() },
+            End::Park => Outcome::Park { reason: ParkReason::PluginMissing },
+            End::Release => Outcome::Release,
+        }
+    }
+
+    /// Whatever ran is ready again as a suspect; a suspect that ran is charged.
+    async fn crash(&mut self) {
+        // Closing commits what was asked for and settles nothing: to the database it is a death.
+        self.store.take().expect("an open store").close().await;
+        let (store, born) = open(&self.folder, &self.clock, &self.random).await;
+        (self.store, self.born) = (Some(store), born);
+        let now = self.clock.now();
+        for job in self.jobs.values_mut().filter(|job| job.state == Believed::Running) {
+            job.charges += u32::from(job.suspect);
+            if job.charges >= CHARGES_MAX {
+                job.state = Believed::Dead;
+            } else {
+                (job.state, job.suspect) = (Believed::Ready { due: now }, true);
+                job.attempts_before += 1;
+            }
+        }
+        self.lost.append(&mut self.held);
+    }
+
+    async fn unpark(&mut self) {
+        let unparked = self.store().unpark(&route().plugin).await.expect("unparked");
+        let parked: Vec<_> = self.jobs.values_mut().filter(|job| job.state == Believed::Parked).collect();
+        assert_eq!(unparked, parked.len() as u64);
+        parked.into_iter().for_each(|job| job.state = Believed::Ready { due: self.clock.now() });
+    }
+
+    async fn replay(&mut self) {
+        let replayed = self.store().replay_dead(DeadFilter { all: true, ..DeadFilter::default() }).await.expect("replayed");
+        let now = self.clock.now();
+        let dead: Vec<_> = self.jobs.values_mut().filter(|job| job.state == Believed::Dead).collect();
+        assert_eq!(replayed.len(), dead.len());
+        for job in dead {
+            job.state = Believed::Ready { due: now };
+            (job.suspect, job.charges, job.attempts_before) = (false, 0, job.attempt);
+        }
+    }
+
+    async fn discard(&mut self) {
+        let filter = DeadFilter { all: true, ..DeadFilter::default() };
+        let discarded = self.store().discard_dead(filter, "not wanted".into()).await.expect("discarded");
+        let dead: Vec<_> = self.jobs.values_mut().filter(|job| job.state == Believed::Dead).collect();
+        assert_eq!(discarded.len(), dead.len());
+        dead.into_iter().for_each(|job| job.state = Believed::Discarded);
+    }
+
+    /// Everything that the store shows is what the model believes.
+    async fn compare(&self) {
+        let count = |is_so: fn(&Believed) -> bool| self.jobs.values().filter(|job| is_so(&job.state)).count() as u64;
+        let counts = self.store().job_counts().await.expect("counts");
+        assert_eq!(counts.ready, count(|state| matches!(state, Believed::Ready { .. })));
+        assert_eq!(counts.running, count(|state| *state == Believed::Running));
+        assert_eq!(counts.parked, count(|state| *state == Believed::Parked));
+        assert_eq!(counts.dead, count(|state| *state == Believed::Dead));
+        for (id, expected) in &self.jobs {
+            let event = self.store().event(*id).await.expect("read").expect("nothing is lost");
+            let attempts: Vec<_> = event.attempts.iter().map(|attempt| attempt.attempt).collect();
+            assert_eq!(attempts, expected.recorded, "every run is on record once");
+            let [job] = &event.jobs[..] else { panic!("{:?} for {expected:?}", event.jobs) };
+            assert_eq!((job.state.as_str(), job.attempts), (word(&expected.state), expected.attempt), "{expected:?}");
+        }
+    }
+}
+
+fn word(state: &Believed) -> &'static str {
+    match state {
+        Believed::Ready { .. } => "ready",
+        Believed::Running => "running",
+        Believed::Parked => "parked",
+        Believed::Done => "done",
+        Believed::Dead => "dead",
+        Believed::Discarded => "discarded",
+    }
+}
+
+fn permits(count: usize) -> Vec<tokio::sync::OwnedSemaphorePermit> {
+    let places = Arc::new(Semaphore::new(count));
+    (0..count).map(|_| Arc::clone(&places).try_acquire_owned().expect("a free place")).collect()
+}
+
+fn route() -> Route {
+    let plugin: hookfast::domain::PluginName = "crm".parse().expect("a name");
+    Route { name: plugin.clone().into(), plugin, types: Vec::new() }
+}
+
+fn event(id: EventId, key: u8, received_at: Timestamp) -> NewEvent {
+    let source = if key.is_multiple_of(2) { "even" } else { "odd" };
+    let event = Event {
+        id,
+        source: source.parse().expect("a name"),
+        event_type: None,
+        dedupe_key: Some(format!("key:{key}")),
+        received_at,
+        headers: Headers::default(),
+        body: Bytes::from(vec![key; 8]),
+    };
+    NewEvent { event, key: Some(DedupeKey { hash: [key; 16], body_hash: [key; 8], window: WINDOW }) }
+}
+
+fn record(now: Timestamp) -> AttemptRecord {
+    let (calls, log, failure) = (Vec::new(), Vec::new(), None);
+    AttemptRecord { started_at: now, duration: Duration::from_millis(1), digest: Digest::from_bytes([7; 32]), failure, calls, log }
+}
