@@ -82,7 +82,8 @@ impl Delivery {
 
     /// Its head and body as bytes on the wire of HTTP/1.1.
     pub fn on_the_wire(&self) -> Vec<u8> {
-        let mut bytes = format!("{} {} HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n", self.method, self.path, self.body.len()).into_bytes();
+        let mut bytes =
+            format!("{} {} HTTP/1.1\r\nhost: test\r\ncontent-length: {}\r\n", self.method, self.path, self.body.len()).into_bytes();
         for (name, value) in self.headers.iter() {
             bytes.extend_from_slice(&[name.as_bytes(), b": ", value, b"\r\n"].concat());
         }
@@ -140,6 +141,11 @@ impl Wire {
     /// With no connection yet.
     pub fn new() -> Self {
         Self(Client::builder(TokioExecutor::new()).build_http())
+    }
+
+    /// That speaks HTTP/2 from the first byte.
+    pub fn http2() -> Self {
+        Self(Client::builder(TokioExecutor::new()).http2_only(true).build_http())
     }
 
     /// Sends a request and reads the answer.

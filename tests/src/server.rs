@@ -61,8 +61,29 @@ impl Site {
     /// # Panics
     /// If it does not.
     pub async fn start(&self) -> Server {
-        let config = self.directory.path().join("hookfast.toml");
-        let started = tokio::task::spawn_blocking(|| start(config));
+        let mut command = Command::new(binary());
+        command.arg("serve").arg("--config").arg(self.config());
+        self.run(command).await
+    }
+
+    /// Starts a server whose files cannot grow past so many KiB: for the database that is a full disk.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn start_on_a_full_disk(&self, kib: u32) -> Server {
+        // The signal is ignored, so that the write itself fails, as on a full disk.
+        let script = format!("trap '' XFSZ; ulimit -S -f {kib}; exec \"$0\" serve --config \"$1\"");
+        let mut command = Command::new("bash");
+        command.arg("-c").arg(script).arg(binary()).arg(self.config());
+        self.run(command).await
+    }
+
+    fn config(&self) -> PathBuf {
+        self.directory.path().join("hookfast.toml")
+    }
+
+    async fn run(&self, command: Command) -> Server {
+        let started = tokio::task::spawn_blocking(|| start(command));
         within("the server to serve", started).await.expect("no panic")
     }
 
@@ -119,6 +140,16 @@ impl Server {
         self.process.clone()
     }
 
+    /// Gives its disk space again.
+    ///
+    /// # Panics
+    /// If util-linux's `prlimit` is not installed.
+    pub fn free_disk(&self) {
+        let id = self.process.0.lock().unwrap_or_else(PoisonError::into_inner).id();
+        let freed = Command::new("prlimit").args(["--pid", &id.to_string(), "--fsize=unlimited"]).status();
+        assert!(freed.expect("prlimit of util-linux is installed").success(), "the limit was not lifted");
+    }
+
     /// Waits until the process has ended, however it did.
     ///
     /// # Panics
@@ -143,10 +174,8 @@ impl Drop for Server {
 }
 
 /// Ports are the system's choice; the log line `serving` tells them.
-fn start(config: PathBuf) -> Server {
-    let mut command = Command::new(binary());
-    command.arg("serve").arg("--config").arg(config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("a process");
+fn start(mut command: Command) -> Server {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a process");
     let mut log = BufReader::new(child.stderr.take().expect("a pipe"));
     let mut told = String::new();
     let serving = loop {

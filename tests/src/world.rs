@@ -214,7 +214,6 @@ impl World {
     ///
     /// # Panics
     /// If they are others.
-    #[expect(clippy::needless_pass_by_value, reason = "as expect-test has it: check(expect![…])")]
     pub async fn check_attempts(&self, id: EventId, expected: Expect) {
         let event = self.event(id).await;
         let mut table = String::new();
@@ -232,7 +231,8 @@ impl World {
     pub async fn refusals(&self, source: &str) -> Vec<String> {
         let answer = self.admin(&format!("GET /requests?source={source}")).await.json();
         let rows = answer["data"].as_array().expect("a list").iter().rev();
-        rows.map(|row| format!("{} {}: {}", row["status"], row["cause"].as_str().unwrap_or(""), row["detail"].as_str().unwrap_or(""))).collect()
+        rows.map(|row| format!("{} {}: {}", row["status"], row["cause"].as_str().unwrap_or(""), row["detail"].as_str().unwrap_or("")))
+            .collect()
     }
 
     // --- its files ---

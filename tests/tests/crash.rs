@@ -173,7 +173,8 @@ async fn an_event_that_kills_the_process_is_given_up_and_no_other() {
     }
     let mut deaths = 0;
     loop {
-        let is_condemned = async || site.try_get(&server, "/api/v1/dead-letters").await.is_ok_and(|answer| answer.body.contains("process_crash"));
+        let is_condemned =
+            async || site.try_get(&server, "/api/v1/dead-letters").await.is_ok_and(|answer| answer.body.contains("process_crash"));
         tokio::select! {
             () = server.ended() => {}
             () = eventually("a dead letter", is_condemned) => break,

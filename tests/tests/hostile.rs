@@ -42,18 +42,28 @@ async fn check(event_type: &str, left: &str, expected: Expect) {
 
 #[tokio::test]
 async fn a_guest_that_loops_for_ever_uses_up_its_cpu() {
-    check("spin", "1 dead", expect![[r#"
+    check(
+        "spin",
+        "1 dead",
+        expect![[r#"
         1 at 0s [] dead cpu_limit — used up its CPU budget
         hostile is dead: max_attempts: used up its CPU budget
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_guest_that_hoards_memory_is_refused_more() {
-    check("allocate", "1 dead", expect![[r#"
+    check(
+        "allocate",
+        "1 dead",
+        expect![[r#"
         1 at 0s [] dead memory_limit — wanted more memory than it is granted
         hostile is dead: max_attempts: wanted more memory than it is granted
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -68,26 +78,41 @@ async fn a_guest_has_the_memory_that_it_is_granted_and_no_more() {
 
 #[tokio::test]
 async fn a_guest_that_recurses_for_ever_overflows_its_own_stack() {
-    check("recurse", "1 dead", expect![[r#"
+    check(
+        "recurse",
+        "1 dead",
+        expect![[r#"
         1 at 0s [] dead stack_overflow — overflowed its stack
         hostile is dead: max_attempts: overflowed its stack
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_panic_is_told_with_its_message() {
-    check("panic", "1 dead", expect![[r#"
+    check(
+        "panic",
+        "1 dead",
+        expect![[r#"
         1 at 0s [] dead trap — trapped: panicked at hostile/src/lib.rs:61: nobody expects the type panic
         hostile is dead: max_attempts: trapped: panicked at hostile/src/lib.rs:61: nobody expects the type panic
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_trap_without_a_word_is_named_too() {
-    check("trap", "1 dead", expect![[r#"
+    check(
+        "trap",
+        "1 dead",
+        expect![[r#"
         1 at 0s [] dead trap — trapped: wasm trap: wasm `unreachable` instruction executed
         hostile is dead: max_attempts: trapped: wasm trap: wasm `unreachable` instruction executed
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -135,10 +160,15 @@ async fn a_guest_that_waits_too_long_is_ended_by_the_clock_on_the_wall() {
     let event = world.deliver(&delivery).await.event();
     world.upstream.called(1).await;
     world.settle().await;
-    world.check_attempts(event, expect![[r#"
+    world
+        .check_attempts(
+            event,
+            expect![[r#"
         1 at 0s [] dead wall_timeout — took longer than its wall-clock limit of 2000 ms
         hostile is dead: max_attempts: took longer than its wall-clock limit of 2000 ms
-    "#]]).await;
+    "#]],
+        )
+        .await;
     world.finish_with("1 dead").await;
 }
 
@@ -153,10 +183,15 @@ async fn a_guest_sees_no_files_no_environment_and_no_network() {
 
 #[tokio::test]
 async fn an_upstream_that_is_not_granted_is_not_called() {
-    check("ask_elsewhere", "1 dead", expect![[r#"
+    check(
+        "ask_elsewhere",
+        "1 dead",
+        expect![[r#"
         1 at 0s [not_granted] dead — GET crm /secrets: not_granted: upstream `crm` is not granted to this plugin
         hostile is dead: permanent: GET crm /secrets: not_granted: upstream `crm` is not granted to this plugin
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -25,20 +25,32 @@ const CHARGES_MAX: u32 = 3;
 #[derive(Debug, Clone)]
 enum Step {
     /// An event under one of a few keys arrives.
-    Admit { key: u8 },
+    Admit {
+        key: u8,
+    },
     /// The worker takes what is due.
-    Claim { places: usize },
+    Claim {
+        places: usize,
+    },
     /// The worker takes a suspect.
     ClaimSuspect,
     /// A running job ends.
-    Settle { which: prop::sample::Index, end: End },
+    Settle {
+        which: prop::sample::Index,
+        end: End,
+    },
     /// A job that was given up for lost ends, too late.
-    SettleStale { which: prop::sample::Index, end: End },
+    SettleStale {
+        which: prop::sample::Index,
+        end: End,
+    },
     /// The process dies, and another one starts.
     Crash,
     /// A suspect is taken, and the process dies of it.
     CrashBySuspect,
-    Advance { seconds: u64 },
+    Advance {
+        seconds: u64,
+    },
     Unpark,
     Replay,
     Discard,

@@ -98,3 +98,29 @@ pub(super) struct Paging {
     #[arg(long)]
     pub(super) cursor: Option<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_contradict_nothing() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn dead_letters_are_chosen_in_exactly_one_way() {
+        let id = "evt_019e0f3c1c6a7c538c0e0b1d2f3a4b5c.stripe-crm";
+        let parses = |chosen: &[&str]| Arguments::try_parse_from([&["hookfast", "dlq", "discard"], chosen].concat()).is_ok();
+        assert!(parses(&[id]) && parses(&["--source", "stripe"]) && parses(&["--all", "--yes"]));
+        assert!(!parses(&[]) && !parses(&[id, "--all"]) && !parses(&["--source", "stripe", "--all"]) && !parses(&["evt_1"]));
+    }
+
+    #[test]
+    fn a_proposed_command_names_the_same_server() {
+        assert_eq!(config_flag(Path::new("hookfast.toml")), "");
+        assert_eq!(config_flag(Path::new("/etc/hookfast.toml")), " --config /etc/hookfast.toml");
+    }
+}

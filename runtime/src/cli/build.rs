@@ -153,3 +153,29 @@ fn publish(Compiled { name, wasm }: Compiled, out: &Path) -> anyhow::Result<Buil
     written.inspect_err(|_| drop(fs::remove_file(&temporary))).with_context(|| format!("cannot write {}", target.display()))?;
     Ok(Built { name: name.to_string(), wasm: target, bytes: bytes.len() as u64, digest: sandbox::digest(&bytes) })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn component(kind: &str, manifest: &str, file: &str) -> Option<(PathBuf, PathBuf)> {
+        let message = json!({ "manifest_path": manifest, "target": { "crate_types": [kind] }, "filenames": [file] });
+        let message: Message = serde_json::from_value(message).expect("a message of cargo");
+        message.component(Path::new("/work/plugins"))
+    }
+
+    #[test]
+    fn only_components_of_the_directory_itself_are_plugins() {
+        let manifest = "/work/plugins/a/Cargo.toml";
+        assert_eq!(component("cdylib", manifest, "/t/a.wasm"), Some((manifest.into(), "/t/a.wasm".into())));
+        assert_eq!(component("rlib", manifest, "/t/liba.rlib"), None);
+        assert_eq!(component("cdylib", "/root/.cargo/registry/b/Cargo.toml", "/t/b.wasm"), None);
+    }
+
+    #[test]
+    fn other_messages_of_cargo_are_passed_over() {
+        assert!(serde_json::from_value::<Message>(json!({ "reason": "build-finished", "success": true })).is_err());
+    }
+}

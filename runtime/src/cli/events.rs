@@ -181,3 +181,17 @@ impl Event {
         format!("\nHEADERS\n{headers}\n{kind}\n{}\n", body.trim_end())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn credentials_in_headers_are_not_shown() {
+        let mut event = json!({ "payload": { "headers": [["cookie", "session=1"], ["stripe-signature", "t=1"]], "text": "{}" } });
+        hide_credentials(&mut event);
+        assert_eq!(event["payload"]["headers"], json!([["cookie", "[hidden]"], ["stripe-signature", "t=1"]]));
+    }
+}

@@ -67,3 +67,22 @@ pub(super) fn report(error: &anyhow::Error) -> ExitCode {
     eprintln!("error: {error:#}");
     error.downcast_ref::<Failure>().map_or(Exit::Failed, |failure| failure.exit).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_ends_a_command_as_its_kind_does() {
+        let statuses = [400, 401, 404, 409, 429, 500, 503];
+        let exits = [Exit::Usage, Exit::Failed, Exit::NotFound, Exit::NotFound, Exit::Unreachable, Exit::Failed, Exit::Unreachable];
+        assert_eq!(statuses.map(Exit::of_status), exits);
+    }
+
+    #[test]
+    fn a_failure_keeps_its_kind_under_more_context() {
+        let error = failure(Exit::AnswerNeeded, "confirm it").context("cannot replay");
+        assert_eq!(report(&error), ExitCode::from(4));
+        assert_eq!(report(&anyhow::anyhow!("anything else")), ExitCode::FAILURE);
+    }
+}

@@ -86,7 +86,7 @@ pub fn locate(path: &Path) -> Result<(Server, Storage), Vec<Mistake>> {
         // Counts every other key as known.
         root.entries();
         let storage = root.section("storage", |section| server::read_storage(section, directory)).flatten();
-        (root.section("server", server::read_server).unwrap_or_default(), storage.unwrap_or_default())
+        (root.section("server", server::read_server).unwrap_or_default(), storage.unwrap_or_else(|| Storage::default_in(directory)))
     };
     let found = files::read(path, &mistakes).map(|files| crate::document::read(&files.main.0, &files.main.1, &mistakes, read));
     found.filter(|_| !mistakes.any_error()).ok_or_else(|| mistakes.into_vec())
@@ -96,6 +96,7 @@ pub fn locate(path: &Path) -> Result<(Server, Storage), Vec<Mistake>> {
 struct Draft {
     server: Option<Server>,
     storage: Option<Storage>,
+    storage_default: Storage,
     worker: Option<Worker>,
     plugin_directory: std::path::PathBuf,
     sources: BTreeMap<SourceName, Arc<Source>>,
@@ -113,6 +114,7 @@ impl Draft {
         let mut draft = Self {
             server: None,
             storage: None,
+            storage_default: Storage::default_in(directory),
             worker: None,
             plugin_directory: directory.join("plugins"),
             sources: BTreeMap::new(),
@@ -158,7 +160,7 @@ impl Draft {
         self.check_plugins(mistakes);
         Settings {
             server: self.server.unwrap_or_default(),
-            storage: self.storage.unwrap_or_default(),
+            storage: self.storage.unwrap_or(self.storage_default),
             worker: self.worker.unwrap_or_default(),
             plugin_directory: self.plugin_directory,
             live: Live { sources: self.sources, upstreams: self.upstreams, grants: self.grants },

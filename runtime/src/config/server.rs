@@ -40,13 +40,12 @@ pub struct Storage {
     pub path: PathBuf,
 }
 
-impl Default for Storage {
-    fn default() -> Self {
-        Self { path: PathBuf::from("hookfast.db") }
-    }
-}
-
 impl Storage {
+    /// `hookfast.db` beside the configuration file.
+    pub(super) fn default_in(directory: &Path) -> Self {
+        Self { path: directory.join("hookfast.db") }
+    }
+
     /// A file or folder beside the database, such as the token file.
     pub fn beside(&self, name: &str) -> PathBuf {
         self.path.parent().unwrap_or(Path::new("")).join(name)

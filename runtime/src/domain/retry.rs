@@ -40,7 +40,7 @@ const HINT_MAX: Duration = Duration::from_hours(24);
 const DELAY_MIN: Duration = Duration::from_millis(100);
 
 impl Default for RetryPolicy {
-    /// 5 s growing twofold to 1 h, 16 attempts: about half a day for a broken upstream to recover.
+    /// 5 s growing twofold to 1 h, 16 attempts: three to six hours for a broken upstream to recover.
     fn default() -> Self {
         Self {
             strategy: RetryStrategy::Exponential { base: Duration::from_secs(5), factor: 2.0, cap: Duration::from_hours(1) },

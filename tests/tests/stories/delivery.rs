@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use expect_test::expect;
 use futures_util::future::join_all;
+use hookfast_tests::sender::Wire;
+use hookfast_tests::wait::within;
 use hookfast_tests::{Source, World};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -147,6 +151,33 @@ async fn slacks_challenge_is_answered_and_is_no_event() {
     let forged = signed.without("x-slack-signature").with("x-slack-signature", "v0=00");
     assert_eq!(world.deliver(&forged).await.text(), r#"401 {"error":"unauthorized"}"#);
     assert_eq!(world.admin("GET /events").await.json()["data"], serde_json::json!([]));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn http2_is_spoken_on_the_same_port() {
+    let world = World::stripe().start().await;
+    let wire = Wire::http2();
+    let events = (0..20).map(|_| world.delivery("stripe", "invoice.paid"));
+    let answers = join_all(events.map(async |delivery| wire.send(world.ingest(), &delivery).await.expect("an answer").event())).await;
+    assert_eq!(answers.into_iter().collect::<BTreeSet<_>>().len(), 20);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn http2_that_begins_in_pieces_is_http2_all_the_same() {
+    let world = World::stripe().start().await;
+    let mut stream = TcpStream::connect(world.ingest()).await.expect("a connection");
+    stream.set_nodelay(true).expect("a socket option");
+    for piece in [&b"P"[..], b"R", b"I * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[0, 0, 0, 4, 0, 0, 0, 0, 0]] {
+        stream.write_all(piece).await.expect("sent");
+        // The server's turn: it looks at each piece by itself.
+        tokio::task::yield_now().await;
+    }
+    let mut frame = [0; 9];
+    within("the server's settings", stream.read_exact(&mut frame)).await.expect("a frame");
+    assert_eq!(frame[3], 4, "SETTINGS (RFC 9113 §6.5): {frame:?}");
+    drop(stream);
     world.finish().await;
 }
 

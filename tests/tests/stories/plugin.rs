@@ -13,17 +13,27 @@ async fn a_job_whose_plugin_is_missing_waits_parked_and_runs_when_the_file_appea
     let world = World::stripe().without_plugin("stripe-crm").start().await;
     let event = world.send("stripe", "invoice.paid").await;
     world.settle().await;
-    world.check_attempts(event, expect![[r#"
+    world
+        .check_attempts(
+            event,
+            expect![[r#"
         stripe-crm is parked: plugin_missing
-    "#]]).await;
+    "#]],
+        )
+        .await;
 
     world.publish("stripe-crm", &guest("stripe-crm"));
     eventually("the parked job to run", async || world.counts().await.parked == 0).await;
     world.settle().await;
-    world.check_attempts(event, expect![[r#"
+    world
+        .check_attempts(
+            event,
+            expect![[r#"
         1 at 0s [200] done — synced in_1S2xQKLkdIwHu7ixAbCdEfGh
         stripe-crm is done
-    "#]]).await;
+    "#]],
+        )
+        .await;
     world.finish().await;
 }
 
@@ -34,9 +44,14 @@ async fn a_plugin_that_is_taken_away_leaves_its_jobs_waiting() {
     world.until_plugin("stripe-crm", |status| status.state == PluginState::Removed).await;
     let event = world.send("stripe", "invoice.paid").await;
     world.settle().await;
-    world.check_attempts(event, expect![[r#"
+    world
+        .check_attempts(
+            event,
+            expect![[r#"
         stripe-crm is parked: plugin_missing
-    "#]]).await;
+    "#]],
+        )
+        .await;
 
     world.publish("stripe-crm", &guest("stripe-crm"));
     eventually("the parked job to run", async || world.counts().await.parked == 0).await;

@@ -46,16 +46,24 @@ async fn another_secret_is_refused() {
 
 #[tokio::test]
 async fn a_request_without_a_signature_is_refused() {
-    check(|_, good| good.without("stripe-signature"), expect![[r#"
+    check(
+        |_, good| good.without("stripe-signature"),
+        expect![[r#"
         401 {"error":"unauthorized"}
-        401 missing_header: header `stripe-signature` is missing; is signing switched on at the provider?"#]]).await;
+        401 missing_header: header `stripe-signature` is missing; is signing switched on at the provider?"#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn two_signatures_are_refused() {
-    check(|_, good| good.with("stripe-signature", "t=1,v1=00"), expect![[r#"
+    check(
+        |_, good| good.with("stripe-signature", "t=1,v1=00"),
+        expect![[r#"
         401 {"error":"unauthorized"}
-        401 duplicate_header: header `stripe-signature` came more than once; a proxy may have added one"#]]).await;
+        401 duplicate_header: header `stripe-signature` came more than once; a proxy may have added one"#]],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -72,9 +80,13 @@ async fn a_replayed_capture_is_refused_once_it_is_old() {
 #[tokio::test]
 async fn a_signature_from_the_future_is_refused() {
     let early = |world: &World, _| world.sender("stripe").delivery("invoice.paid", "evt_1", world.clock.now() + 6 * MINUTE);
-    check(early, expect![[r#"
+    check(
+        early,
+        expect![[r#"
         401 {"error":"unauthorized"}
-        401 timestamp_too_new: the signed timestamp is 360 s in the future and the tolerance is 300 s; compare this machine's clock"#]]).await;
+        401 timestamp_too_new: the signed timestamp is 360 s in the future and the tolerance is 300 s; compare this machine's clock"#]],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -89,9 +101,13 @@ async fn a_get_is_told_to_post() {
 
 #[tokio::test]
 async fn a_compressed_body_is_refused() {
-    check(|_, good| good.with("content-encoding", "gzip"), expect![[r#"
+    check(
+        |_, good| good.with("content-encoding", "gzip"),
+        expect![[r#"
         415 {"error":"unsupported content encoding"}
-        415 encoded_body: Content-Encoding is not accepted; the provider must send the body as it is"#]]).await;
+        415 encoded_body: Content-Encoding is not accepted; the provider must send the body as it is"#]],
+    )
+    .await;
 }
 
 #[tokio::test]

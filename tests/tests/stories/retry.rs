@@ -17,12 +17,17 @@ async fn a_failing_upstream_is_tried_again_on_schedule_until_it_recovers() {
     world.pass(SECOND).await;
     world.pass(30 * SECOND).await;
 
-    world.check_attempts(event, expect![[r#"
+    world
+        .check_attempts(
+            event,
+            expect![[r#"
         1 at 0s [503] retry handler after 10s — POST crm /invoices answered 503
         2 at 10s [500] retry handler after 30s — POST crm /invoices answered 500
         3 at 40s [200] done — synced in_1S2xQKLkdIwHu7ixAbCdEfGh
         stripe-crm is done
-    "#]]).await;
+    "#]],
+        )
+        .await;
     let keys = world.upstream.keys();
     assert_eq!(keys.len(), 3);
     assert!(keys.iter().all(|key| *key == keys[0]), "one key over all attempts: {keys:?}");
@@ -42,13 +47,18 @@ async fn a_job_that_never_succeeds_becomes_a_dead_letter_and_succeeds_when_repla
     let replayed = world.admin(&format!(r#"POST /dead-letters/replay {{"id":"{event}"}}"#)).await;
     assert_eq!(replayed.json()["ids"][0], format!("{event}.stripe-crm"));
     world.settle().await;
-    world.check_attempts(event, expect![[r#"
+    world
+        .check_attempts(
+            event,
+            expect![[r#"
         1 at 0s [503] retry handler after 10s — POST crm /invoices answered 503
         2 at 10s [503] retry handler after 30s — POST crm /invoices answered 503
         3 at 40s [503] dead handler — POST crm /invoices answered 503
         4 at 40s [200] done — synced in_1S2xQKLkdIwHu7ixAbCdEfGh
         stripe-crm is done
-    "#]]).await;
+    "#]],
+        )
+        .await;
     world.finish().await;
 }
 
@@ -65,7 +75,10 @@ async fn a_replay_has_a_budget_of_its_own() {
     for delay in [10, 30] {
         world.pass(delay * SECOND).await;
     }
-    world.check_attempts(event, expect![[r#"
+    world
+        .check_attempts(
+            event,
+            expect![[r#"
         1 at 0s [503] retry handler after 10s — POST crm /invoices answered 503
         2 at 10s [503] retry handler after 30s — POST crm /invoices answered 503
         3 at 40s [503] dead handler — POST crm /invoices answered 503
@@ -73,7 +86,9 @@ async fn a_replay_has_a_budget_of_its_own() {
         5 at 50s [503] retry handler after 30s — POST crm /invoices answered 503
         6 at 80s [503] dead handler — POST crm /invoices answered 503
         stripe-crm is dead: max_attempts: POST crm /invoices answered 503
-    "#]]).await;
+    "#]],
+        )
+        .await;
     world.finish_with("1 dead").await;
 }
 
@@ -84,10 +99,15 @@ async fn a_dead_letter_can_be_given_up_for_a_reason() {
     world.settle().await;
     world.admin(&format!(r#"POST /dead-letters/discard {{"id":"{event}.stripe-crm","reason":"paid twice"}}"#)).await;
 
-    world.check_attempts(event, expect![[r#"
+    world
+        .check_attempts(
+            event,
+            expect![[r#"
         1 at 0s [400] dead — POST crm /invoices answered 400
         stripe-crm is discarded: paid twice
-    "#]]).await;
+    "#]],
+        )
+        .await;
     let again = world.admin(&format!(r#"POST /dead-letters/replay {{"id":"{event}"}}"#)).await;
     assert_eq!(again.status, 404, "what is given up stays so");
     world.finish().await;
@@ -101,11 +121,16 @@ async fn retry_after_is_honoured() {
     world.pass(119 * SECOND).await;
     assert_eq!(world.upstream.calls().len(), 1);
     world.pass(SECOND).await;
-    world.check_attempts(event, expect![[r#"
+    world
+        .check_attempts(
+            event,
+            expect![[r#"
         1 at 0s [429] retry handler after 120s — POST crm /invoices answered 429
         2 at 120s [200] done — synced in_1S2xQKLkdIwHu7ixAbCdEfGh
         stripe-crm is done
-    "#]]).await;
+    "#]],
+        )
+        .await;
     world.finish().await;
 }
 
@@ -114,10 +139,15 @@ async fn a_permanent_answer_is_not_asked_for_twice() {
     let world = World::stripe().upstream([Reply::Body(422, r#"{"error":"unknown customer"}"#)]).start().await;
     let event = world.send("stripe", "invoice.paid").await;
     world.settle().await;
-    world.check_attempts(event, expect![[r#"
+    world
+        .check_attempts(
+            event,
+            expect![[r#"
         1 at 0s [422] dead — POST crm /invoices answered 422: {"error":"unknown customer"}
         stripe-crm is dead: permanent: POST crm /invoices answered 422: {"error":"unknown customer"}
-    "#]]).await;
+    "#]],
+        )
+        .await;
     world.finish_with("1 dead").await;
 }
 
@@ -140,10 +170,15 @@ async fn what_the_plugin_does_not_handle_is_discarded_and_alarms_nobody() {
     let world = World::stripe().start().await;
     let event = world.send("stripe", "customer.created").await;
     world.settle().await;
-    world.check_attempts(event, expect![[r#"
+    world
+        .check_attempts(
+            event,
+            expect![[r#"
         1 at 0s [] discarded — not handled: customer.created
         stripe-crm is discarded: not handled: customer.created
-    "#]]).await;
+    "#]],
+        )
+        .await;
     assert_eq!(world.upstream.calls().len(), 0);
     world.finish().await;
 }
@@ -154,10 +189,15 @@ async fn a_payload_that_is_not_what_it_should_be_is_a_dead_letter() {
     let odd = world.sender("stripe").delivery_of(r#"{"id":"evt_odd","type":"invoice.paid","data":7}"#, world.clock.now());
     let event = world.deliver(&odd).await.event();
     world.settle().await;
-    world.check_attempts(event, expect![[r#"
+    world
+        .check_attempts(
+            event,
+            expect![[r#"
         1 at 0s [] dead — payload: nothing at `/data/object`
         stripe-crm is dead: permanent: payload: nothing at `/data/object`
-    "#]]).await;
+    "#]],
+        )
+        .await;
     world.finish_with("1 dead").await;
 }
 

@@ -81,11 +81,13 @@ fn replay(round: &mut Round<'_>, filter: &DeadFilter) -> Result<Vec<Lineage>, ru
 fn discard(round: &Round<'_>, filter: &DeadFilter, reason: &str) -> Result<Vec<Lineage>, rusqlite::Error> {
     let dead = matching(round, filter)?;
     for (dead_id, _) in &dead {
-        round.connection.prepare_cached(
-            "INSERT INTO discards (event_seq, route, plugin, attempts, discarded_at, reason) \
+        round
+            .connection
+            .prepare_cached(
+                "INSERT INTO discards (event_seq, route, plugin, attempts, discarded_at, reason) \
              SELECT event_seq, route, plugin, attempts, ?2, ?3 FROM dead_letters WHERE id = ?1",
-        )?
-        .execute(params![dead_id, round.now.as_millis(), reason])?;
+            )?
+            .execute(params![dead_id, round.now.as_millis(), reason])?;
         round.connection.prepare_cached("DELETE FROM dead_letters WHERE id = ?1")?.execute([dead_id])?;
     }
     Ok(dead.into_iter().map(|(_, lineage)| lineage).collect())
