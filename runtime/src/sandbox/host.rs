@@ -6,7 +6,7 @@ use rand::RngExt;
 
 use super::bindings::hookfast::plugin::{clock, config, log, random, types, upstream};
 use super::guest::{Guest, Powers};
-use crate::domain::{CallFault, CallFaultKind, CallRecord, Headers, LogLevel, LogLine, OutboundAnswer, OutboundRequest};
+use crate::domain::{CallFault, CallFaultKind, CallRecord, Grant, Headers, LogLevel, LogLine, OutboundAnswer, OutboundRequest, Step};
 
 const RANDOM_BYTES_MAX: u32 = 65_536;
 
@@ -78,59 +78,63 @@ impl upstream::Host for Guest {
     async fn call(&mut self, request: upstream::Outgoing) -> wasmtime::Result<Result<upstream::Response, upstream::Fault>> {
         let calls = self.calls.len();
         let powers = self.powers(request.body.len())?;
-        let (answer, record) = match admit(powers, calls, request) {
-            Ok(request) => (powers.caller)(request).await,
-            Err((fault, record)) => (Err(fault), record),
+        let (answer, record) = match check(powers, calls, &request) {
+            Ok(step) => (powers.caller)(outbound(request, step)).await,
+            Err(fault) => {
+                let record = refused_record(&request, &fault);
+                (Err(fault), record)
+            }
         };
         self.calls.push(record);
         Ok(answer.map(to_response).map_err(to_fault))
     }
 }
 
-/// Checks what only the sandbox knows: the grant and the number of calls.
-fn admit(powers: &Powers, calls: usize, request: upstream::Outgoing) -> Result<OutboundRequest, (CallFault, CallRecord)> {
-    let granted = powers.grant.upstreams.contains(request.upstream.as_str());
-    let refused = |kind: CallFaultKind, message: String| {
-        let record = CallRecord {
-            upstream: request.upstream.chars().take(64).collect(),
-            method: request.method.chars().take(16).collect(),
-            path: String::new(),
-            step: None,
-            idempotency_key: None,
-            status: None,
-            fault: Some(kind.code().into()),
-            ms: 0,
-        };
-        (CallFault::new(kind, message), record)
-    };
-    if !granted {
-        let message = format!("upstream `{}` is not granted to this plugin", request.upstream);
-        return Err(refused(CallFaultKind::NotGranted, message));
+/// Checks what only the sandbox knows, the grant and the number of calls; gives the step, if the call is one.
+fn check(powers: &Powers, calls: usize, request: &upstream::Outgoing) -> Result<Option<Step>, CallFault> {
+    let Grant { upstreams, limits, .. } = &*powers.grant;
+    if !upstreams.contains(request.upstream.as_str()) {
+        let name = short(&request.upstream, 64);
+        return Err(CallFault::new(CallFaultKind::NotGranted, format!("upstream `{name}` is not granted to this plugin")));
     }
-    if calls >= powers.grant.limits.calls as usize {
-        return Err(refused(CallFaultKind::TooManyCalls, format!("an attempt may make {} calls", powers.grant.limits.calls)));
+    if calls >= limits.calls as usize {
+        return Err(CallFault::new(CallFaultKind::TooManyCalls, format!("an attempt may make {} calls", limits.calls)));
     }
-    let step = request.step.as_deref().map(str::parse).transpose();
-    let step = step.map_err(|fault: CallFault| refused(fault.kind, fault.message))?;
-    Ok(OutboundRequest {
-        headers: request.headers.into_iter().map(|header| (header.name, header.value.into())).collect::<Vec<_>>().as_headers(),
+    request.step.as_deref().map(str::parse).transpose()
+}
+
+fn outbound(request: upstream::Outgoing, step: Option<Step>) -> OutboundRequest {
+    let mut headers = Headers::with_capacity(request.headers.len());
+    for header in request.headers {
+        headers.push(&header.name.to_ascii_lowercase(), header.value);
+    }
+    OutboundRequest {
         upstream: request.upstream,
         method: request.method,
         path: request.path,
+        headers,
         body: request.body.into(),
         timeout: request.timeout_ms.map(|ms| Duration::from_millis(ms.into())),
         step,
-    })
-}
-
-trait AsHeaders {
-    fn as_headers(&self) -> Headers;
-}
-
-impl AsHeaders for Vec<(String, bytes::Bytes)> {
-    fn as_headers(&self) -> Headers {
-        self.iter().map(|(name, value)| (name.as_str(), value.clone())).collect()
     }
+}
+
+/// The journal's row of a call that never left the sandbox.
+fn refused_record(request: &upstream::Outgoing, fault: &CallFault) -> CallRecord {
+    CallRecord {
+        upstream: short(&request.upstream, 64),
+        method: short(&request.method, 16),
+        path: String::new(),
+        step: None,
+        idempotency_key: None,
+        status: None,
+        fault: Some(fault.kind.code().into()),
+        ms: 0,
+    }
+}
+
+fn short(text: &str, chars: usize) -> String {
+    text.chars().take(chars).collect()
 }
 
 fn to_response(answer: OutboundAnswer) -> upstream::Response {

@@ -24,31 +24,31 @@ const EVENT: &str = "SELECT id, event_type, dedupe_key, received_at, headers, bo
 
 pub(super) fn apply(round: &mut Round<'_>, places: usize) -> Result<Applied, rusqlite::Error> {
     let sources = sources(round)?;
-    let mut ids = Vec::with_capacity(places);
+    let mut taken = Vec::with_capacity(places);
     let mut waiting: Vec<&str> = sources.iter().filter(|(_, due)| *due <= round.now).map(|(source, _)| source.as_str()).collect();
     // Equal shares first; what a source leaves of its share goes to the others in the next turn.
-    while ids.len() < places && !waiting.is_empty() {
-        let share = (places - ids.len()).div_ceil(waiting.len());
+    while taken.len() < places && !waiting.is_empty() {
+        let share = (places - taken.len()).div_ceil(waiting.len());
         let mut unsatisfied = Vec::new();
         for source in waiting {
-            let wanted = share.min(places - ids.len());
-            let found = take_due(round, source, wanted, &mut ids)?;
+            let wanted = share.min(places - taken.len());
+            let found = take_due(round, source, wanted, &mut taken)?;
             if found == wanted && wanted > 0 {
                 unsatisfied.push(source);
             }
         }
         waiting = unsatisfied;
     }
-    let next_due = if ids.len() == places { Some(round.now) } else { next_due(round)? };
+    let next_due = if taken.len() == places { Some(round.now) } else { next_due(round)? };
     round.draft.left = Some(Backlog::from(next_due));
     // What this round's earlier writes made due was seen by this claim.
     round.draft.due = None;
-    ids.into_iter().map(|id| load(round, id)).collect::<Result<_, _>>().map(Applied::Claimed)
+    taken.iter().map(|taken| load(round, taken)).collect::<Result<_, _>>().map(Applied::Claimed)
 }
 
 pub(super) fn apply_suspect(round: &mut Round<'_>) -> Result<Applied, rusqlite::Error> {
     let id: Option<i64> = round.connection.prepare_cached(SUSPECT)?.query_row([], |row| row.get(0)).optional()?;
-    let taken = id.map(|id| take(round, id).and_then(|taken| load(round, taken))).transpose()?;
+    let taken = id.map(|id| take(round, id).and_then(|taken| load(round, &taken))).transpose()?;
     Ok(Applied::Claimed(taken.into_iter().collect()))
 }
 
@@ -81,7 +81,7 @@ fn take_due(round: &Round<'_>, source: &str, wanted: usize, taken: &mut Vec<Take
     for id in &ids {
         taken.push(take(round, *id)?);
     }
-    Ok(ids.len())
+    Ok(taken.len())
 }
 
 fn take(round: &Round<'_>, id: i64) -> Result<Taken, rusqlite::Error> {
@@ -99,7 +99,7 @@ fn take(round: &Round<'_>, id: i64) -> Result<Taken, rusqlite::Error> {
     })
 }
 
-fn load(round: &Round<'_>, taken: Taken) -> Result<(Job, Arc<Event>), rusqlite::Error> {
+fn load(round: &Round<'_>, taken: &Taken) -> Result<(Job, Arc<Event>), rusqlite::Error> {
     let mut statement = round.connection.prepare_cached(EVENT)?;
     let event = statement.query_row([taken.event_seq], |row| read_event(row, &taken.source))?;
     let damaged = |_| rusqlite::Error::InvalidColumnName("jobs".into());
