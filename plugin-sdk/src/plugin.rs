@@ -55,7 +55,8 @@ impl Plugin {
     pub fn describe(&self) -> String {
         let events: Vec<&str> = self.routes.iter().map(|route| route.pattern).collect();
         let Self { name, version, description, upstreams, fixtures, .. } = self;
-        serde_json::to_string(&Description { name, version, description, upstreams, fixtures, events }).expect("a description is strings and lists")
+        serde_json::to_string(&Description { name, version, description, upstreams, fixtures, events })
+            .expect("a description is strings and lists")
     }
 
     /// Answers `handler.handle`.

@@ -152,6 +152,22 @@ async fn a_sender_that_is_still_sending_hears_that_its_body_is_too_large() {
     world.finish().await;
 }
 
+/// Many clients take a failed write for the end of it, and never look at an answer that has come.
+#[tokio::test]
+async fn a_refused_sender_may_finish_its_sentence() {
+    let world = one_kibibyte().await;
+    let wire = world.sender("small").delivery_of(vec![b'a'; 3 << 20], world.clock.now()).on_the_wire();
+    let mut stream = TcpStream::connect(world.ingest()).await.expect("a connection");
+    let mut answer = String::new();
+    within("the end of the connection", async {
+        stream.write_all(&wire).await.expect("no broken pipe");
+        stream.read_to_string(&mut answer).await.expect("no reset");
+    })
+    .await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer:?}");
+    world.finish().await;
+}
+
 #[tokio::test]
 async fn a_body_without_a_declared_length_is_cut_off_at_the_limit_too() {
     let world = one_kibibyte().await;
