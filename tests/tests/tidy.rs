@@ -26,13 +26,15 @@ const HOMES: [(&str, &[&str]); 15] = [
     ("wasmtime_wasi", &["sandbox"]),
     ("axum", &["http"]),
     ("tower_service", &["http", "upstream"]),
-    ("hyper", &["http/listen.rs", "upstream"]),
-    ("hyper_util", &["http/listen.rs", "upstream"]),
+    // The demo brings the upstream that its plugin calls.
+    ("hyper", &["http/listen.rs", "upstream", "cli/demo/upstream.rs"]),
+    ("hyper_util", &["http/listen.rs", "upstream", "cli/demo/upstream.rs"]),
     ("hyper_rustls", &["upstream"]),
     ("hmac", &["verify", "upstream/signature.rs"]),
     ("ring", &["verify"]),
     ("clap", &["cli"]),
-    ("toml", &["document"]),
+    // A plugin author's manifest is cargo's to check; nothing of ours is configured by it.
+    ("toml", &["document", "cli/build.rs"]),
     ("prometheus_client", &["metrics"]),
     ("tracing_subscriber", &["telemetry"]),
 ];

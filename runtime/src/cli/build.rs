@@ -163,15 +163,15 @@ mod tests {
     fn component(kind: &str, manifest: &str, file: &str) -> Option<(PathBuf, PathBuf)> {
         let message = json!({ "manifest_path": manifest, "target": { "crate_types": [kind] }, "filenames": [file] });
         let message: Message = serde_json::from_value(message).expect("a message of cargo");
-        message.component(Path::new("/work/plugins"))
+        message.component(Path::new("/src/plugins"))
     }
 
     #[test]
     fn only_components_of_the_directory_itself_are_plugins() {
-        let manifest = "/work/plugins/a/Cargo.toml";
+        let manifest = "/src/plugins/a/Cargo.toml";
         assert_eq!(component("cdylib", manifest, "/t/a.wasm"), Some((manifest.into(), "/t/a.wasm".into())));
         assert_eq!(component("rlib", manifest, "/t/liba.rlib"), None);
-        assert_eq!(component("cdylib", "/root/.cargo/registry/b/Cargo.toml", "/t/b.wasm"), None);
+        assert_eq!(component("cdylib", "/cargo/registry/b/Cargo.toml", "/t/b.wasm"), None);
     }
 
     #[test]

@@ -1,5 +1,4 @@
-//! Random histories of the real store against a small model of what must be true: no job is lost, none is settled twice, a
-//! stale settle changes nothing, and a crash costs no attempt.
+//! The store, and beside it a model of what it must hold.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,109 +14,12 @@ use hookfast::domain::{
 use hookfast::metrics::Metrics;
 use hookfast::random::Random;
 use hookfast::store::{Admitted, Claimed, DeadFilter, SettleError, Slots, Store, StoreSettings};
-use proptest::prelude::*;
 use tokio::sync::{Semaphore, mpsc};
+
+use super::step::{End, Step};
 
 const WINDOW: Duration = Duration::from_mins(1);
 const CHARGES_MAX: u32 = 3;
-
-/// One thing that happens.
-#[derive(Debug, Clone)]
-enum Step {
-    /// An event under one of a few keys arrives.
-    Admit {
-        key: u8,
-    },
-    /// The worker takes what is due.
-    Claim {
-        places: usize,
-    },
-    /// The worker takes a suspect.
-    ClaimSuspect,
-    /// A running job ends.
-    Settle {
-        which: prop::sample::Index,
-        end: End,
-    },
-    /// A job that was given up for lost ends, too late.
-    SettleStale {
-        which: prop::sample::Index,
-        end: End,
-    },
-    /// The process dies, and another one starts.
-    Crash,
-    /// A suspect is taken, and the process dies of it.
-    CrashBySuspect,
-    Advance {
-        seconds: u64,
-    },
-    Unpark,
-    Replay,
-    Discard,
-    Prune,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum End {
-    Done,
-    Retry { seconds: u64 },
-    Discard,
-    Dead,
-    Park,
-    Release,
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let which = any::<prop::sample::Index>;
-    let step = prop_oneof![
-        6 => (0..12_u8).prop_map(|key| Step::Admit { key }),
-        4 => (1..4_usize).prop_map(|places| Step::Claim { places }),
-        3 => Just(Step::ClaimSuspect),
-        8 => (which(), end()).prop_map(|(which, end)| Step::Settle { which, end }),
-        2 => (which(), end()).prop_map(|(which, end)| Step::SettleStale { which, end }),
-        2 => Just(Step::Crash),
-        4 => Just(Step::CrashBySuspect),
-        3 => (1..40_u64).prop_map(|seconds| Step::Advance { seconds }),
-        1 => Just(Step::Unpark),
-        1 => Just(Step::Replay),
-        1 => Just(Step::Discard),
-        1 => Just(Step::Prune),
-    ];
-    prop::collection::vec(step, 1..60)
-}
-
-fn end() -> impl Strategy<Value = End> {
-    prop_oneof![
-        3 => Just(End::Done),
-        3 => (0..20_u64).prop_map(|seconds| End::Retry { seconds }),
-        1 => Just(End::Discard),
-        2 => Just(End::Dead),
-        1 => Just(End::Park),
-        1 => Just(End::Release),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn the_store_does_what_the_model_says(steps in steps()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(play(steps));
-    }
-}
-
-async fn play(steps: Vec<Step>) {
-    let mut history = History::new().await;
-    for step in steps {
-        history.take(step).await;
-        history.compare().await;
-    }
-    history.crash().await;
-    history.compare().await;
-    history.store().close().await;
-    std::fs::remove_dir_all(&history.folder).expect("its folder");
-}
 
 /// Where the model believes a job to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,7 +44,7 @@ struct ModelJob {
 }
 
 /// The store, and what it must hold.
-struct History {
+pub(super) struct History {
     folder: PathBuf,
     clock: Clock,
     random: Random,
@@ -171,7 +73,7 @@ async fn open(folder: &std::path::Path, clock: &Clock, random: &Random) -> (Stor
 }
 
 impl History {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("hookfast-moves-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(name);
@@ -182,11 +84,17 @@ impl History {
         Self { folder, clock, random, store: Some(store), born, jobs, keys, held, lost }
     }
 
+    /// Closes the store and removes its files.
+    pub(super) async fn end(self) {
+        self.store().close().await;
+        std::fs::remove_dir_all(&self.folder).expect("its folder");
+    }
+
     fn store(&self) -> Store {
         self.store.clone().expect("an open store")
     }
 
-    async fn take(&mut self, step: Step) {
+    pub(super) async fn take(&mut self, step: Step) {
         match step {
             Step::Admit { key } => self.admit(key).await,
             Step::Claim { places } => self.claim(places).await,
@@ -307,7 +215,7 @@ impl History {
     }
 
     /// Whatever ran is ready again as a suspect; a suspect that ran is charged.
-    async fn crash(&mut self) {
+    pub(super) async fn crash(&mut self) {
         // Closing commits what was asked for and settles nothing: to the database it is a death.
         self.store.take().expect("an open store").close().await;
         let (store, born) = open(&self.folder, &self.clock, &self.random).await;
@@ -352,7 +260,7 @@ impl History {
     }
 
     /// Everything that the store shows is what the model believes.
-    async fn compare(&self) {
+    pub(super) async fn compare(&self) {
         let count = |is_so: fn(&Believed) -> bool| self.jobs.values().filter(|job| is_so(&job.state)).count() as u64;
         let counts = self.store().job_counts().await.expect("counts");
         assert_eq!(counts.ready, count(|state| matches!(state, Believed::Ready { .. })));
