@@ -12,7 +12,7 @@ use expect_test::Expect;
 use hookfast::app::{self, App, TOKEN_FILE};
 use hookfast::clock::Clock;
 use hookfast::config;
-use hookfast::domain::{EventId, Headers, Timestamp};
+use hookfast::domain::{EventId, Headers, JobState, Timestamp};
 use hookfast::random::Random;
 use hookfast::sandbox::PluginStatus;
 use hookfast::store::{AttemptView, EventView, JobCounts};
@@ -221,7 +221,7 @@ impl World {
             let _ = writeln!(table, "{}", line(attempt));
         }
         for job in &event.jobs {
-            let reason = job.reason.as_ref().filter(|_| job.state != "done").map(|reason| format!(": {reason}"));
+            let reason = job.reason.as_ref().filter(|_| job.state != JobState::Done).map(|reason| format!(": {reason}"));
             let _ = writeln!(table, "{} is {}{}", job.route, job.state, reason.unwrap_or_default());
         }
         expected.assert_eq(&table);

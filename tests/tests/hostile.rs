@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use expect_test::{Expect, expect};
-use hookfast::domain::EventId;
+use hookfast::domain::{EventId, JobState};
 use hookfast::sandbox::PluginState;
 use hookfast::store::AttemptView;
 use hookfast_tests::build::guest;
@@ -26,7 +26,7 @@ async fn run(world: &World, body: &str) -> (EventId, AttemptView) {
     let hostile = world.deliver(&delivery).await.event();
     let good = world.send("stripe", "invoice.paid").await;
     world.settle().await;
-    assert_eq!(world.event(good).await.jobs[0].state, "done", "a bad plugin hurts one source");
+    assert_eq!(world.event(good).await.jobs[0].state, JobState::Done, "a bad plugin hurts one source");
     let attempts = world.event(hostile).await.attempts;
     assert_eq!(attempts.len(), 1);
     (hostile, attempts.into_iter().next().expect("an attempt"))
@@ -218,7 +218,7 @@ async fn check_load(wasm: &[u8], stage: &str, words: &str) {
     assert!(message.contains(words), "{message}");
     let good = world.send("stripe", "invoice.paid").await;
     world.settle().await;
-    assert_eq!(world.event(good).await.jobs[0].state, "done");
+    assert_eq!(world.event(good).await.jobs[0].state, JobState::Done);
     world.finish().await;
 }
 

@@ -6,6 +6,7 @@ mod plugins;
 mod reload;
 mod token;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,7 +92,7 @@ impl App {
         let (store, inheritance): (Store, Inheritance) = opened.into();
 
         let directory = Directory::new(&plugin_directory, loader, Arc::clone(&plugins), clock.clone());
-        let mut watcher = plugins::Watcher { directory, current: current.clone(), store: store.clone() };
+        let mut watcher = plugins::Watcher { directory, current: current.clone(), store: store.clone(), unwoken: BTreeSet::new() };
         watcher.poll().await;
         let workshop = Workshop {
             store: store.clone(),
@@ -103,16 +104,9 @@ impl App {
             metrics: Arc::clone(&metrics),
             slots: slots.clone(),
         };
-        let worker_runtime = worker_runtime()?;
-        let places = usize::try_from(worker_settings.concurrency).unwrap_or(usize::MAX);
-        let worker = {
-            let _on_its_runtime = worker_runtime.enter();
-            Worker::start(workshop, inheritance, places)
-        };
 
         let (draining, closing, upkeep) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let refusals = Arc::new(RefusalLog::new(random.clone()));
-        upkeep.spawn(watcher.run(closing.clone()));
         upkeep.spawn(reload::watch(config_path, fingerprint, current.clone(), closing.clone()));
         upkeep.spawn(write_refusals(Arc::clone(&refusals), store.clone(), clock.clone(), closing.clone()));
         upkeep.spawn(prune(store.clone(), closing.clone()));
@@ -143,6 +137,15 @@ impl App {
         let admin = admin.with_context(|| format!("cannot listen on {} (server.admin)", server.admin))?;
         let ingest = Listener::start(server.ingest, door.router(), limits).await;
         let ingest = ingest.with_context(|| format!("cannot listen on {} (server.ingest)", server.ingest))?;
+        // Last, since nothing may fail once jobs run.
+        let worker_runtime = worker_runtime()?;
+        let places = usize::try_from(worker_settings.concurrency).unwrap_or(usize::MAX);
+        let worker = {
+            let _on_its_runtime = worker_runtime.enter();
+            // Loading a plugin runs guest code, too.
+            upkeep.spawn(watcher.run(closing.clone()));
+            Worker::start(workshop, inheritance, places)
+        };
         info!(%node, ingest = %ingest.address, admin = %admin.address, "serving");
         let drain = server.drain;
         let worker_runtime = Some(worker_runtime);
@@ -192,7 +195,7 @@ async fn write_refusals(refusals: Arc<RefusalLog>, store: Store, clock: Clock, c
 }
 
 async fn prune(store: Store, closing: CancellationToken) {
-    const INTERVAL: Duration = Duration::from_mins(1);
+    const INTERVAL: Duration = Duration::from_mins(5);
     while closing.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
         if let Err(error) = store.prune().await {
             warn!(%error, "old dedupe keys could not be pruned");

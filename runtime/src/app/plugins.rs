@@ -1,11 +1,13 @@
 //! Keeping the live plugins as the directory has them, and waking jobs whose plugin has come.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::config::Current;
+use crate::domain::PluginName;
 use crate::sandbox::{Change, Directory};
 use crate::store::Store;
 
@@ -16,6 +18,8 @@ pub(super) struct Watcher {
     pub(super) directory: Directory,
     pub(super) current: Current,
     pub(super) store: Store,
+    /// Live plugins whose parked jobs could not be made ready yet.
+    pub(super) unwoken: BTreeSet<PluginName>,
 }
 
 impl Watcher {
@@ -30,11 +34,18 @@ impl Watcher {
     pub(super) async fn poll(&mut self) {
         let in_force = self.current.load();
         for change in self.directory.poll(|plugin| in_force.settings.grant(plugin)).await {
-            let Change::Live(plugin) = change else { continue };
+            if let Change::Live(plugin) = change {
+                self.unwoken.insert(plugin);
+            }
+        }
+        for plugin in std::mem::take(&mut self.unwoken) {
             match self.store.unpark(&plugin).await {
                 Ok(0) => {}
                 Ok(jobs) => info!(%plugin, jobs, "jobs that waited for this plugin are ready"),
-                Err(error) => error!(%plugin, %error, "jobs that wait for this plugin could not be made ready"),
+                Err(error) => {
+                    error!(%plugin, %error, "jobs that wait for this plugin could not be made ready; tried again soon");
+                    self.unwoken.insert(plugin);
+                }
             }
         }
     }

@@ -21,6 +21,7 @@ pub(super) async fn watch(path: PathBuf, mut seen: u64, current: Current, closin
             None
         }
     };
+    let mut changed_to = None;
     loop {
         let asked = async {
             match &mut hangups {
@@ -31,7 +32,13 @@ pub(super) async fn watch(path: PathBuf, mut seen: u64, current: Current, closin
         tokio::select! {
             () = closing.cancelled() => break,
             _ = asked => {}
-            () = tokio::time::sleep(INTERVAL) => if config::fingerprint(&path) == seen { continue },
+            () = tokio::time::sleep(INTERVAL) => {
+                // Only what two looks agree on: the first may have come while the file was being written.
+                let now = config::fingerprint(&path);
+                if now == seen || changed_to.replace(now) != Some(now) {
+                    continue;
+                }
+            }
         }
         seen = config::fingerprint(&path);
         reload(&path, &current);

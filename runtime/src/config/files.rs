@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::document::{Mistake, Mistakes, Severity};
@@ -18,7 +19,13 @@ pub(super) struct Files {
 pub(super) fn read(path: &Path, mistakes: &Mistakes) -> Option<Files> {
     let directory = path.parent().unwrap_or(Path::new(""));
     let read_all = |folder: &str| -> Vec<NamedText> {
-        toml_files(&directory.join(folder)).iter().filter_map(|path| read_one(path, mistakes)).collect()
+        let folder = directory.join(folder);
+        let files = toml_files(&folder).unwrap_or_else(|error| {
+            let message = format!("cannot be read: {error}");
+            mistakes.push(Mistake::of_file(Severity::Error, folder.display().to_string(), message, None));
+            Vec::new()
+        });
+        files.iter().filter_map(|path| read_one(path, mistakes)).collect()
     };
     let (more, catalogue) = (read_all("conf.d"), read_all("catalogue.d"));
     Some(Files { main: read_one(path, mistakes)?, more, catalogue })
@@ -28,7 +35,7 @@ pub(super) fn read(path: &Path, mistakes: &Mistakes) -> Option<Files> {
 pub fn fingerprint(path: &Path) -> u64 {
     let directory = path.parent().unwrap_or(Path::new(""));
     let mut hasher = DefaultHasher::new();
-    let more = ["conf.d", "catalogue.d"].into_iter().flat_map(|folder| toml_files(&directory.join(folder)));
+    let more = ["conf.d", "catalogue.d"].into_iter().flat_map(|folder| toml_files(&directory.join(folder)).unwrap_or_default());
     for path in std::iter::once(path.to_owned()).chain(more) {
         (&path, fs::read(&path).ok()).hash(&mut hasher);
     }
@@ -47,9 +54,14 @@ fn read_one(path: &Path, mistakes: &Mistakes) -> Option<NamedText> {
     }
 }
 
-fn toml_files(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).collect();
+/// A folder that is not there is empty; one that cannot be read is an error.
+fn toml_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    let mut files: Vec<_> = paths.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "toml")).collect();
     files.sort();
-    files
+    Ok(files)
 }

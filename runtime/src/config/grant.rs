@@ -2,17 +2,32 @@
 
 use std::time::Duration;
 
-use crate::document::{Field, Section};
-use crate::domain::{Grant, Limits, PluginName};
+use crate::document::{Field, Mistake, Section};
+use crate::domain::{Grant, Limits, PluginName, UpstreamName};
 
-pub(super) fn read(name: &Field<'_>, section: &Section<'_>) -> Option<(PluginName, Grant)> {
+/// A grant as it is read, with the mistake that each of its upstreams would be if no file configures it.
+pub(super) struct Granted {
+    pub(super) plugin: PluginName,
+    pub(super) grant: Grant,
+    pub(super) unless_configured: Vec<(UpstreamName, Mistake)>,
+}
+
+pub(super) fn read(name: &Field<'_>, section: &Section<'_>) -> Option<Granted> {
     let plugin = name.parse();
     let upstreams = section.field("upstreams").and_then(|field| field.as_list()).unwrap_or_default();
-    let upstreams = upstreams.iter().filter_map(|field| field.parse()).collect();
+    let unless_configured: Vec<_> = upstreams.iter().filter_map(wanted).collect();
+    let upstreams = unless_configured.iter().map(|(name, _)| name.clone()).collect();
     let text = |(key, field): (String, Field<'_>)| field.as_str().map(|value| (key, value.to_owned()));
     let config = section.section("config", |config| config.entries().into_iter().filter_map(text).collect()).unwrap_or_default();
     let limits = section.section("limits", read_limits).unwrap_or_default();
-    Some((plugin?, Grant { upstreams, config, limits }))
+    Some(Granted { plugin: plugin?, grant: Grant { upstreams, config, limits }, unless_configured })
+}
+
+fn wanted(field: &Field<'_>) -> Option<(UpstreamName, Mistake)> {
+    let name: UpstreamName = field.parse()?;
+    let message = format!("upstream `{name}` is not configured");
+    let mistake = field.mistake(message, Some(format!("add [upstreams.{name}], or grant one that is there")));
+    Some((name, mistake))
 }
 
 fn read_limits(section: &Section<'_>) -> Limits {

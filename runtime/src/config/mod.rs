@@ -10,12 +10,12 @@ mod upstream;
 mod grant;
 mod in_force;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::document::{Mistake, Mistakes, Section, Severity};
-use crate::domain::{Grant, PluginName, SourceName};
+use crate::domain::{Grant, PluginName, SourceName, UpstreamName};
 use crate::upstream::UpstreamSettings;
 use crate::verify::Catalogue;
 
@@ -102,6 +102,9 @@ struct Draft {
     sources: BTreeMap<SourceName, Arc<Source>>,
     upstreams: Vec<UpstreamSettings>,
     grants: BTreeMap<PluginName, Arc<Grant>>,
+    /// All names below `[upstreams]`, also of those that could not be read.
+    upstream_names: BTreeSet<String>,
+    wanted_upstreams: Vec<(UpstreamName, Mistake)>,
 }
 
 impl Draft {
@@ -120,6 +123,8 @@ impl Draft {
             sources: BTreeMap::new(),
             upstreams: Vec::new(),
             grants: BTreeMap::new(),
+            upstream_names: BTreeSet::new(),
+            wanted_upstreams: Vec::new(),
         };
         crate::document::read(&files.main.0, &files.main.1, mistakes, |root| {
             draft.server = root.section("server", server::read_server);
@@ -144,18 +149,28 @@ impl Draft {
                 field.error("this source stands in another file too", None);
             }
         }
-        for (field, settings) in root.each("upstreams", |name, section| upstream::read(name, section, directory)).into_iter().flatten() {
+        let names = &mut self.upstream_names;
+        let upstreams = root.each("upstreams", |name, section| {
+            names.extend(name.as_str().map(str::to_owned));
+            upstream::read(name, section, directory).map(|settings| (name.clone(), settings))
+        });
+        for (field, settings) in upstreams.into_iter().flatten() {
             if self.upstreams.iter().any(|other| other.name == settings.name) {
                 field.error("this upstream stands in another file too", None);
             }
             self.upstreams.push(settings);
         }
-        for (name, grant) in root.each("grants", grant::read).into_iter().flatten() {
-            self.grants.insert(name, Arc::new(grant));
+        let grants = root.each("grants", |name, section| grant::read(name, section).map(|granted| (name.clone(), granted)));
+        for (field, granted) in grants.into_iter().flatten() {
+            if self.grants.contains_key(&granted.plugin) {
+                field.error("this grant stands in another file too", None);
+            }
+            self.wanted_upstreams.extend(granted.unless_configured);
+            self.grants.insert(granted.plugin, Arc::new(granted.grant));
         }
     }
 
-    fn settle(self, fingerprint: u64, mistakes: &Mistakes) -> Settings {
+    fn settle(mut self, fingerprint: u64, mistakes: &Mistakes) -> Settings {
         self.check_grants(mistakes);
         self.check_plugins(mistakes);
         Settings {
@@ -168,13 +183,11 @@ impl Draft {
         }
     }
 
-    fn check_grants(&self, mistakes: &Mistakes) {
-        for (plugin, grant) in &self.grants {
-            for name in grant.upstreams.iter().filter(|name| !self.upstreams.iter().any(|upstream| upstream.name == **name)) {
-                let known = self.upstreams.iter().map(|upstream| upstream.name.as_str()).collect::<Vec<_>>().join(", ");
-                let message = format!("[grants.{plugin}] allows upstream `{name}`, which is not configured");
-                let help = Some(format!("add [upstreams.{name}], or grant one of: {known}"));
-                mistakes.push(Mistake::of_file(Severity::Error, "grants", message, help));
+    /// An upstream that stands there and could not be read is a mistake already told.
+    fn check_grants(&mut self, mistakes: &Mistakes) {
+        for (name, mistake) in self.wanted_upstreams.drain(..) {
+            if !self.upstream_names.contains(name.as_str()) {
+                mistakes.push(mistake);
             }
         }
     }

@@ -19,7 +19,7 @@ pub(super) fn resolve(field: &Field<'_>, directory: &Path) -> Option<Secret> {
             Ok(literal.as_bytes().to_vec())
         }
         _ => {
-            field.error(format!("`{}` is not a secret reference", field.path()), help);
+            field.secret_error(format!("`{}` is not a secret reference", field.path()), help);
             return None;
         }
     };

@@ -8,15 +8,14 @@ use crate::document::{Field, Section};
 use crate::domain::UpstreamName;
 use crate::upstream::{Auth, Timeouts, UpstreamSettings, standard_webhooks_key};
 
-pub(super) fn read<'d>(name: &Field<'d>, section: &Section<'d>, directory: &Path) -> Option<(Field<'d>, UpstreamSettings)> {
+pub(super) fn read(name: &Field<'_>, section: &Section<'_>, directory: &Path) -> Option<UpstreamSettings> {
     let upstream_name: Option<UpstreamName> = name.parse();
     let base = section.required("url").and_then(|field| field.parse());
     let auth = section.section("auth", |auth| read_auth(auth, directory)).unwrap_or(Some(Auth::None));
     let timeouts = section.section("timeouts", read_timeouts).unwrap_or_default();
     let allow_private = section.field("allow_private").and_then(|field| field.as_bool()).unwrap_or(false);
     let response_bytes_max = section.field("max_response").and_then(|field| field.as_bytes(1..=32 << 20)).unwrap_or(1 << 20);
-    let settings = UpstreamSettings { name: upstream_name?, base: base?, auth: auth?, timeouts, allow_private, response_bytes_max };
-    Some((name.clone(), settings))
+    Some(UpstreamSettings { name: upstream_name?, base: base?, auth: auth?, timeouts, allow_private, response_bytes_max })
 }
 
 fn read_auth(section: &Section<'_>, directory: &Path) -> Option<Auth> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Section, Source, mistake, parse_bytes, parse_duration};
+use super::{Mistake, Section, Severity, Source, mistake, parse_bytes, parse_duration};
 
 /// A value and where it stands. Each `as_…` reports a wrong type or an illegal value and returns `None`.
 #[derive(Clone)]
@@ -43,6 +43,16 @@ impl<'d> Field<'d> {
     /// Reports a mistake at this value.
     pub fn error(&self, message: impl Into<String>, help: Option<String>) {
         self.source.error(self.span.clone(), message.into(), help);
+    }
+
+    /// Reports a mistake at this value, whose text is a secret and is not shown.
+    pub fn secret_error(&self, message: impl Into<String>, help: Option<String>) {
+        self.source.mistakes.push(self.mistake(message, help).without_excerpt());
+    }
+
+    /// An error at this value that is not reported yet: whether it is one is known only later.
+    pub fn mistake(&self, message: impl Into<String>, help: Option<String>) -> Mistake {
+        Mistake::new(Severity::Error, self.source.file, self.source.text, self.span.clone(), message.into(), help)
     }
 
     /// Reports something that works and should not stay.

@@ -64,10 +64,15 @@ impl Mistake {
         let before = &text[..text.floor_char_boundary(span.start.min(text.len()))];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let column = before[line_start..].chars().count() + 1;
-        let line = text[line_start..].lines().next().unwrap_or("").to_owned();
+        let line = without_literal_secrets(text[line_start..].lines().next().unwrap_or(""));
         let width = text.get(span).map_or(1, |t| t.lines().next().unwrap_or("").chars().count().max(1));
         let line_number = before.matches('\n').count() + 1;
         Self { severity, file: file.into(), line: line_number, column, message, help, excerpt: Some((line, width)) }
+    }
+
+    /// The same mistake without the line's text, which holds a secret.
+    pub(super) fn without_excerpt(self) -> Self {
+        Self { excerpt: self.excerpt.map(|(_, _)| (String::from("(not shown: it holds a secret)"), 0)), ..self }
     }
 
     /// A mistake of a file as a whole: it cannot be read, it clashes with another.
@@ -86,11 +91,27 @@ impl fmt::Display for Mistake {
                 let number = self.line.to_string();
                 writeln!(f, "  --> {}:{}:{}", self.file, self.line, self.column)?;
                 writeln!(f, " {number} | {text}")?;
-                writeln!(f, " {} | {}{}", " ".repeat(number.len()), " ".repeat(self.column - 1), "^".repeat(*width))?;
+                if *width > 0 {
+                    writeln!(f, " {} | {}{}", " ".repeat(number.len()), " ".repeat(self.column - 1), "^".repeat(*width))?;
+                }
             }
         }
         self.help.iter().try_for_each(|help| writeln!(f, "  help: {help}"))
     }
+}
+
+/// A line as it may be shown: what follows `literal:` up to the closing quote becomes dots of the same length.
+fn without_literal_secrets(line: &str) -> String {
+    let mut shown = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find("literal:") {
+        let (before, secret) = rest.split_at(at + "literal:".len());
+        let end = secret.find(['"', '\'']).unwrap_or(secret.len());
+        shown.push_str(before);
+        shown.extend(secret[..end].chars().map(|_| '.'));
+        rest = &secret[end..];
+    }
+    shown + rest
 }
 
 /// `did you mean …? allowed here: …` for a word that is none of the allowed ones.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::Serialize;
+
 use super::{Lineage, PluginName, SourceName, Timestamp};
 
 /// A job's number in the store.
@@ -29,7 +31,8 @@ pub struct Job {
 }
 
 /// Where a live job stands. Finished jobs leave the live table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum JobState {
     /// May run once its due time has come.
     Ready,

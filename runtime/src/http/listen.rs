@@ -6,6 +6,8 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -17,6 +19,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
@@ -29,6 +32,8 @@ const HEADERS_MAX: usize = 100;
 const HEAD_BYTES_MAX: usize = 64 << 10;
 const STREAMS_MAX: u32 = 128;
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+/// Connections of one listener at a time; further ones wait in the system's queue.
+const CONNECTIONS_MAX: usize = 8192;
 
 /// What a connection may take.
 #[derive(Debug, Clone, Copy)]
@@ -66,10 +71,19 @@ impl Listener {
 }
 
 async fn accept(socket: TcpListener, router: Router, limits: ListenLimits, connections: TaskTracker, closing: CancellationToken) {
-    while let Some(accepted) = closing.run_until_cancelled(socket.accept()).await {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let next = async || {
+        let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
+        socket.accept().await.map(|(stream, _)| (stream, place))
+    };
+    while let Some(accepted) = closing.run_until_cancelled(next()).await {
         match accepted {
-            Ok((stream, _)) => {
-                connections.spawn(serve(stream, router.clone(), limits, closing.clone()));
+            Ok((stream, place)) => {
+                let served = serve(stream, router.clone(), limits, closing.clone());
+                connections.spawn(async move {
+                    served.await;
+                    drop(place);
+                });
             }
             Err(error) => {
                 // Out of file descriptors, mostly: give connections time to end.
@@ -142,12 +156,80 @@ async fn serve_http2(stream: TcpStream, router: Router, limits: ListenLimits, cl
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX));
     builder.keep_alive_interval(limits.header_timeout).keep_alive_timeout(limits.header_timeout);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(IncomingRouter(router))));
+    let activity = Arc::new(Activity::default());
+    let service = Watched { router: IncomingRouter(router), activity: Arc::clone(&activity) };
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
     tokio::select! {
         served = &mut connection => return served,
-        () = closing.cancelled() => connection.as_mut().graceful_shutdown(),
+        () = closing.cancelled() => {}
+        () = activity.idles(limits.header_timeout) => {}
     }
-    connection.await
+    connection.as_mut().graceful_shutdown();
+    // A peer that does not finish the handshake, or never closes, is cut off.
+    let ending = async {
+        tokio::select! {
+            served = connection => served,
+            () = activity.idles(limits.header_timeout) => Ok(()),
+        }
+    };
+    ending.await
+}
+
+/// What goes on on an HTTP/2 connection. hyper times neither its handshake nor its idling, so it is watched from outside.
+#[derive(Default)]
+struct Activity {
+    under_way: AtomicUsize,
+    begun: AtomicUsize,
+}
+
+impl Activity {
+    /// Returns once no request was under way and none began for a whole `time`.
+    async fn idles(&self, time: Duration) {
+        loop {
+            let begun = self.begun.load(Ordering::Relaxed);
+            tokio::time::sleep(time).await;
+            if self.under_way.load(Ordering::Relaxed) == 0 && self.begun.load(Ordering::Relaxed) == begun {
+                break;
+            }
+        }
+    }
+}
+
+/// The router of an HTTP/2 connection that tells of its requests.
+#[derive(Clone)]
+struct Watched {
+    router: IncomingRouter,
+    activity: Arc<Activity>,
+}
+
+/// A request under way, until it is answered or given up.
+struct UnderWay(Arc<Activity>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Service<hyper::Request<Incoming>> for Watched {
+    type Response = axum::response::Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
+        self.router.poll_ready(context)
+    }
+
+    fn call(&mut self, request: hyper::Request<Incoming>) -> Self::Future {
+        self.activity.begun.fetch_add(1, Ordering::Relaxed);
+        self.activity.under_way.fetch_add(1, Ordering::Relaxed);
+        let (under_way, answer) = (UnderWay(Arc::clone(&self.activity)), self.router.call(request));
+        Box::pin(async move {
+            let answer = answer.await;
+            drop(under_way);
+            answer
+        })
+    }
 }
 
 /// Sends our end of stream and reads on for a moment, so that an answer to an unread body is not lost to a reset.

@@ -2,6 +2,7 @@
 //! bind mounts and swapped symlinks alike. Publish by rename; a half-written file fails validation and is tried again.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -50,7 +51,13 @@ impl Directory {
 
     /// Looks once and loads what has changed: the file's time, length and then digest, or what the operator grants.
     pub async fn poll(&mut self, grant_of: impl Fn(&PluginName) -> Arc<Grant>) -> Vec<Change> {
-        let found = list(&self.path);
+        let found = match list(&self.path) {
+            Ok(found) => found,
+            Err(error) => {
+                warn!(%error, path = %self.path.display(), "the plugin directory cannot be read; what is live stays live");
+                return Vec::new();
+            }
+        };
         let mut changes = Vec::new();
         for (name, (path, modified, length)) in &found {
             let grant = grant_of(name);
@@ -119,14 +126,18 @@ impl Directory {
 
 type Found = (PathBuf, Option<SystemTime>, u64);
 
-fn list(directory: &Path) -> BTreeMap<PluginName, Found> {
-    let Ok(entries) = std::fs::read_dir(directory) else { return BTreeMap::new() };
-    let found = entries.flatten().filter_map(|entry| {
-        let path = entry.path();
+/// A directory that is not there is empty; one that cannot be read is an error.
+fn list(directory: &Path) -> io::Result<BTreeMap<PluginName, Found>> {
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        entries => entries?,
+    };
+    let paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    let found = paths.into_iter().filter_map(|path| {
         let name = path.file_name()?.to_str()?.strip_suffix(".wasm")?.parse().ok()?;
         // Follows symlinks, so that a swapped link counts as a change.
         let metadata = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file)?;
         Some((name, (path, metadata.modified().ok(), metadata.len())))
     });
-    found.collect()
+    Ok(found.collect())
 }

@@ -19,6 +19,11 @@ pub(super) const MEMORY_BYTES_MAX: usize = 128 << 20;
 /// A guest's stack; overflow is a trap.
 const STACK_BYTES: usize = 512 << 10;
 
+/// What one component may have at most.
+pub(super) const CORE_INSTANCES: u32 = 8;
+pub(super) const MEMORIES: u32 = 2;
+pub(super) const TABLES: u32 = 8;
+
 /// What the engine is made for.
 #[derive(Debug, Clone, Copy)]
 pub struct EngineSettings {
@@ -81,15 +86,17 @@ fn base() -> Config {
 
 fn pooled(instances: u32) -> Config {
     let mut pool = PoolingAllocationConfig::default();
-    // A Rust component is about three core modules with two tables and one memory.
+    // One more than the places: a plugin that is being loaded describes itself while all places are busy. A Rust component is
+    // about three core modules with two tables and one memory; no component gets more than a place's share of the pool.
+    let instances = instances.saturating_add(1);
     pool.total_component_instances(instances)
-        .total_core_instances(instances.saturating_mul(8))
-        .total_memories(instances.saturating_mul(2))
-        .total_tables(instances.saturating_mul(4))
+        .total_core_instances(instances.saturating_mul(CORE_INSTANCES))
+        .total_memories(instances.saturating_mul(MEMORIES))
+        .total_tables(instances.saturating_mul(TABLES))
         .total_stacks(instances.saturating_mul(2))
-        .max_core_instances_per_component(16)
-        .max_memories_per_component(4)
-        .max_tables_per_component(16)
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
         .table_elements(100_000)
         .max_memory_size(MEMORY_BYTES_MAX)
         .max_unused_warm_slots(16);

@@ -31,7 +31,8 @@ impl types::Host for Guest {}
 
 impl log::Host for Guest {
     fn write(&mut self, level: u8, message: String, fields: types::Attributes) -> wasmtime::Result<()> {
-        self.powers(message.len())?;
+        let fields_bytes: usize = fields.iter().map(|(key, value)| key.len() + value.len()).sum();
+        self.powers(message.len() + fields_bytes)?;
         let level = match level {
             0 | 1 => LogLevel::Error,
             2 => LogLevel::Warn,
@@ -77,7 +78,9 @@ impl random::Host for Guest {
 impl upstream::Host for Guest {
     async fn call(&mut self, request: upstream::Outgoing) -> wasmtime::Result<Result<upstream::Response, upstream::Fault>> {
         let calls = self.calls.len();
-        let powers = self.powers(request.body.len())?;
+        let headers: usize = request.headers.iter().map(|header| header.name.len() + header.value.len()).sum();
+        let powers = self.powers(request.body.len() + request.path.len() + headers)?;
+        let limit = powers.grant.limits.calls as usize;
         let (answer, record) = match check(powers, calls, &request) {
             Ok(step) => (powers.caller)(outbound(request, step)).await,
             Err(fault) => {
@@ -85,7 +88,11 @@ impl upstream::Host for Guest {
                 (Err(fault), record)
             }
         };
-        self.calls.push(record);
+        self.meter.waited();
+        // A call past the limit is refused and leaves one row, however often it is tried.
+        if calls <= limit {
+            self.calls.push(record);
+        }
         Ok(answer.map(to_response).map_err(to_fault))
     }
 }

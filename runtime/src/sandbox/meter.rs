@@ -2,7 +2,7 @@
 
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 
-use super::engine::TICK;
+use super::engine::{CORE_INSTANCES, MEMORIES, TABLES, TICK};
 use crate::domain::Limits;
 
 /// Calls into the host of one attempt.
@@ -12,16 +12,16 @@ const HOST_BYTES_MAX: usize = 64 << 20;
 /// Bytes that a guest may move into the host in one call.
 pub(super) const HOST_BYTES_PER_CALL: usize = 36 << 20;
 const TABLE_ELEMENTS_MAX: usize = 100_000;
-const INSTANCES_MAX: usize = 16;
-const TABLES_MAX: usize = 32;
-const MEMORIES_MAX: usize = 4;
 
 /// What one attempt has used.
 #[derive(Debug)]
 pub(super) struct Meter {
     memory_bytes_max: usize,
+    memory_bytes: usize,
     ticks_max: u64,
     ticks: u64,
+    /// Whether the guest waited for the host since the last tick: the next tick then says nothing of its CPU.
+    waited: bool,
     host_calls: u32,
     host_bytes: usize,
     /// The bound that was hit, if one was.
@@ -44,18 +44,32 @@ pub(super) struct TooManyHostCalls;
 impl Meter {
     pub(super) fn new(limits: &Limits) -> Self {
         let ticks_max = u64::try_from(limits.cpu.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u64::MAX);
-        Self { memory_bytes_max: limits.memory_bytes, ticks_max, ticks: 0, host_calls: 0, host_bytes: 0, hit: None }
+        Self {
+            memory_bytes_max: limits.memory_bytes,
+            memory_bytes: 0,
+            ticks_max,
+            ticks: 0,
+            waited: false,
+            host_calls: 0,
+            host_bytes: 0,
+            hit: None,
+        }
     }
 
     /// A tick found this guest running: about 10 ms of CPU. Over budget it is interrupted, else it lets others run.
     pub(super) fn tick(&mut self) -> UpdateDeadline {
-        self.ticks += 1;
+        self.ticks += u64::from(!std::mem::take(&mut self.waited));
         if self.ticks > self.ticks_max {
             self.hit = Some(Bound::Cpu);
             return UpdateDeadline::Interrupt;
         }
         // tokio's own yield goes to the back of the queue; wasmtime's plain one would come right back.
         UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))
+    }
+
+    /// The guest was parked in a host call, in which no CPU of its own went by.
+    pub(super) fn waited(&mut self) {
+        self.waited = true;
     }
 
     /// A call into the host that carries so many bytes.
@@ -71,9 +85,13 @@ impl Meter {
 }
 
 impl ResourceLimiter for Meter {
-    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let allowed = desired <= self.memory_bytes_max;
-        if !allowed {
+    /// The grant is for all memories of the instance together.
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let in_all = self.memory_bytes.saturating_add(desired.saturating_sub(current));
+        let allowed = in_all <= self.memory_bytes_max;
+        if allowed {
+            self.memory_bytes = in_all;
+        } else {
             self.hit = Some(Bound::Memory);
         }
         Ok(allowed)
@@ -88,14 +106,14 @@ impl ResourceLimiter for Meter {
     }
 
     fn instances(&self) -> usize {
-        INSTANCES_MAX
+        CORE_INSTANCES as usize
     }
 
     fn tables(&self) -> usize {
-        TABLES_MAX
+        TABLES as usize
     }
 
     fn memories(&self) -> usize {
-        MEMORIES_MAX
+        MEMORIES as usize
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::domain::{CallRecord, EventId, Headers, LogLine, RequestId, SourceName, Timestamp};
+use crate::domain::{CallRecord, EventId, Headers, JobState, LogLine, RequestId, SourceName, Timestamp};
 
 /// One page of a list, newest first.
 #[derive(Debug, Clone, Serialize)]
@@ -75,7 +75,7 @@ pub struct EventView {
     pub body_bytes: usize,
     /// Where it stands.
     pub status: EventStatus,
-    /// Its jobs; in lists only those that are not finished.
+    /// Its jobs.
     pub jobs: Vec<JobView>,
     /// Its attempts, in order; empty in lists.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -92,8 +92,8 @@ pub struct JobView {
     pub route: String,
     /// The plugin.
     pub plugin: String,
-    /// `ready`, `running`, `parked`, `done`, `dead` or `discarded`.
-    pub state: String,
+    /// Where it stands.
+    pub state: JobState,
     /// Attempts begun.
     pub attempts: u32,
     /// When it runs next, where it is ready.

@@ -100,7 +100,7 @@ impl Store {
     }
 
     /// Forgets dedupe keys whose window has passed; run now and then.
-    pub async fn prune(&self) -> Result<u64, StoreError> {
+    pub async fn prune(&self) -> Result<(), StoreError> {
         self.0.prune().await
     }
 

@@ -12,7 +12,7 @@ use super::Crew;
 use super::decide::decide;
 use super::report::report;
 use crate::config::InForce;
-use crate::domain::{AttemptRecord, FailureKind, Job, Outcome, ParkReason, RetryPolicy, Verdict};
+use crate::domain::{AttemptRecord, FailureKind, Job, Outcome, ParkReason, PluginName, RetryPolicy, Verdict};
 use crate::sandbox::{Caller, Plugin, Ran, Run};
 use crate::store::{Claimed, SettleError};
 use crate::upstream::CallContext;
@@ -29,10 +29,21 @@ impl Crew {
             }
         };
         report(&claimed.job, &outcome, record.as_ref());
+        let was_parked = matches!(outcome, Outcome::Park { .. });
         match self.workshop.store.settle(&claimed.job, outcome, record).await {
+            Ok(()) if was_parked => self.look_again(&claimed.job.plugin).await,
             Ok(()) => {}
             Err(SettleError::Stale) => warn!(job = %claimed.job.lineage, attempt = claimed.job.attempt, "a stale outcome changed nothing"),
             Err(SettleError::Closed) => info!(job = %claimed.job.lineage, "not settled before the store closed; it will be rescued"),
+        }
+    }
+
+    /// The plugin may have come between the look and the park: then nobody else would wake its jobs.
+    async fn look_again(&self, plugin: &PluginName) {
+        if self.workshop.plugins.get(plugin).is_some()
+            && let Err(error) = self.workshop.store.unpark(plugin).await
+        {
+            error!(%plugin, %error, "jobs that wait for this plugin could not be made ready");
         }
     }
 

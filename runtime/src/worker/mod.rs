@@ -27,6 +27,9 @@ const CLAIM_MAX: usize = 128;
 /// How long after a failed claim the next is tried.
 const CLAIM_RETRY: Duration = Duration::from_millis(500);
 
+/// How long giving back may take: a full disk may take nothing at all.
+const GIVING_BACK: Duration = Duration::from_secs(5);
+
 /// What the worker works with.
 pub struct Workshop {
     /// The queue.
@@ -98,7 +101,9 @@ impl Worker {
         if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
             warn!("drain time is over; running jobs are given back and will run again");
             self.aborting.cancel();
-            self.tasks.wait().await;
+            if tokio::time::timeout(GIVING_BACK, self.tasks.wait()).await.is_err() {
+                warn!("the store takes no outcomes now; what was running will be rescued at the next start");
+            }
         }
     }
 }
@@ -176,7 +181,7 @@ impl Crew {
     /// Runs the suspects of the last crash one at a time beside ordinary work, until none is left.
     async fn run_suspects(self: Arc<Self>) {
         while !self.closing.is_cancelled() {
-            let place = self.workshop.slots.take().await;
+            let Some(place) = self.closing.run_until_cancelled(self.workshop.slots.take()).await else { break };
             match self.workshop.store.claim_suspect(place).await {
                 Ok(Some(claimed)) => self.attempt(claimed).await,
                 Ok(None) => break,

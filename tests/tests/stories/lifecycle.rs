@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hookfast::domain::JobState;
 use hookfast_tests::{Gate, Reply, World};
 
 #[tokio::test]
@@ -44,7 +45,7 @@ async fn a_drain_lets_running_work_end() {
     world.stop().await;
     world.start_again().await;
 
-    assert_eq!(world.event(event).await.jobs[0].state, "done");
+    assert_eq!(world.event(event).await.jobs[0].state, JobState::Done);
     assert_eq!(world.upstream.calls().len(), 1);
     world.finish().await;
 }
@@ -60,7 +61,7 @@ async fn a_drain_that_takes_too_long_gives_running_work_back() {
 
     let event = world.event(event).await;
     assert_eq!(event.attempts.iter().map(|attempt| attempt.attempt).collect::<Vec<_>>(), [1], "it burned no attempt");
-    assert_eq!(event.jobs[0].state, "done");
+    assert_eq!(event.jobs[0].state, JobState::Done);
     let keys = world.upstream.keys();
     assert_eq!((keys.len(), &keys[0]), (2, &keys[1]));
     world.finish().await;

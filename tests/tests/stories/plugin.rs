@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use expect_test::expect;
+use hookfast::domain::JobState;
 use hookfast::sandbox::PluginState;
 use hookfast_tests::build::{another_version, guest};
 use hookfast_tests::wait::eventually;
@@ -34,6 +35,35 @@ async fn a_job_whose_plugin_is_missing_waits_parked_and_runs_when_the_file_appea
     "#]],
         )
         .await;
+    world.finish().await;
+}
+
+/// Two sources with fewer due jobs than there are places: a claim must end where no source has any left.
+#[tokio::test]
+async fn few_jobs_of_two_sources_that_wait_for_one_plugin_all_run() {
+    let plan = World::stripe().source(Source::new("second", "stripe").to("stripe-crm")).places(4).without_plugin("stripe-crm");
+    let world = plan.start().await;
+    let events = [world.send("stripe", "invoice.paid").await, world.send("second", "invoice.paid").await];
+    world.settle().await;
+    world.publish("stripe-crm", &guest("stripe-crm"));
+    eventually("the parked jobs to run", async || world.counts().await.parked == 0).await;
+    world.settle().await;
+    for event in events {
+        assert_eq!(world.event(event).await.jobs[0].state, JobState::Done);
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_plugin_loads_while_every_place_is_taken() {
+    let gate = Gate::shut();
+    let world = World::stripe().places(1).upstream([Reply::Held(gate.clone())]).start().await;
+    world.send("stripe", "invoice.paid").await;
+    world.app().store.commits().changed().await.expect("an open store");
+    world.publish("late", &guest("forward"));
+    world.until_plugin("late", |status| status.failure.as_ref().is_some_and(|(stage, _)| *stage == "grant")).await;
+    gate.open();
+    world.settle().await;
     world.finish().await;
 }
 
@@ -125,7 +155,7 @@ async fn a_bad_new_version_leaves_the_old_one_serving_and_is_reported() {
     assert_eq!((&shown["data"][0]["state"], &shown["data"][0]["failure"][0]), (&"live_outdated".into(), &"compile".into()));
     let event = world.send("stripe", "invoice.paid").await;
     world.settle().await;
-    assert_eq!(world.event(event).await.jobs[0].state, "done");
+    assert_eq!(world.event(event).await.jobs[0].state, JobState::Done);
 
     world.publish("stripe-crm", &another_version(&good, "2"));
     world.until_plugin("stripe-crm", |status| status.state == PluginState::Live).await;
@@ -145,6 +175,6 @@ async fn a_plugin_that_wants_more_than_it_is_granted_does_not_load_until_it_is()
     world.configure_anew(|file| format!("{file}\n[grants.greedy]\nupstreams = [\"crm\"]\n"));
     eventually("the parked job to run", async || world.counts().await.parked == 0).await;
     world.settle().await;
-    assert_eq!(world.event(event).await.jobs[0].state, "done");
+    assert_eq!(world.event(event).await.jobs[0].state, JobState::Done);
     world.finish().await;
 }

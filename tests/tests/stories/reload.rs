@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hookfast::domain::JobState;
 use hookfast_tests::wait::eventually;
 use hookfast_tests::{Source, World, logs};
 
@@ -37,6 +38,6 @@ async fn a_source_that_is_taken_out_still_owes_its_jobs() {
     let delivery = world.delivery("stripe", "invoice.paid");
     eventually("the source to be gone", async || world.deliver(&delivery).await.status == 404).await;
     world.pass(Duration::from_secs(10)).await;
-    assert_eq!(world.event(event).await.jobs[0].state, "done");
+    assert_eq!(world.event(event).await.jobs[0].state, JobState::Done);
     world.finish().await;
 }

@@ -22,7 +22,6 @@ use crate::sandbox::Plugins;
 use crate::store::{Slots, Store};
 
 pub use auth::ApiToken;
-pub use plugins::PluginView;
 
 use super::ingest::RefusalLog;
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{Method, header};
@@ -18,9 +19,10 @@ use crate::domain::{Event, EventId, Headers, NewEvent, RawRequest, Refusal, Refu
 use crate::store::{AdmitError, Admitted};
 
 /// `POST /in/{source}`.
-pub(super) async fn receive(State(door): State<FrontDoor>, Path(name): Path<String>, request: Request) -> Response {
-    let received_at = door.clock.now();
-    let mut visit = Visit { door, source: None, received_at, body_bytes: 0 };
+pub(super) async fn receive(State(door): State<FrontDoor>, name: Result<Path<String>, PathRejection>, request: Request) -> Response {
+    let mut visit = Visit::new(door);
+    // A name that is not UTF-8 is no source's.
+    let Ok(Path(name)) = name else { return visit.refuse(RefusalCause::UnknownSource) };
     match visit.receive(&name, request).await {
         Ok(receipt) => {
             visit.door.metrics.request(visit.source.as_ref(), receipt.result());
@@ -31,8 +33,8 @@ pub(super) async fn receive(State(door): State<FrontDoor>, Path(name): Path<Stri
 }
 
 /// Any other path.
-pub(super) async fn nowhere() -> Response {
-    answer::refused(&RefusalCause::UnknownSource)
+pub(super) async fn nowhere(State(door): State<FrontDoor>) -> Response {
+    Visit::new(door).refuse(RefusalCause::UnknownSource)
 }
 
 /// One request on its way through the door.
@@ -44,12 +46,21 @@ struct Visit {
 }
 
 impl Visit {
+    fn new(door: FrontDoor) -> Self {
+        let received_at = door.clock.now();
+        Self { door, source: None, received_at, body_bytes: 0 }
+    }
+
     async fn receive(&mut self, name: &str, request: Request) -> Result<Receipt, RefusalCause> {
         let source = self.door.current.load().settings.sources.get(name).cloned().ok_or(RefusalCause::UnknownSource)?;
         self.source = Some(source.name.clone());
         let (head, body) = request.into_parts();
         self.check_head(&head, &source)?;
         let body = self.read_body(&head, body, &source).await?;
+        // Shutdown may have begun while the body was on its way.
+        if self.door.draining.is_cancelled() {
+            return Err(RefusalCause::Draining);
+        }
         let request = raw_request(&head, body, self.received_at);
         let verified = source.verifier.verify(&request, self.received_at)?;
         if let Some(answer) = source.verifier.handshake(&request, &verified) {

@@ -81,7 +81,7 @@ fn take_due(round: &Round<'_>, source: &str, wanted: usize, taken: &mut Vec<Take
     for id in &ids {
         taken.push(take(round, *id)?);
     }
-    Ok(taken.len())
+    Ok(ids.len())
 }
 
 fn take(round: &Round<'_>, id: i64) -> Result<Taken, rusqlite::Error> {

@@ -9,7 +9,7 @@ use crate::store::DeadFilter;
 
 /// So many refused requests are kept of each source.
 const RING: i64 = 1000;
-/// So many of the oldest keys are looked at in one round, so that no commit waits long.
+/// So many keys are looked at in one round, so that no commit waits long.
 const PRUNE_BATCH: i64 = 10_000;
 
 pub(super) fn apply(round: &mut Round<'_>, edit: &Edit) -> Result<Edited, rusqlite::Error> {
@@ -18,7 +18,7 @@ pub(super) fn apply(round: &mut Round<'_>, edit: &Edit) -> Result<Edited, rusqli
         Edit::Refusals(refusals) => insert_refusals(round, refusals).map(Edited::Rows),
         Edit::ReplayDead(filter) => replay(round, filter).map(Edited::Lineages),
         Edit::DiscardDead(filter, reason) => discard(round, filter, reason).map(Edited::Lineages),
-        Edit::Prune => prune(round).map(Edited::Rows),
+        Edit::Prune { after } => prune(round, *after).map(Edited::Next),
     }
 }
 
@@ -113,16 +113,20 @@ fn matching(round: &Round<'_>, filter: &DeadFilter) -> Result<Vec<(i64, Lineage)
     rows.collect()
 }
 
-fn prune(round: &mut Round<'_>) -> Result<u64, rusqlite::Error> {
-    round.draft.forget_expired = true;
-    let pruned = round.connection.execute(
-        "DELETE FROM dedupe_keys WHERE seq IN \
-         (SELECT seq FROM (SELECT seq, expires_at FROM dedupe_keys ORDER BY seq LIMIT ?2) WHERE expires_at <= ?1)",
-        params![round.now.as_millis(), PRUNE_BATCH],
+/// Looks at the next keys after `after`; the last one's number, `None` at the end of the table.
+fn prune(round: &mut Round<'_>, after: i64) -> Result<Option<i64>, rusqlite::Error> {
+    round.draft.forget_expired = after == 0;
+    let now = round.now.as_millis();
+    let last: Option<i64> = round.connection.query_row(
+        "SELECT max(seq) FROM (SELECT seq FROM dedupe_keys WHERE seq > ?1 ORDER BY seq LIMIT ?2)",
+        params![after, PRUNE_BATCH],
+        |row| row.get(0),
     )?;
-    let overflow = round.connection.execute(
+    let Some(last) = last else { return Ok(None) };
+    round.connection.execute("DELETE FROM dedupe_keys WHERE seq > ?1 AND seq <= ?2 AND expires_at <= ?3", params![after, last, now])?;
+    round.connection.execute(
         "DELETE FROM dedupe_overflow WHERE hash IN (SELECT hash FROM dedupe_overflow WHERE expires_at <= ?1 LIMIT ?2)",
-        params![round.now.as_millis(), PRUNE_BATCH],
+        params![now, PRUNE_BATCH],
     )?;
-    Ok((pruned + overflow) as u64)
+    Ok(Some(last))
 }

@@ -75,6 +75,13 @@ impl Inbox {
         self.changed.notify_one();
     }
 
+    /// Takes nothing more and forgets what waits: whoever waits for an answer hears that there is none.
+    pub(super) fn abandon(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.queue.clear();
+    }
+
     /// The next transaction's writes, `None` once closed and empty. Waits at most `patience`, if given, and is then empty.
     pub(super) fn next_batch(&self, last_start: Instant, patience: Option<Duration>) -> Option<Vec<Operation>> {
         let mut state = self.lock();
@@ -87,7 +94,7 @@ impl Inbox {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
         }
-        if state.closed && state.queue.is_empty() && patience.is_none() {
+        if state.closed && state.queue.is_empty() {
             return None;
         }
         let enough = state.usual_batch.min(BATCH_WAKE);

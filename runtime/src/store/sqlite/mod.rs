@@ -79,8 +79,15 @@ impl Sqlite {
         self.edit(Edit::DiscardDead(filter, reason)).await.map(Edited::lineages)
     }
 
-    pub(super) async fn prune(&self) -> Result<u64, StoreError> {
-        self.edit(Edit::Prune).await.map(Edited::rows)
+    pub(super) async fn prune(&self) -> Result<(), StoreError> {
+        let mut next = Some(0);
+        while let Some(after) = next {
+            next = match self.edit(Edit::Prune { after }).await? {
+                Edited::Next(next) => next,
+                Edited::Rows(_) | Edited::Lineages(_) => None,
+            };
+        }
+        Ok(())
     }
 
     pub(super) fn commits(&self) -> watch::Receiver<u64> {
@@ -121,12 +128,13 @@ impl Edited {
         match self {
             Self::Rows(rows) => rows,
             Self::Lineages(lineages) => lineages.len() as u64,
+            Self::Next(_) => 0,
         }
     }
 
     fn lineages(self) -> Vec<Lineage> {
         match self {
-            Self::Rows(_) => Vec::new(),
+            Self::Rows(_) | Self::Next(_) => Vec::new(),
             Self::Lineages(lineages) => lineages,
         }
     }

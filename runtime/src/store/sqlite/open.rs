@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -34,10 +34,29 @@ impl Sqlite {
         let clock = settings.clock.clone();
         let (writer, parts, found) = tokio::task::spawn_blocking(move || prepare(settings)).await.map_err(|_| StoreError::Closed)??;
         let Parts { inbox, commits, backlog, writable } = parts;
-        let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run());
+        let thread = std::thread::Builder::new().name("store-writer".into()).spawn({
+            let end = End { inbox: Arc::clone(&inbox), writable: Arc::clone(&writable) };
+            move || {
+                let _end = end;
+                writer.run();
+            }
+        });
         let thread = thread.map_err(|error| StoreError::Lock(PathBuf::from("store-writer"), error))?;
         let sqlite = Self { inbox, reads, clock, commits, backlog, writable, writer: Mutex::new(Some(thread)), _lock: lock };
         Ok((sqlite, found))
+    }
+}
+
+/// However the writer's thread ends, nobody waits for it any more and the node is not ready.
+struct End {
+    inbox: Arc<Inbox>,
+    writable: Arc<AtomicBool>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.writable.store(false, Ordering::Relaxed);
+        self.inbox.abandon();
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) enum Edit {
     Refusals(Vec<Refusal>),
     ReplayDead(DeadFilter),
     DiscardDead(DeadFilter, String),
-    Prune,
+    Prune { after: i64 },
 }
 
 /// What a rare write did.
@@ -50,6 +50,7 @@ pub(super) enum Edit {
 pub(super) enum Edited {
     Rows(u64),
     Lineages(Vec<Lineage>),
+    Next(Option<i64>),
 }
 
 /// What applying a write gave, held back until its transaction has committed.

@@ -4,7 +4,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::Sqlite;
-use crate::domain::{EventId, Headers, Timestamp};
+use crate::domain::{EventId, Headers, JobState, Timestamp};
 use crate::store::{AttemptView, EventFilter, EventStatus, EventView, JobView, Page, StoreError};
 
 const EVENTS: &str = "SELECT seq, id, source, event_type, dedupe_key, received_at, length(body) AS body_bytes FROM events \
@@ -53,7 +53,7 @@ impl Sqlite {
 
     async fn with_jobs(&self, row: &SqliteRow) -> Result<EventView, StoreError> {
         let jobs = sqlx::query(JOBS).bind(row.get::<i64, _>("seq")).fetch_all(&self.reads).await?;
-        let jobs: Vec<JobView> = jobs.iter().map(job).collect();
+        let jobs = jobs.iter().map(job).collect::<Result<Vec<_>, _>>()?;
         let id: Vec<u8> = row.get("id");
         let id = id.try_into().map_err(|_| StoreError::Damaged { table: "events", what: "id" })?;
         Ok(EventView {
@@ -73,25 +73,26 @@ impl Sqlite {
 
 /// The least finished job decides.
 fn status(jobs: &[JobView]) -> EventStatus {
-    let any = |wanted: &[&str]| jobs.iter().any(|job| wanted.contains(&job.state.as_str()));
+    let any = |wanted: &[JobState]| jobs.iter().any(|job| wanted.contains(&job.state));
     match jobs {
         [] => EventStatus::Stored,
-        _ if any(&["ready", "running"]) => EventStatus::Pending,
-        _ if any(&["parked"]) => EventStatus::Parked,
-        _ if any(&["dead"]) => EventStatus::Dead,
+        _ if any(&[JobState::Ready, JobState::Running]) => EventStatus::Pending,
+        _ if any(&[JobState::Parked]) => EventStatus::Parked,
+        _ if any(&[JobState::Dead]) => EventStatus::Dead,
         _ => EventStatus::Done,
     }
 }
 
-fn job(row: &SqliteRow) -> JobView {
-    JobView {
+fn job(row: &SqliteRow) -> Result<JobView, StoreError> {
+    let state: String = row.get("state");
+    Ok(JobView {
         route: row.get("route"),
         plugin: row.get("plugin"),
-        state: row.get("state"),
+        state: state.parse().map_err(|()| StoreError::Damaged { table: "jobs", what: "state" })?,
         attempts: row.get("attempts"),
         due_at: row.get::<Option<i64>, _>("due_at").map(Timestamp::from_millis),
         reason: row.get("reason"),
-    }
+    })
 }
 
 fn attempt(row: &SqliteRow) -> Result<AttemptView, StoreError> {

@@ -74,6 +74,11 @@ impl Writer {
                 self.round(batch);
             }
         }
+        // A disk that still refuses cannot keep the process from ending: these jobs are rescued at the next start.
+        let last = std::mem::take(&mut self.deferred);
+        if !last.is_empty() {
+            self.round(last);
+        }
     }
 
     fn round(&mut self, mut batch: Vec<Operation>) {
@@ -81,7 +86,9 @@ impl Writer {
         match self.commit(&batch) {
             Ok((applied, draft)) => {
                 self.metrics.commit(started.elapsed(), batch.len());
-                self.writable.store(true, Ordering::Relaxed);
+                if batch.iter().any(|operation| matches!(operation, Operation::Admit(_) | Operation::Settle(_))) {
+                    self.writable.store(true, Ordering::Relaxed);
+                }
                 self.after_commit(draft);
                 for (operation, applied) in batch.into_iter().zip(applied) {
                     answer(operation, applied);

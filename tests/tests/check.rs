@@ -1,0 +1,257 @@
+//! Bad configuration through the real binary: every mistake of the file in one run, each with its place and what is allowed; and
+//! the exit codes that scripts rely on.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use expect_test::{Expect, expect};
+use hookfast_tests::build;
+
+/// A folder with a `hookfast.toml`.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn with(config: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("hookfast-check-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir_all(folder.join("conf.d")).expect("a folder");
+        fs::write(folder.join("hookfast.toml"), config).expect("a file");
+        Self(folder)
+    }
+
+    fn and(self, name: &str, text: &str) -> Self {
+        fs::write(self.0.join(name), text).expect("a file");
+        self
+    }
+
+    fn hookfast(&self, arguments: &[&str]) -> Output {
+        Command::new(build::binary()).args(arguments).current_dir(&self.0).output().expect("a process")
+    }
+
+    fn exit_code(&self, arguments: &[&str]) -> Option<i32> {
+        self.hookfast(arguments).status.code()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What is left in the temporary folder harms nobody.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn check(folder: &Folder, code: i32, expected: &Expect) {
+    for command in ["check", "serve"] {
+        let output = folder.hookfast(&[command]);
+        assert_eq!(output.status.code(), Some(code), "{command}");
+        if command == "check" {
+            expected.assert_eq(&String::from_utf8_lossy(&output.stderr));
+        }
+    }
+}
+
+const GOOD: &str = "[server]\ningest = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:1\"\n[storage]\nurl = \"sqlite:h.db\"\n\
+     [sources.shop]\nprovider = \"stripe\"\nsecrets = [\"literal:s\"]\n";
+
+#[test]
+fn all_mistakes_are_told_at_once_with_their_places() {
+    let config = r#"
+[server]
+ingest = "nowhere"
+admn = "127.0.0.1:8081"
+
+[sources.shop]
+provider = "stipe"
+secrets = ["env:NOT_SET_ANYWHERE"]
+
+[sources.Bad]
+provider = "stripe"
+secrets = "literal:s"
+
+[sources.pay]
+provider = "stripe"
+secrets = ["hunter2"]
+max_body = "64 MiB"
+retry = { strategy = "sometimes" }
+
+[upstreams.crm]
+url = "ftp://crm"
+
+[grants.crm-plugin]
+upstreams = ["crm", "chat"]
+limits = { cpu = "1h" }
+"#;
+    check(
+        &Folder::with(config),
+        78,
+        &expect![[r#"
+            error: `server.ingest` is `nowhere`: invalid socket address syntax
+              --> hookfast.toml:3:10
+             3 | ingest = "nowhere"
+               |          ^^^^^^^^^
+
+            error: unknown key `admn` in [server]
+              --> hookfast.toml:4:1
+             4 | admn = "127.0.0.1:8081"
+               | ^^^^
+              help: did you mean `admin`? allowed here: admin, body_timeout, drain, header_timeout, ingest
+
+            error: no provider is called `stipe`
+              --> hookfast.toml:7:12
+             7 | provider = "stipe"
+               |            ^^^^^^^
+              help: known: github, gitlab, hmac, shopify, slack, standard-webhooks, stripe, svix, token; add your own in catalogue.d/
+
+            error: `sources.shop.secrets[0]` cannot be resolved: the environment has no variable `NOT_SET_ANYWHERE`
+              --> hookfast.toml:8:12
+             8 | secrets = ["env:NOT_SET_ANYWHERE"]
+               |            ^^^^^^^^^^^^^^^^^^^^^^
+
+            error: `sources.Bad` is `Bad`: a name is 1 to 64 of the characters a-z, 0-9, `_` and `-`
+              --> hookfast.toml:10:10
+             10 | [sources.Bad]
+                |          ^^^
+
+            error: `sources.Bad.secrets` must be a list, found string
+              --> hookfast.toml:12:11
+             12 | secrets = "literal:."
+                |           ^^^^^^^^^^^
+
+            error: `sources.pay.secrets[0]` is not a secret reference
+              --> hookfast.toml:16:12
+             16 | (not shown: it holds a secret)
+              help: a secret is a reference: env:NAME, file:PATH or literal:TEXT
+
+            error: `sources.pay.max_body` is 67108864; it must be between 1 and 33554432
+              --> hookfast.toml:17:12
+             17 | max_body = "64 MiB"
+                |            ^^^^^^^^
+
+            error: `sources.pay.retry.strategy` cannot be `sometimes`
+              --> hookfast.toml:18:22
+             18 | retry = { strategy = "sometimes" }
+                |                      ^^^^^^^^^^^
+              help: allowed here: exponential, schedule
+
+            error: `upstreams.crm.url` is `ftp://crm`: an upstream's URL begins with https:// or http://
+              --> hookfast.toml:21:7
+             21 | url = "ftp://crm"
+                |       ^^^^^^^^^^^
+
+            error: upstream `chat` is not configured
+              --> hookfast.toml:24:21
+             24 | upstreams = ["crm", "chat"]
+                |                     ^^^^^^
+              help: add [upstreams.chat], or grant one that is there
+
+            error: `grants.crm-plugin.limits.cpu` must be between 10ms and 60s
+              --> hookfast.toml:25:18
+             25 | limits = { cpu = "1h" }
+                |                  ^^^^
+
+            12 errors, 0 warnings in hookfast.toml
+        "#]],
+    );
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_read_as_far_as_it_goes() {
+    check(
+        &Folder::with("[server]\ningest = \n[sources.x]\nprovider = \"stripe\"\n"),
+        78,
+        &expect![[r#"
+        error: string values must be quoted, expected literal string
+          --> hookfast.toml:2:10
+         2 | ingest = 
+           |          ^
+
+        error: `server.ingest` is ``: invalid socket address syntax
+          --> hookfast.toml:2:10
+         2 | ingest = 
+           |          ^
+
+        error: `secrets` is missing in [sources.x]
+          --> hookfast.toml:3:1
+         3 | [sources.x]
+           | ^^^^^^^^^^^
+
+        3 errors, 0 warnings in hookfast.toml
+    "#]],
+    );
+}
+
+#[test]
+fn two_sources_on_one_path_are_a_mistake() {
+    let again = "[sources.shop]\nprovider = \"github\"\nsecrets = [\"literal:s\"]\n";
+    check(
+        &Folder::with(GOOD).and("conf.d/more.toml", again),
+        78,
+        &expect![[r#"
+            error: this source stands in another file too
+              --> conf.d/more.toml:1:10
+             1 | [sources.shop]
+               |          ^^^^
+
+            warning: `sources.shop.secrets[0]` holds a secret in plain sight
+              --> conf.d/more.toml:3:12
+             3 | secrets = ["literal:."]
+               |            ^^^^^^^^^^^
+              help: put it into a file or the environment, and refer to it with file: or env:
+
+            warning: `sources.shop.secrets[0]` holds a secret in plain sight
+              --> hookfast.toml:8:12
+             8 | secrets = ["literal:."]
+               |            ^^^^^^^^^^^
+              help: put it into a file or the environment, and refer to it with file: or env:
+
+            1 error, 2 warnings in hookfast.toml
+        "#]],
+    );
+}
+
+#[test]
+fn a_secret_in_the_file_is_never_shown() {
+    let config = format!("{GOOD}[sources.pay]\nprovider = \"stripe\"\nsecrets = [\"hunter2\", \"literal:hunter3\"]\n");
+    let folder = Folder::with(&config);
+    for command in ["check", "serve"] {
+        let output = folder.hookfast(&[command]);
+        let told = [output.stdout, output.stderr].concat();
+        let told = String::from_utf8_lossy(&told);
+        assert!(told.contains("hookfast.toml:11:12"), "{told}");
+        assert!(!told.contains("hunter"), "{told}");
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_said_and_nothing_has_run() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let folder = Folder::with(&GOOD.replace("127.0.0.1:0", &address).replace("127.0.0.1:1", "127.0.0.1:0"));
+    let output = folder.hookfast(&["serve"]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains(&format!("cannot listen on {address} (server.ingest)")), "{told}");
+}
+
+#[test]
+fn a_route_to_a_plugin_that_is_not_there_is_a_warning() {
+    let folder = Folder::with(&format!("{GOOD}routes = [{{ plugin = \"ghost\" }}]\n"));
+    assert_eq!(folder.exit_code(&["check"]), Some(0));
+    assert_eq!(folder.exit_code(&["check", "--deny-warnings"]), Some(78));
+    let told = String::from_utf8_lossy(&folder.hookfast(&["check"]).stderr).into_owned();
+    assert!(told.contains("`ghost`"), "{told}");
+}
+
+#[test]
+fn exit_codes_tell_scripts_what_happened() {
+    let folder = Folder::with(GOOD);
+    assert_eq!(folder.exit_code(&["no-such-command"]), Some(2));
+    assert_eq!(folder.exit_code(&["send", "nobody", "invoice.paid"]), Some(6));
+    assert_eq!(folder.exit_code(&["send", "shop", "invoice.paid", "--url", "http://127.0.0.1:1"]), Some(3));
+    assert_eq!(folder.exit_code(&["events", "list"]), Some(3), "no server has made a token yet");
+    assert_eq!(folder.exit_code(&["check", "--config", "elsewhere.toml"]), Some(78));
+    assert_eq!(folder.exit_code(&["plugin", "inspect", "hookfast.toml"]), Some(1));
+}
