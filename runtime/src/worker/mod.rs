@@ -63,17 +63,14 @@ pub struct Worker {
 pub struct Inheritance {
     /// Jobs born running.
     pub born: mpsc::UnboundedReceiver<Claimed>,
-    /// Whether there are suspects of a crash to run one at a time.
-    pub has_suspects: bool,
-    /// Whether there was unfinished work: then concurrency grows slowly.
+    /// Whether there was unfinished work: then concurrency grows slowly, and there may be suspects of a crash.
     pub has_work: bool,
 }
 
-impl From<Opened> for (Store, Inheritance) {
-    fn from(opened: Opened) -> Self {
-        let Opened { store, born, rescued, has_work } = opened;
-        // Suspects that were released at a shutdown are suspects still, though nothing was rescued.
-        (store, Inheritance { born, has_suspects: has_work || rescued.suspects > 0, has_work })
+impl Inheritance {
+    /// What an opened store hands on.
+    pub fn of(opened: Opened) -> Self {
+        Self { born: opened.born, has_work: opened.has_work }
     }
 }
 
@@ -83,10 +80,11 @@ impl Worker {
         let worker = Self { tasks: TaskTracker::new(), closing: CancellationToken::new(), aborting: CancellationToken::new() };
         let crew =
             Arc::new(Crew { workshop, tasks: worker.tasks.clone(), closing: worker.closing.clone(), aborting: worker.aborting.clone() });
-        let Inheritance { born, has_suspects, has_work } = inheritance;
+        let Inheritance { born, has_work } = inheritance;
         worker.tasks.spawn(Arc::clone(&crew).run_born(born));
         worker.tasks.spawn(Arc::clone(&crew).run_claimed());
-        if has_suspects {
+        // Those that were given back at a shutdown are suspects still, though nothing was rescued.
+        if has_work {
             worker.tasks.spawn(Arc::clone(&crew).run_suspects());
         }
         worker.tasks.spawn(Arc::clone(&crew).open_places(places, has_work));

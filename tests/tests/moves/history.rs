@@ -122,7 +122,7 @@ impl History {
             Step::Unpark => self.unpark().await,
             Step::Replay => self.replay().await,
             Step::Discard => self.discard().await,
-            Step::Prune => drop(self.store().prune().await.expect("pruned")),
+            Step::Prune => self.store().prune().await.expect("pruned"),
         }
     }
 

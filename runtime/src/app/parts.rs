@@ -1,0 +1,139 @@
+//! What a server is made of, opened and checked before anything of it runs.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::plugins::Watcher;
+use super::{World, token};
+use crate::clock::Clock;
+use crate::config::{Current, Live, Storage};
+use crate::domain::NodeId;
+use crate::http::{Admin, ApiToken, FrontDoor, RefusalLog};
+use crate::metrics::Metrics;
+use crate::random::Random;
+use crate::sandbox::{Directory, Engine, EngineSettings, Loader, Plugins};
+use crate::store::{Opened, Rescued, Slots, Store, StoreError, StoreSettings};
+use crate::worker::{Inheritance, Workshop};
+
+/// Dedupe keys in memory: about 256 MB at most.
+const DEDUPE_KEYS_MAX: usize = 4_000_000;
+
+/// The parts, shared by whoever needs them.
+pub(super) struct Parts {
+    pub(super) node: NodeId,
+    pub(super) clock: Clock,
+    random: Random,
+    metrics: Arc<Metrics>,
+    slots: Slots,
+    pub(super) current: Current,
+    pub(super) engine: Arc<Engine>,
+    pub(super) plugins: Arc<Plugins>,
+    pub(super) store: Store,
+    pub(super) refusals: Arc<RefusalLog>,
+    pub(super) draining: CancellationToken,
+    token: ApiToken,
+}
+
+impl Parts {
+    /// Opens the engine, the database and the token file; gives what the last process left, too.
+    pub(super) async fn open(live: Live, storage: &Storage, places: u32, world: World) -> anyhow::Result<(Self, Inheritance)> {
+        let World { clock, random } = world;
+        let metrics = Arc::new(Metrics::default());
+        let slots = Slots::new(0);
+        let node = NodeId::new(clock.now(), random.bytes());
+        let current = Current::new(live).context("the upstreams cannot be used")?;
+        let engine = Arc::new(Engine::start(EngineSettings { instances: places }, Arc::clone(&metrics))?);
+        let opened = open_store(storage, node, &clock, &metrics, &slots).await;
+        let opened = opened.with_context(|| format!("the database {} cannot be opened", storage.path.display()))?;
+        report_rescue(&opened.rescued);
+        let parts = Self {
+            node,
+            current,
+            engine,
+            plugins: Arc::new(Plugins::new(Arc::clone(&metrics))),
+            store: opened.store.clone(),
+            refusals: Arc::new(RefusalLog::new(random.clone())),
+            draining: CancellationToken::new(),
+            token: token::open(storage, &random)?,
+            clock,
+            random,
+            metrics,
+            slots,
+        };
+        Ok((parts, Inheritance::of(opened)))
+    }
+
+    /// The plugin directory; what is in it is live, or has failed, when this returns.
+    pub(super) async fn watch(&self, directory: &Path, storage: &Storage) -> anyhow::Result<Watcher> {
+        let loader = Arc::new(Loader::new(Arc::clone(&self.engine), &storage.beside("plugin-cache"))?);
+        let directory = Directory::new(directory, loader, Arc::clone(&self.plugins), self.clock.clone());
+        let mut watcher = Watcher { directory, current: self.current.clone(), store: self.store.clone(), unwoken: BTreeSet::new() };
+        watcher.poll().await;
+        Ok(watcher)
+    }
+
+    pub(super) fn workshop(&self) -> Workshop {
+        Workshop {
+            store: self.store.clone(),
+            engine: Arc::clone(&self.engine),
+            plugins: Arc::clone(&self.plugins),
+            current: self.current.clone(),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            metrics: Arc::clone(&self.metrics),
+            slots: self.slots.clone(),
+        }
+    }
+
+    pub(super) fn door(&self, body_timeout: Duration) -> FrontDoor {
+        FrontDoor {
+            current: self.current.clone(),
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            metrics: Arc::clone(&self.metrics),
+            refusals: Arc::clone(&self.refusals),
+            draining: self.draining.clone(),
+            body_timeout,
+        }
+    }
+
+    pub(super) fn admin(&self) -> Admin {
+        Admin {
+            store: self.store.clone(),
+            plugins: Arc::clone(&self.plugins),
+            current: self.current.clone(),
+            metrics: Arc::clone(&self.metrics),
+            clock: self.clock.clone(),
+            slots: self.slots.clone(),
+            refusals: Arc::clone(&self.refusals),
+            draining: self.draining.clone(),
+            token: self.token.clone(),
+        }
+    }
+}
+
+async fn open_store(storage: &Storage, node: NodeId, clock: &Clock, metrics: &Arc<Metrics>, slots: &Slots) -> Result<Opened, StoreError> {
+    let settings = StoreSettings {
+        path: storage.path.clone(),
+        node,
+        clock: clock.clone(),
+        metrics: Arc::clone(metrics),
+        slots: slots.clone(),
+        dedupe_keys_max: DEDUPE_KEYS_MAX,
+    };
+    Store::open(settings).await
+}
+
+fn report_rescue(rescued: &Rescued) {
+    if rescued.suspects > 0 || rescued.condemned > 0 {
+        let Rescued { suspects, charged, condemned } = rescued;
+        warn!(suspects, charged, condemned, "the last process died while it ran jobs; they run again, one at a time");
+    }
+}
