@@ -164,9 +164,9 @@ async fn a_guest_that_waits_too_long_is_ended_by_the_clock_on_the_wall() {
         .check_attempts(
             event,
             expect![[r#"
-        1 at 0s [] dead wall_timeout — took longer than its wall-clock limit of 2000 ms
-        hostile is dead: max_attempts: took longer than its wall-clock limit of 2000 ms
-    "#]],
+                1 at 0s [unfinished] dead wall_timeout — took longer than its wall-clock limit of 2000 ms
+                hostile is dead: max_attempts: took longer than its wall-clock limit of 2000 ms
+            "#]],
         )
         .await;
     world.finish_with("1 dead").await;

@@ -81,12 +81,17 @@ impl upstream::Host for Guest {
         let headers: usize = request.headers.iter().map(|header| header.name.len() + header.value.len()).sum();
         let powers = self.powers(request.body.len() + request.path.len() + headers)?;
         let limit = powers.grant.limits.calls as usize;
+        // Written down before it is made: the attempt may end, and the row with it, while the answer is out.
+        let row = opened_record(&request);
         let (answer, record) = match check(powers, calls, &request) {
-            Ok(step) => (powers.caller)(outbound(request, step)).await,
-            Err(fault) => {
-                let record = refused_record(&request, &fault);
-                (Err(fault), record)
+            Ok(step) => {
+                let call = (powers.caller)(outbound(request, step));
+                self.calls.push(row);
+                let called = call.await;
+                self.calls.pop();
+                called
             }
+            Err(fault) => (Err(fault.clone()), CallRecord { fault: Some(fault.kind.code().into()), ..row }),
         };
         self.meter.waited();
         // A call past the limit is refused and leaves one row, however often it is tried.
@@ -126,16 +131,16 @@ fn outbound(request: upstream::Outgoing, step: Option<Step>) -> OutboundRequest 
     }
 }
 
-/// The journal's row of a call that never left the sandbox.
-fn refused_record(request: &upstream::Outgoing, fault: &CallFault) -> CallRecord {
+/// The journal's row of a call that has no answer yet, and perhaps never gets one.
+fn opened_record(request: &upstream::Outgoing) -> CallRecord {
     CallRecord {
         upstream: short(&request.upstream, 64),
         method: short(&request.method, 16),
-        path: String::new(),
-        step: None,
+        path: short(request.path.split('?').next().unwrap_or_default(), 512),
+        step: request.step.as_deref().map(|step| short(step, 64)),
         idempotency_key: None,
         status: None,
-        fault: Some(fault.kind.code().into()),
+        fault: Some("unfinished".into()),
         ms: 0,
     }
 }
