@@ -1,9 +1,10 @@
 //! Compiled plugins on disk, so that a restart does not compile again. Keyed by the plugin's digest and the engine's version
 //! and settings. Only files that this process or its predecessors wrote are ever read: they are native code.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::os::unix::fs::DirBuilderExt;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tracing::warn;
@@ -11,6 +12,13 @@ use wasmtime::component::Component;
 
 use super::SandboxError;
 use crate::domain::Digest;
+
+/// Synced before the rename: a file torn by a power cut would be run as native code.
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
 
 /// The directory of compiled plugins, readable by its owner only.
 pub(super) struct Cache {
@@ -23,6 +31,12 @@ impl Cache {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(directory).map_err(|error| SandboxError::Cache(directory.to_owned(), error))?;
+        // A directory that others can write to would let them run native code as us.
+        let mode = fs::metadata(directory).map_err(|error| SandboxError::Cache(directory.to_owned(), error))?.permissions().mode();
+        if mode & 0o077 != 0 {
+            let error = io::Error::new(io::ErrorKind::PermissionDenied, "others may use it; remove it, or chmod 700");
+            return Err(SandboxError::Cache(directory.to_owned(), error));
+        }
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         Ok(Self { directory: directory.to_owned(), engine: hasher.finish() })
@@ -43,11 +57,10 @@ impl Cache {
     pub(super) fn put(&self, digest: Digest, component: &Component) {
         let path = self.path(digest);
         let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-        let written = component.serialize().map_err(|error| error.to_string());
-        let written = written.and_then(|bytes| fs::write(&temporary, bytes).map_err(|error| error.to_string()));
-        let written = written.and_then(|()| fs::rename(&temporary, &path).map_err(|error| error.to_string()));
+        let serialized = component.serialize().map_err(io::Error::other);
+        let written = serialized.and_then(|bytes| write_synced(&temporary, &bytes)).and_then(|()| fs::rename(&temporary, &path));
         if let Err(error) = written {
-            warn!(error, path = %path.display(), "a compiled plugin cannot be cached");
+            warn!(%error, path = %path.display(), "a compiled plugin cannot be cached");
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use tracing::{info, warn};
 
-use super::load::{Loader, digest};
+use super::load::{LoadFailure, LoadStage, Loader, digest};
 use super::registry::Plugins;
 use crate::clock::Clock;
 use crate::domain::{Digest, Grant, PluginName};
@@ -70,6 +70,11 @@ impl Directory {
             }
             let change = self.load(name, path, &grant).await;
             let digest = change.as_ref().and_then(|(_, digest)| *digest).or_else(|| self.seen.get(name).and_then(|seen| seen.digest));
+            if matches!(&change, Some((Change::Failed(_), None))) {
+                self.seen.remove(name);
+                changes.extend(change.map(|(change, _)| change));
+                continue;
+            }
             self.seen.insert(name.clone(), Seen { modified: *modified, length: *length, digest, grant, missing_polls: 0 });
             changes.extend(change.map(|(change, _)| change));
         }
@@ -82,7 +87,9 @@ impl Directory {
         let wasm = match std::fs::read(path) {
             Ok(wasm) => wasm,
             Err(error) => {
-                warn!(plugin = %name, %error, path = %path.display(), "the plugin's file cannot be read");
+                // Not remembered as seen: it is tried again at the next look.
+                let failure = LoadFailure::new(LoadStage::Read, format!("{} cannot be read: {error}", path.display()));
+                self.plugins.note_failure(name, &failure, self.clock.now());
                 return Some((Change::Failed(name.clone()), None));
             }
         };

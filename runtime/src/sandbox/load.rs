@@ -22,6 +22,8 @@ const CORE_MODULE_VERSION: &[u8] = &[1, 0, 0, 0];
 /// Where a load failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoadStage {
+    /// The file cannot be read.
+    Read,
     /// The bytes are no WebAssembly component.
     Validate,
     /// It does not compile.
@@ -40,6 +42,7 @@ impl LoadStage {
     /// A stable code.
     pub fn code(self) -> &'static str {
         match self {
+            Self::Read => "read",
             Self::Validate => "validate",
             Self::Compile => "compile",
             Self::TypeCheck => "type_check",

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, Row, params};
+use tracing::error;
 
 use super::operation::Applied;
+use super::settle::INSERT_DEAD;
 use super::writer::Round;
-use crate::domain::{Event, EventId, Headers, Job, JobId, Lineage, Timestamp};
+use crate::domain::{DeadReason, Event, EventId, Headers, Job, JobId, Lineage, Timestamp};
 use crate::store::Backlog;
 
 // A loose index scan: one step a source, however many jobs each has.
@@ -43,13 +45,13 @@ pub(super) fn apply(round: &mut Round<'_>, places: usize) -> Result<Applied, rus
     round.draft.left = Some(Backlog::from(next_due));
     // What this round's earlier writes made due was seen by this claim.
     round.draft.due = None;
-    taken.iter().map(|taken| load(round, taken)).collect::<Result<_, _>>().map(Applied::Claimed)
+    taken.iter().filter_map(|taken| load(round, taken).transpose()).collect::<Result<_, _>>().map(Applied::Claimed)
 }
 
 pub(super) fn apply_suspect(round: &mut Round<'_>) -> Result<Applied, rusqlite::Error> {
     let id: Option<i64> = round.connection.prepare_cached(SUSPECT)?.query_row([], |row| row.get(0)).optional()?;
     let taken = id.map(|id| take(round, id).and_then(|taken| load(round, &taken))).transpose()?;
-    Ok(Applied::Claimed(taken.into_iter().collect()))
+    Ok(Applied::Claimed(taken.flatten().into_iter().collect()))
 }
 
 fn sources(round: &Round<'_>) -> Result<Vec<(String, Timestamp)>, rusqlite::Error> {
@@ -99,32 +101,48 @@ fn take(round: &Round<'_>, id: i64) -> Result<Taken, rusqlite::Error> {
     })
 }
 
-fn load(round: &Round<'_>, taken: &Taken) -> Result<(Job, Arc<Event>), rusqlite::Error> {
+/// The job with its event. One whose event cannot be read becomes a dead letter, so that it does not hold up the others.
+fn load(round: &Round<'_>, taken: &Taken) -> Result<Option<(Job, Arc<Event>)>, rusqlite::Error> {
     let mut statement = round.connection.prepare_cached(EVENT)?;
-    let event = statement.query_row([taken.event_seq], |row| read_event(row, &taken.source))?;
-    let damaged = |_| rusqlite::Error::InvalidColumnName("jobs".into());
+    let event = statement.query_row([taken.event_seq], |row| read_event(row, &taken.source)).optional()?.flatten();
+    let (Some(event), Ok(route), Ok(plugin)) = (event, taken.route.parse(), taken.plugin.parse()) else {
+        bury(round, taken)?;
+        return Ok(None);
+    };
     let job = Job {
         id: JobId(taken.id),
-        lineage: Lineage { event: event.id, route: taken.route.parse().map_err(damaged)? },
+        lineage: Lineage { event: event.id, route },
         source: event.source.clone(),
-        plugin: taken.plugin.parse().map_err(damaged)?,
+        plugin,
         attempt: taken.attempt,
         attempts_before: taken.attempts_before,
         owed_since: Timestamp::from_millis(taken.owed_since),
     };
-    Ok((job, Arc::new(event)))
+    Ok(Some((job, Arc::new(event))))
 }
 
-fn read_event(row: &Row<'_>, source: &str) -> Result<Event, rusqlite::Error> {
+fn bury(round: &Round<'_>, taken: &Taken) -> Result<(), rusqlite::Error> {
+    error!(job = taken.id, source = taken.source, "a job's event cannot be read from the database; the job becomes a dead letter");
+    round.connection.execute("DELETE FROM jobs WHERE id = ?1", [taken.id])?;
+    let reason = "its event cannot be read from the database";
+    let cause = DeadReason::Unstorable.code();
+    let died_at = round.now.as_millis();
+    let values = params![taken.event_seq, taken.source, taken.route, taken.plugin, taken.attempt, cause, reason, died_at];
+    round.connection.prepare_cached(INSERT_DEAD)?.execute(values).map(drop)
+}
+
+/// `None` where the row does not hold an event.
+fn read_event(row: &Row<'_>, source: &str) -> Result<Option<Event>, rusqlite::Error> {
     let headers: Vec<u8> = row.get(4)?;
     let body: Vec<u8> = row.get(5)?;
-    Ok(Event {
+    let (Ok(source), Some(headers)) = (source.parse(), Headers::decode(&headers.into())) else { return Ok(None) };
+    Ok(Some(Event {
         id: EventId::from_bytes(row.get(0)?),
-        source: source.parse().map_err(|_| rusqlite::Error::InvalidColumnName("source".into()))?,
+        source,
         event_type: row.get(1)?,
         dedupe_key: row.get(2)?,
         received_at: Timestamp::from_millis(row.get(3)?),
-        headers: Headers::decode(&headers.into()).ok_or_else(|| rusqlite::Error::InvalidColumnName("headers".into()))?,
+        headers,
         body: body.into(),
-    })
+    }))
 }

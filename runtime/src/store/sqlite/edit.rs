@@ -9,6 +9,8 @@ use crate::store::DeadFilter;
 
 /// So many refused requests are kept of each source.
 const RING: i64 = 1000;
+/// So many jobs or dead letters are moved in one round; whoever moves more asks again.
+pub(super) const EDIT_BATCH: u32 = 500;
 /// So many keys are looked at in one round, so that no commit waits long.
 const PRUNE_BATCH: i64 = 10_000;
 
@@ -24,8 +26,9 @@ pub(super) fn apply(round: &mut Round<'_>, edit: &Edit) -> Result<Edited, rusqli
 
 fn unpark(round: &mut Round<'_>, plugin: &str) -> Result<u64, rusqlite::Error> {
     let unparked = round.connection.execute(
-        "UPDATE jobs SET state = 'ready', park_reason = NULL, due_at = ?2 WHERE state = 'parked' AND plugin = ?1",
-        params![plugin, round.now.as_millis()],
+        "UPDATE jobs SET state = 'ready', park_reason = NULL, due_at = ?2 \
+         WHERE id IN (SELECT id FROM jobs WHERE state = 'parked' AND plugin = ?1 LIMIT ?3)",
+        params![plugin, round.now.as_millis(), EDIT_BATCH],
     )?;
     if unparked > 0 {
         round.draft.becomes_due(round.now);
@@ -102,9 +105,9 @@ fn matching(round: &Round<'_>, filter: &DeadFilter) -> Result<Vec<(i64, Lineage)
     }
     let mut statement = round.connection.prepare_cached(
         "SELECT d.id, e.id, d.route FROM dead_letters d JOIN events e ON e.seq = d.event_seq \
-         WHERE (?1 IS NULL OR e.id = ?1) AND (?2 IS NULL OR d.route = ?2) AND (?3 IS NULL OR d.source = ?3)",
+         WHERE (?1 IS NULL OR e.id = ?1) AND (?2 IS NULL OR d.route = ?2) AND (?3 IS NULL OR d.source = ?3) ORDER BY d.id LIMIT ?4",
     )?;
-    let values: [&dyn ToSql; 3] = [&event, &route, &source];
+    let values: [&dyn ToSql; 4] = [&event, &route, &source, &EDIT_BATCH];
     let rows = statement.query_map(values, |row| {
         let route: String = row.get(2)?;
         let route = route.parse().map_err(|_| rusqlite::Error::InvalidColumnName("route".into()))?;

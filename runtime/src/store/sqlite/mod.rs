@@ -21,6 +21,7 @@ use std::thread::JoinHandle;
 use sqlx::SqlitePool;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
+use self::edit::EDIT_BATCH;
 use self::inbox::Inbox;
 use self::operation::{Admission, Edit, Edited, Operation, Settlement};
 use super::{AdmitError, Admitted, Backlog, Claimed, DeadFilter, SettleError, StoreError};
@@ -64,7 +65,14 @@ impl Sqlite {
     }
 
     pub(super) async fn unpark(&self, plugin: PluginName) -> Result<u64, StoreError> {
-        self.edit(Edit::Unpark(plugin)).await.map(Edited::rows)
+        let mut unparked = 0;
+        loop {
+            let more = self.edit(Edit::Unpark(plugin.clone())).await?.rows();
+            unparked += more;
+            if more < EDIT_BATCH.into() {
+                return Ok(unparked);
+            }
+        }
     }
 
     pub(super) async fn record_refusals(&self, refusals: Vec<Refusal>) -> Result<(), StoreError> {
@@ -72,11 +80,24 @@ impl Sqlite {
     }
 
     pub(super) async fn replay_dead(&self, filter: DeadFilter) -> Result<Vec<Lineage>, StoreError> {
-        self.edit(Edit::ReplayDead(filter)).await.map(Edited::lineages)
+        self.move_dead(|| Edit::ReplayDead(filter.clone())).await
     }
 
     pub(super) async fn discard_dead(&self, filter: DeadFilter, reason: String) -> Result<Vec<Lineage>, StoreError> {
-        self.edit(Edit::DiscardDead(filter, reason)).await.map(Edited::lineages)
+        self.move_dead(|| Edit::DiscardDead(filter.clone(), reason.clone())).await
+    }
+
+    /// In rounds, so that admissions are not held up by however many there are.
+    async fn move_dead(&self, edit: impl Fn() -> Edit) -> Result<Vec<Lineage>, StoreError> {
+        let mut moved = Vec::new();
+        loop {
+            let more = self.edit(edit()).await?.lineages();
+            let is_last = more.len() < EDIT_BATCH as usize;
+            moved.extend(more);
+            if is_last {
+                return Ok(moved);
+            }
+        }
     }
 
     pub(super) async fn prune(&self) -> Result<(), StoreError> {

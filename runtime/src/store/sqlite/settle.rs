@@ -17,7 +17,7 @@ const RELEASE: &str = "UPDATE jobs SET state = 'ready', owner = NULL, attempt = 
      WHERE id = ?1 AND state = 'running' AND owner = ?2 AND attempt = ?3 RETURNING event_seq";
 const INSERT_ATTEMPT: &str = "INSERT INTO attempts (event_seq, route, attempt, boot, plugin, digest, started_at, duration_us, outcome, \
      failure, detail, retry_at, calls, log) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
-const INSERT_DEAD: &str = "INSERT INTO dead_letters (event_seq, source, route, plugin, attempts, cause, reason, died_at) \
+pub(super) const INSERT_DEAD: &str = "INSERT INTO dead_letters (event_seq, source, route, plugin, attempts, cause, reason, died_at) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
 pub(super) fn apply(round: &mut Round<'_>, settlement: &Settlement) -> Result<Result<(), SettleError>, rusqlite::Error> {
