@@ -48,10 +48,16 @@ pub(super) fn apply(round: &mut Round<'_>, places: usize) -> Result<Applied, rus
     taken.iter().filter_map(|taken| load(round, taken).transpose()).collect::<Result<_, _>>().map(Applied::Claimed)
 }
 
+/// The first suspect whose event can be read; the others are buried on the way, so that none behind them is forgotten.
 pub(super) fn apply_suspect(round: &mut Round<'_>) -> Result<Applied, rusqlite::Error> {
-    let id: Option<i64> = round.connection.prepare_cached(SUSPECT)?.query_row([], |row| row.get(0)).optional()?;
-    let taken = id.map(|id| take(round, id).and_then(|taken| load(round, &taken))).transpose()?;
-    Ok(Applied::Claimed(taken.flatten().into_iter().collect()))
+    loop {
+        let id: Option<i64> = round.connection.prepare_cached(SUSPECT)?.query_row([], |row| row.get(0)).optional()?;
+        let Some(id) = id else { return Ok(Applied::Claimed(Vec::new())) };
+        let taken = take(round, id)?;
+        if let Some(found) = load(round, &taken)? {
+            return Ok(Applied::Claimed(vec![found]));
+        }
+    }
 }
 
 fn sources(round: &Round<'_>) -> Result<Vec<(String, Timestamp)>, rusqlite::Error> {
