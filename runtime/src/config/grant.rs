@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::document::{Field, Mistake, Section};
+use crate::document::{Field, Mistake, Section, Severity};
 use crate::domain::{Grant, Limits, PluginName, UpstreamName};
 
 /// A grant as it is read, with the mistake that each of its upstreams would be if no file configures it.
@@ -26,7 +26,7 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>) -> Option<Granted> {
 fn wanted(field: &Field<'_>) -> Option<(UpstreamName, Mistake)> {
     let name: UpstreamName = field.parse()?;
     let message = format!("upstream `{name}` is not configured");
-    let mistake = field.mistake(message, Some(format!("add [upstreams.{name}], or grant one that is there")));
+    let mistake = field.mistake(Severity::Error, message, Some(format!("add [upstreams.{name}], or grant one that is there")));
     Some((name, mistake))
 }
 

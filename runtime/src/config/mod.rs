@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::document::{Mistake, Mistakes, Section, Severity};
+use crate::document::{Mistake, Mistakes, Section};
 use crate::domain::{Grant, PluginName, SourceName, UpstreamName};
 use crate::upstream::UpstreamSettings;
 use crate::verify::Catalogue;
@@ -22,7 +22,7 @@ use crate::verify::Catalogue;
 pub use files::fingerprint;
 pub use in_force::{Current, InForce};
 pub use server::{Server, Storage, Worker};
-pub use source::{Answer, Source};
+pub use source::Source;
 
 /// Everything the operator has said.
 pub struct Settings {
@@ -105,6 +105,7 @@ struct Draft {
     /// All names below `[upstreams]`, also of those that could not be read.
     upstream_names: BTreeSet<String>,
     wanted_upstreams: Vec<(UpstreamName, Mistake)>,
+    wanted_plugins: Vec<(PluginName, Mistake)>,
 }
 
 impl Draft {
@@ -125,6 +126,7 @@ impl Draft {
             grants: BTreeMap::new(),
             upstream_names: BTreeSet::new(),
             wanted_upstreams: Vec::new(),
+            wanted_plugins: Vec::new(),
         };
         crate::document::read(&files.main.0, &files.main.1, mistakes, |root| {
             draft.server = root.section("server", server::read_server);
@@ -142,10 +144,13 @@ impl Draft {
 
     /// Reads what both the main file and those in `conf.d` may hold.
     fn read_named(&mut self, root: &Section<'_>, catalogue: &Catalogue, directory: &Path) {
-        for (name, field, source) in
-            root.each("sources", |name, section| source::read(name, section, catalogue, directory)).into_iter().flatten()
-        {
-            if self.sources.insert(name, Arc::new(source)).is_some() {
+        let sources = root.each("sources", |name, section| {
+            source::read(name, section, catalogue, directory).map(|configured| (name.clone(), configured))
+        });
+        for (field, configured) in sources.into_iter().flatten() {
+            let source::Configured { source, unless_there } = configured;
+            self.wanted_plugins.extend(unless_there);
+            if self.sources.insert(source.name.clone(), Arc::new(source)).is_some() {
                 field.error("this source stands in another file too", None);
             }
         }
@@ -192,14 +197,10 @@ impl Draft {
         }
     }
 
-    /// A route whose plugin is not there is a warning: its jobs wait parked until it is.
-    fn check_plugins(&self, mistakes: &Mistakes) {
-        for (name, source) in &self.sources {
-            for route in source.routes.iter().filter(|route| !self.plugin_directory.join(format!("{}.wasm", route.plugin)).exists()) {
-                let file = self.plugin_directory.join(format!("{}.wasm", route.plugin));
-                let message = format!("[sources.{name}] routes to plugin `{}`, and {} is not there yet", route.plugin, file.display());
-                let help = Some("its jobs wait parked until the file is there".into());
-                mistakes.push(Mistake::of_file(Severity::Warning, "plugins", message, help));
+    fn check_plugins(&mut self, mistakes: &Mistakes) {
+        for (name, warning) in self.wanted_plugins.drain(..) {
+            if !self.plugin_directory.join(format!("{name}.wasm")).exists() {
+                mistakes.push(warning);
             }
         }
     }

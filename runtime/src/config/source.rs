@@ -7,8 +7,8 @@ use bytes::Bytes;
 use chrono::DateTime;
 
 use super::secret;
-use crate::document::{Field, Section};
-use crate::domain::{DedupePolicy, PluginName, RetryPolicy, RetryStrategy, Route, SourceName, Timestamp};
+use crate::document::{Field, Mistake, Section, Severity};
+use crate::domain::{Answer, DedupePolicy, PluginName, RetryPolicy, RetryStrategy, Route, SourceName, Timestamp};
 use crate::verify::{Catalogue, Options, SecretSpec, Verifier};
 
 const WINDOW_DEFAULT: Duration = Duration::from_hours(72);
@@ -33,37 +33,28 @@ pub struct Source {
     pub answer: Answer,
 }
 
-/// The answer to an accepted request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// 200 to 299.
-    pub status: u16,
-    /// `None` for `{"id":"evt_…"}`.
-    pub body: Option<Bytes>,
+/// A source as it is read, with the warning that each of its routes would be if its plugin is not there.
+pub(super) struct Configured {
+    pub(super) source: Source,
+    pub(super) unless_there: Vec<(PluginName, Mistake)>,
 }
 
-pub(super) fn read<'d>(
-    name: &Field<'d>,
-    section: &Section<'d>,
-    catalogue: &Catalogue,
-    directory: &Path,
-) -> Option<(SourceName, Field<'d>, Source)> {
+pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogue, directory: &Path) -> Option<Configured> {
     let source_name: Option<SourceName> = name.parse();
     let verifier = read_verifier(section, catalogue, directory);
     let routes = section.field("routes").and_then(|field| field.as_list()).unwrap_or_default();
-    let routes = routes.iter().filter_map(read_route).collect::<Vec<_>>();
+    let (routes, unless_there): (Vec<_>, Vec<_>) = routes.iter().filter_map(read_route).unzip();
     for (position, route) in routes.iter().enumerate() {
-        if routes[..position].iter().any(|other| other.name == route.name) {
+        if routes[..position].iter().any(|other: &Route| other.name == route.name) {
             section.error(format!("two routes are called `{}`; give one of them a `name`", route.name));
         }
     }
     let retry = section.section("retry", read_retry).flatten().unwrap_or_default();
     let max_body = section.field("max_body").and_then(|field| field.as_bytes(1..=32 << 20)).unwrap_or(1 << 20);
     let dedupe = section.field("dedupe").map_or(DedupePolicy::Window(WINDOW_DEFAULT), |field| read_dedupe(&field));
-    let answer = section.section("response", read_answer).unwrap_or(Answer { status: 202, body: None });
-    let source_name = source_name?;
-    let source = Source { name: source_name.clone(), verifier: verifier?, routes, retry, max_body, dedupe, answer };
-    Some((source_name, name.clone(), source))
+    let answer = section.section("response", read_answer).unwrap_or_default();
+    let source = Source { name: source_name?, verifier: verifier?, routes, retry, max_body, dedupe, answer };
+    Some(Configured { source, unless_there })
 }
 
 fn read_verifier(section: &Section<'_>, catalogue: &Catalogue, directory: &Path) -> Option<Verifier> {
@@ -108,16 +99,26 @@ fn read_moment(text: &str) -> Result<Timestamp, String> {
     Ok(Timestamp::from_millis(moment.timestamp_millis()))
 }
 
-fn read_route(field: &Field<'_>) -> Option<Route> {
+fn read_route(field: &Field<'_>) -> Option<(Route, (PluginName, Mistake))> {
     let read = |section: &Section<'_>| {
-        let plugin: Option<PluginName> = section.required("plugin").and_then(|field| field.parse());
+        let plugin = section.required("plugin").and_then(|field| wanted(&field));
         let name = section.field("name").map(|field| field.parse());
         let types = section.field("types").and_then(|field| field.as_list()).unwrap_or_default();
         let types = types.iter().map(|field| field.parse()).collect::<Option<Vec<_>>>();
-        let plugin = plugin?;
-        Some(Route { name: name.unwrap_or_else(|| Some(plugin.clone().into()))?, plugin, types: types? })
+        let (plugin, warning) = plugin?;
+        let name = name.unwrap_or_else(|| Some(plugin.clone().into()))?;
+        Some((Route { name, plugin: plugin.clone(), types: types? }, (plugin, warning)))
     };
     field.section(read).flatten()
+}
+
+/// A plugin that is not there is no error: its jobs wait parked until it is.
+fn wanted(field: &Field<'_>) -> Option<(PluginName, Mistake)> {
+    let plugin: PluginName = field.parse()?;
+    let message = format!("plugin `{plugin}` is not in the plugin directory yet");
+    let help = Some(format!("its jobs wait parked until {plugin}.wasm is there"));
+    let warning = field.mistake(Severity::Warning, message, help);
+    Some((plugin, warning))
 }
 
 fn read_retry(section: &Section<'_>) -> Option<RetryPolicy> {
@@ -157,5 +158,5 @@ fn read_dedupe(field: &Field<'_>) -> DedupePolicy {
 fn read_answer(section: &Section<'_>) -> Answer {
     let status = section.field("status").and_then(|field| field.as_integer(200..=299)).and_then(|status| u16::try_from(status).ok());
     let body = section.field("body").and_then(|field| field.as_str()).map(|text| Bytes::copy_from_slice(text.as_bytes()));
-    Answer { status: status.unwrap_or(202), body }
+    Answer { status: status.unwrap_or(Answer::default().status), body }
 }

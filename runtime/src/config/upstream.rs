@@ -28,7 +28,9 @@ fn read_auth(section: &Section<'_>, directory: &Path) -> Option<Auth> {
         section.error("`auth` is one of: { bearer = \"env:…\" }, { basic = { user, password } }, { header = { name, value } }, { standard_webhooks = \"env:…\" }");
         return None;
     }
-    bearer.or(basic).or(header).or(signature).flatten()
+    let auth = bearer.or(basic).or(header).or(signature).flatten()?;
+    auth.check().map_err(|reason| section.error(format!("these credentials cannot be sent: {reason}"))).ok()?;
+    Some(auth)
 }
 
 fn read_basic(section: &Section<'_>, directory: &Path) -> Option<Auth> {

@@ -47,12 +47,12 @@ impl<'d> Field<'d> {
 
     /// Reports a mistake at this value, whose text is a secret and is not shown.
     pub fn secret_error(&self, message: impl Into<String>, help: Option<String>) {
-        self.source.mistakes.push(self.mistake(message, help).without_excerpt());
+        self.source.mistakes.push(self.mistake(Severity::Error, message, help).without_excerpt());
     }
 
-    /// An error at this value that is not reported yet: whether it is one is known only later.
-    pub fn mistake(&self, message: impl Into<String>, help: Option<String>) -> Mistake {
-        Mistake::new(Severity::Error, self.source.file, self.source.text, self.span.clone(), message.into(), help)
+    /// A mistake at this value that is not reported yet: whether it is one is known only later.
+    pub fn mistake(&self, severity: Severity, message: impl Into<String>, help: Option<String>) -> Mistake {
+        Mistake::new(severity, self.source.file, self.source.text, self.span.clone(), message.into(), help)
     }
 
     /// Reports something that works and should not stay.

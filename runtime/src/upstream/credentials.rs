@@ -10,6 +10,16 @@ use super::header::is_host_owned;
 use super::signature::{self, SigningKey};
 use crate::domain::Timestamp;
 
+impl Auth {
+    /// Whether a request can carry these credentials; else one sentence for the operator.
+    ///
+    /// # Errors
+    /// A name or value that no header can hold.
+    pub fn check(&self) -> Result<(), &'static str> {
+        Credentials::prepare(self).map(drop)
+    }
+}
+
 /// [`Auth`], ready for use.
 #[derive(Clone)]
 pub(super) enum Credentials {
