@@ -32,6 +32,24 @@ pub struct NewEvent {
     pub event: Event,
     /// The key it is deduped by; `None` where the source does not dedupe.
     pub key: Option<DedupeKey>,
+    /// What its sender is told, now and whenever it sends the same again.
+    pub answer: Answer,
+}
+
+/// The answer to an accepted request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// 200 to 299.
+    pub status: u16,
+    /// `None` for `{"id":"evt_…"}`.
+    pub body: Option<Bytes>,
+}
+
+impl Default for Answer {
+    /// 202 with the event's id.
+    fn default() -> Self {
+        Self { status: 202, body: None }
+    }
 }
 
 /// What makes two requests of one source the same event.

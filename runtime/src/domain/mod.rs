@@ -16,11 +16,11 @@ mod retry;
 mod outbound;
 mod grant;
 
-pub use event::{DedupeKey, DedupePolicy, Event, NewEvent};
+pub use event::{Answer, DedupeKey, DedupePolicy, Event, NewEvent};
 pub use grant::{Grant, Limits};
 pub use headers::Headers;
 pub use id::{Digest, EventId, Lineage, NodeId, RequestId};
-pub use job::{Job, JobId, JobMove, JobState, ParkReason};
+pub use job::{Job, JobId, JobState, ParkReason};
 pub use name::{InvalidName, PluginName, RouteName, SourceName, UpstreamName};
 pub use outbound::{CallFault, CallFaultKind, OutboundAnswer, OutboundRequest, Step};
 pub use outcome::{AttemptRecord, CallRecord, DeadReason, FailureKind, LogLevel, LogLine, Outcome, Verdict};

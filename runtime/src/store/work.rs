@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::domain::{Event, EventId, Job, Lineage, SourceName, Timestamp};
+use crate::domain::{Answer, Event, EventId, Job, Lineage, SourceName, Timestamp};
 
 /// What became of an admission.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Admitted {
     /// Stored and synced.
     New(EventId),
-    /// The key was seen before: the first event's id, and whether its body was another one (`key_reused`).
-    Duplicate { of: EventId, key_reused: bool },
+    /// The key was seen before: the first event's id, whether its body was another one (`key_reused`), and what its sender was told.
+    Duplicate { of: EventId, key_reused: bool, answer: Answer },
 }
 
 /// A job that this process owns and must settle, with its event and its place.

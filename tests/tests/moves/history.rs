@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use hookfast::clock::Clock;
 use hookfast::domain::{
-    AttemptRecord, DeadReason, DedupeKey, Digest, Event, EventId, Headers, Job, NewEvent, NodeId, Outcome, ParkReason, Route, Timestamp,
+    Answer, AttemptRecord, DeadReason, DedupeKey, Digest, Event, EventId, Headers, Job, NewEvent, NodeId, Outcome, ParkReason, Route,
+    Timestamp,
 };
 use hookfast::metrics::Metrics;
 use hookfast::random::Random;
@@ -132,7 +133,7 @@ impl History {
         let known = self.keys.get(&key).filter(|(_, expires)| *expires > now).map(|(first, _)| *first);
         let admitted = self.store().admit(event(id, key, now), vec![route()]).await.expect("admitted");
         match known {
-            Some(of) => assert_eq!(admitted, Admitted::Duplicate { of, key_reused: false }),
+            Some(of) => assert_eq!(admitted, Admitted::Duplicate { of, key_reused: false, answer: Answer::default() }),
             None => {
                 assert_eq!(admitted, Admitted::New(id));
                 self.keys.insert(key, (id, now + WINDOW));
@@ -309,7 +310,8 @@ fn event(id: EventId, key: u8, received_at: Timestamp) -> NewEvent {
         headers: Headers::default(),
         body: Bytes::from(vec![key; 8]),
     };
-    NewEvent { event, key: Some(DedupeKey { hash: [key; 16], body_hash: [key; 8], window: WINDOW }) }
+    let key = DedupeKey { hash: [key; 16], body_hash: [key; 8], window: WINDOW };
+    NewEvent { event, key: Some(key), answer: Answer::default() }
 }
 
 fn record(now: Timestamp) -> AttemptRecord {

@@ -41,3 +41,18 @@ async fn a_source_that_is_taken_out_still_owes_its_jobs() {
     assert_eq!(world.event(event).await.jobs[0].state, JobState::Done);
     world.finish().await;
 }
+
+#[tokio::test]
+async fn a_resend_gets_the_first_answer_also_when_the_file_names_another_by_now() {
+    let response = |status: u16| format!("response = {{ status = {status}, body = \"ok {status}\" }}");
+    let mut world = World::with(Source::new("orders", "hmac").set(&response(200))).start().await;
+    let (first, second) = (world.delivery("orders", "example"), world.sender("orders").delivery_of("another body", world.clock.now()));
+    assert_eq!(world.deliver(&first).await.text(), "200 ok 200");
+
+    world.configure_anew(|file| file.replace(&response(200), &response(201)));
+    let changed = |world: &World| world.app().current.load().settings.sources["orders"].answer.status == 201;
+    eventually("the new answer", async || changed(&world)).await;
+    assert_eq!(world.deliver(&first).await.text(), "200 ok 200");
+    assert_eq!(world.deliver(&second).await.text(), "201 ok 201");
+    world.finish().await;
+}

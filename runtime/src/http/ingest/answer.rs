@@ -4,8 +4,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 
-use crate::config::Answer;
-use crate::domain::{EventId, RefusalCause};
+use crate::domain::{Answer, EventId, RefusalCause};
 use crate::verify::HandshakeAnswer;
 
 /// Seconds after which a sender should try again.

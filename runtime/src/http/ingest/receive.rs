@@ -110,14 +110,14 @@ impl Visit {
             body: request.body,
         };
         let id = event.id;
-        match self.door.store.admit(NewEvent { event, key }, routes).await {
+        match self.door.store.admit(NewEvent { event, key, answer: source.answer.clone() }, routes).await {
             Ok(Admitted::New(id)) => {
                 debug!(event = %id, source = %source.name, bytes = self.body_bytes, "accepted");
                 Ok(Receipt::Accepted { id, answer: source.answer.clone() })
             }
-            Ok(Admitted::Duplicate { of, key_reused }) => {
+            Ok(Admitted::Duplicate { of, key_reused, answer }) => {
                 debug!(event = %of, source = %source.name, key_reused, "duplicate");
-                Ok(Receipt::Duplicate { of, key_reused, answer: source.answer.clone() })
+                Ok(Receipt::Duplicate { of, key_reused, answer })
             }
             Err(AdmitError::Saturated) => Err(RefusalCause::Saturated),
             Err(AdmitError::Unstorable(error)) => {

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::dedupe::Seen;
 use super::operation::Admission;
 use super::writer::Round;
-use crate::domain::{DedupeKey, Event, EventId, Job, JobId, Lineage, Route};
+use crate::domain::{Answer, DedupeKey, Event, EventId, Job, JobId, Lineage, Route};
 use crate::store::{Admitted, Claimed};
 
-const INSERT_EVENT: &str = "INSERT INTO events (seq, id, source, event_type, dedupe_key, received_at, headers, body) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+const INSERT_EVENT: &str = "INSERT INTO events (seq, id, source, event_type, dedupe_key, received_at, headers, body, \
+     answer_status, answer_body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+const FIRST_ANSWER: &str = "SELECT answer_status, answer_body FROM events WHERE id = ?1";
 const INSERT_JOB: &str = "INSERT INTO jobs (id, event_seq, source, route, plugin, state, due_at, attempt, attempts_before, \
      owed_since, owner, suspect, charges) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?7, ?9, 0, 0)";
 
@@ -20,20 +21,24 @@ pub(super) fn apply(round: &mut Round<'_>, admission: &Admission) -> Result<Admi
     if let Some(key) = &admission.key {
         if let Some(seen) = seen(round, key)? {
             let of = EventId::from_bytes(seen.event_id);
-            return Ok(Admitted::Duplicate { of, key_reused: seen.body_hash != key.body_hash });
+            let answer = first_answer(round, &seen)?.unwrap_or_else(|| admission.answer.clone());
+            return Ok(Admitted::Duplicate { of, key_reused: seen.body_hash != key.body_hash, answer });
         }
         insert_key(round, event, key)?;
     }
-    let event_seq = insert_event(round, event)?;
+    let event_seq = insert_event(round, event, &admission.answer)?;
     for route in &admission.routes {
         insert_job(round, event, event_seq, route)?;
     }
     Ok(Admitted::New(event.id))
 }
 
-fn insert_event(round: &mut Round<'_>, event: &Event) -> Result<i64, rusqlite::Error> {
+fn insert_event(round: &mut Round<'_>, event: &Event, answer: &Answer) -> Result<i64, rusqlite::Error> {
     let seq = round.numbers.event;
     round.numbers.event += 1;
+    // The usual answer takes no space.
+    let Answer { status, body } = answer;
+    let status = (*answer != Answer::default()).then_some(status);
     round.connection.prepare_cached(INSERT_EVENT)?.execute(params![
         seq,
         event.id.as_bytes(),
@@ -43,8 +48,19 @@ fn insert_event(round: &mut Round<'_>, event: &Event) -> Result<i64, rusqlite::E
         event.received_at.as_millis(),
         event.headers.encode(),
         &event.body[..],
+        status,
+        body.as_deref(),
     ])?;
     Ok(seq)
+}
+
+/// What the sender of the first event was told; `None` where that event is no longer kept.
+fn first_answer(round: &Round<'_>, seen: &Seen) -> Result<Option<Answer>, rusqlite::Error> {
+    let read = |row: &Row<'_>| {
+        let (status, body) = (row.get::<_, Option<u16>>(0)?, row.get::<_, Option<Vec<u8>>>(1)?);
+        Ok(status.map_or_else(Answer::default, |status| Answer { status, body: body.map(Into::into) }))
+    };
+    round.connection.prepare_cached(FIRST_ANSWER)?.query_row([seen.event_id], read).optional()
 }
 
 /// What is known of a key: from this round, or from the window.

@@ -44,7 +44,7 @@ pub(super) struct Sqlite {
 impl Sqlite {
     pub(super) async fn admit(&self, event: NewEvent, routes: Vec<Route>) -> Result<Admitted, AdmitError> {
         let (reply, answer) = oneshot::channel();
-        let admission = Admission { event: Arc::new(event.event), key: event.key, routes, reply };
+        let admission = Admission { event: Arc::new(event.event), key: event.key, answer: event.answer, routes, reply };
         self.inbox.push(Operation::Admit(Box::new(admission))).map_err(|_| AdmitError::Saturated)?;
         answer.await.unwrap_or(Err(AdmitError::Saturated))
     }
