@@ -17,9 +17,10 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
@@ -38,7 +39,8 @@ const CONNECTIONS_MAX: usize = 8192;
 /// What a connection may take.
 #[derive(Debug, Clone, Copy)]
 pub struct ListenLimits {
-    /// From a connection's first moment, or the end of an answer, to the end of the next head.
+    /// From a connection's first moment, or the end of an answer, to the end of the next head; and how long a peer may let an
+    /// answer wait that it does not read.
     pub header_timeout: Duration,
 }
 
@@ -99,14 +101,23 @@ async fn serve(stream: TcpStream, router: Router, limits: ListenLimits, closing:
     let _ = stream.set_nodelay(true);
     let speaks = closing.run_until_cancelled(tokio::time::timeout(limits.header_timeout, is_http2(&stream))).await;
     let result = match speaks {
-        Some(Ok(Ok(true))) => serve_http2(stream, router, limits, closing).await,
-        Some(Ok(Ok(false))) => serve_http1(stream, router, limits, closing).await,
+        Some(Ok(Ok(true))) => serve_http2(timed(stream, limits), router, limits, closing).await,
+        Some(Ok(Ok(false))) => serve_http1(timed(stream, limits), router, limits, closing).await,
         // Closing, silent for too long, or gone.
         None | Some(Err(_) | Ok(Err(_))) => return,
     };
     if let Err(error) = result {
         debug!(%error, "a connection ended early");
     }
+}
+
+type Timed = Pin<Box<TimeoutWriter<TcpStream>>>;
+
+/// hyper waits for ever for a peer that asks and never reads; here the write fails in the end.
+fn timed(stream: TcpStream, limits: ListenLimits) -> Timed {
+    let mut stream = TimeoutWriter::new(stream);
+    stream.set_timeout(Some(limits.header_timeout));
+    Box::pin(stream)
 }
 
 /// HTTP/2 begins with `PRI * HTTP/2.0` (RFC 9113 §3.4); no HTTP/1.1 method begins so.
@@ -126,7 +137,7 @@ async fn is_http2(stream: &TcpStream) -> io::Result<bool> {
     stream.async_io(Interest::READABLE, look).await
 }
 
-async fn serve_http1(stream: TcpStream, router: Router, limits: ListenLimits, closing: CancellationToken) -> hyper::Result<()> {
+async fn serve_http1(stream: Timed, router: Router, limits: ListenLimits, closing: CancellationToken) -> hyper::Result<()> {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
     builder.max_headers(HEADERS_MAX).max_buf_size(HEAD_BYTES_MAX).half_close(true);
@@ -149,7 +160,7 @@ async fn serve_http1(stream: TcpStream, router: Router, limits: ListenLimits, cl
     served
 }
 
-async fn serve_http2(stream: TcpStream, router: Router, limits: ListenLimits, closing: CancellationToken) -> hyper::Result<()> {
+async fn serve_http2(stream: Timed, router: Router, limits: ListenLimits, closing: CancellationToken) -> hyper::Result<()> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
@@ -233,7 +244,7 @@ impl Service<hyper::Request<Incoming>> for Watched {
 }
 
 /// Sends our end of stream and reads on for a moment, so that an answer to an unread body is not lost to a reset.
-async fn linger(mut stream: TcpStream) {
+async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let mut left = LINGER_BYTES_MAX;
     let drain = async {
         let mut buffer = vec![0; 16 << 10];

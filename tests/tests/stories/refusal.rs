@@ -218,6 +218,15 @@ fn cpu_time() -> Duration {
 }
 
 #[tokio::test]
+async fn a_peer_that_asks_and_never_reads_is_cut_off() {
+    let world = impatient().start().await;
+    let mut stream = TcpStream::connect(world.ingest()).await.expect("a connection");
+    let questions = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n".repeat(1000);
+    within("the end of the connection", async { while stream.write_all(&questions).await.is_ok() {} }).await;
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_slow_body_is_answered_and_kept_with_its_cause() {
     let world = impatient().start().await;
     let wire = world.delivery("stripe", "invoice.paid").on_the_wire();
