@@ -8,7 +8,10 @@ use tracing_subscriber::EnvFilter;
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Errors that stories provoke; any other is a mistake of ours.
-const EXPECTED: [&str; 1] = ["the configuration has mistakes; the old one stays in force"];
+const EXPECTED: [&str; 2] = [
+    "the configuration has mistakes; the old one stays in force",
+    "a job's event cannot be read from the database; the job becomes a dead letter",
+];
 
 /// Begins to keep what is logged.
 pub(crate) fn start() {

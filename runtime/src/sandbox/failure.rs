@@ -1,6 +1,6 @@
 //! What ended a guest, decided by wasmtime's types and the meter, never by text.
 
-use wasmtime::Trap;
+use wasmtime::{PoolConcurrencyLimitError, Trap};
 
 use super::guest::Guest;
 use super::meter::Bound;
@@ -8,6 +8,9 @@ use crate::domain::{FailureKind, LogLevel};
 
 /// The kind of a guest's failure and one sentence for the record.
 pub(super) fn classify(error: &wasmtime::Error, guest: &Guest) -> (FailureKind, String) {
+    if error.is::<PoolConcurrencyLimitError>() {
+        return (FailureKind::Host, "the host had no free instance".into());
+    }
     let trap = error.downcast_ref::<Trap>();
     match (guest.meter.hit, trap) {
         (Some(Bound::Cpu), _) | (_, Some(Trap::Interrupt)) => (FailureKind::CpuLimit, "used up its CPU budget".into()),
