@@ -55,6 +55,7 @@ mod host;
 mod outcome;
 mod panic;
 mod payload;
+mod pointer;
 mod plugin;
 mod retry_after;
 

@@ -1,7 +1,6 @@
 //! From body bytes to an author's type. A payload that does not parse will not parse at the next attempt either.
 
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use std::fmt;
 
 /// What an [`Event`](crate::Event) can carry: any `Deserialize` type, or [`Raw`].
@@ -35,13 +34,7 @@ impl<T: DeserializeOwned> Payload for T {
 }
 
 fn parse_at<T: DeserializeOwned>(body: &[u8], pointer: &str) -> Result<T, Problem> {
-    // Straight into the type where possible: no tree in between, and the error knows line and column.
-    if pointer.is_empty() {
-        return serde_json::from_slice(body).map_err(Problem::Json);
-    }
-    let mut tree: Value = serde_json::from_slice(body).map_err(Problem::Json)?;
-    let part = tree.pointer_mut(pointer).ok_or(Problem::Missing)?;
-    serde_json::from_value(part.take()).map_err(Problem::Json)
+    crate::pointer::read(body, pointer).map_err(Problem::Json)?.ok_or(Problem::Missing)
 }
 
 /// A payload that is not what the handler asked for. `?` makes it a dead letter.
@@ -92,9 +85,16 @@ mod tests {
         check(r#"{"a/b":{"~c":7}}"#, "/a~1b/~0c", Ok(7));
         check(r#"{"1":7}"#, "/1", Ok(7));
         check("[7]", "/1", Err("payload: nothing at `/1`"));
+        check("[7]", "/00", Err("payload: nothing at `/00`"));
+        check("[7]", "0", Err("payload: nothing at `0`"));
+        check(r#"{"a":[1,{"":7}]}"#, "/a/1/", Ok(7));
         check("7", "/n", Err("payload: nothing at `/n`"));
         check(r#"{"data":{}}"#, "/data/n", Err("payload: nothing at `/data/n`"));
-        check(r#"{"n":"x"}"#, "/n", Err("payload at `/n`: invalid type: string \"x\", expected u64"));
+        check(r#"{"n":"x"}"#, "/n", Err("payload at `/n`: invalid type: string \"x\", expected u64 at line 1 column 8"));
+        check(r#"{"n":7}}"#, "/n", Err("payload at `/n`: trailing characters at line 1 column 8"));
+        check(r#"{"n":7,"m":}"#, "/n", Err("payload at `/n`: expected value at line 1 column 12"));
+        check(r#"{"n":{"m":1},"n":7}"#, "/n", Err("payload at `/n`: invalid type: map, expected u64 at line 1 column 5"));
+        check(r#"{"n":6,"n":7}"#, "/n", Ok(7));
         check("", "", Err("payload: EOF while parsing a value at line 1 column 0"));
         check("{", "/n", Err("payload at `/n`: EOF while parsing an object at line 1 column 1"));
     }

@@ -11,7 +11,7 @@ pub fn start(filter: &str) -> Result<(), String> {
     if std::io::stderr().is_terminal() {
         logs.init();
     } else {
-        logs.json().flatten_event(true).with_current_span(true).with_span_list(false).init();
+        logs.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
     }
     Ok(())
 }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use hookfast::cli::build::{STACK_BYTES, stack_argument};
+
 const TARGET: &str = "wasm32-wasip2";
 const INSTALL: &str = "rustup target add wasm32-wasip2";
 
@@ -44,6 +46,8 @@ fn build_guests() -> PathBuf {
     for workspace in ["plugins", "tests/guests"] {
         let mut cargo = cargo(&root().join(workspace));
         cargo.env("CARGO_TARGET_DIR", &target).args(["build", "--release", "--locked", "--target", TARGET]);
+        // As `hookfast plugin build` does.
+        cargo.arg(stack_argument(STACK_BYTES));
         succeed(&mut cargo);
     }
     target.join(TARGET).join("release")

@@ -76,14 +76,26 @@ async fn a_guest_has_the_memory_that_it_is_granted_and_no_more() {
     world.finish_with("1 dead").await;
 }
 
+/// The small stack that plugins are built with is enough for what a stranger can put into a body.
+#[tokio::test]
+async fn a_body_that_is_nested_as_deep_as_json_is_read_fits_the_stack() {
+    let world = plan().start().await;
+    let nested = |levels: usize| format!("{}0{}", r#"{"a":["#.repeat(levels), "]}".repeat(levels));
+    let (_, read) = run(&world, &format!(r#"{{"type":"deep","value":{}}}"#, nested(63))).await;
+    assert_eq!((read.outcome.as_str(), read.detail.as_deref()), ("done", Some("529 bytes, true")));
+    let (_, refused) = run(&world, &format!(r#"{{"type":"deep","value":{}}}"#, nested(64))).await;
+    assert_eq!((refused.outcome.as_str(), refused.failure.as_deref()), ("dead", None), "{refused:?}");
+    world.finish_with("1 dead").await;
+}
+
 #[tokio::test]
 async fn a_guest_that_recurses_for_ever_overflows_its_own_stack() {
     check(
         "recurse",
         "1 dead",
         expect![[r#"
-        1 at 0s [] dead stack_overflow — overflowed its stack
-        hostile is dead: max_attempts: overflowed its stack
+        1 at 0s [] dead stack_overflow — overflowed its stack, or reached outside its memory otherwise; `hookfast plugin build --stack` gives it more
+        hostile is dead: max_attempts: overflowed its stack, or reached outside its memory otherwise; `hookfast plugin build --stack` gives it more
     "#]],
     )
     .await;
@@ -95,8 +107,8 @@ async fn a_panic_is_told_with_its_message() {
         "panic",
         "1 dead",
         expect![[r#"
-        1 at 0s [] dead trap — trapped: panicked at hostile/src/lib.rs:61: nobody expects the type panic
-        hostile is dead: max_attempts: trapped: panicked at hostile/src/lib.rs:61: nobody expects the type panic
+        1 at 0s [] dead trap — trapped: panicked at hostile/src/lib.rs:62: nobody expects the type panic
+        hostile is dead: max_attempts: trapped: panicked at hostile/src/lib.rs:62: nobody expects the type panic
     "#]],
     )
     .await;

@@ -26,6 +26,10 @@ const OF_ANOTHER_BUILD: &[&str] = &[
     "RUSTFLAGS",
 ];
 
+/// A plugin's stack where nothing else is asked for: room for JSON that is nested 127 deep, as deep as `serde_json` reads. The
+/// linker's own 1 MiB makes each fresh instance dearer: the server wipes it by hand or gives it back.
+pub const STACK_BYTES: u32 = 128 << 10;
+
 /// A plugin that was built and published.
 #[derive(Debug)]
 pub struct Built {
@@ -39,17 +43,22 @@ pub struct Built {
     pub digest: Digest,
 }
 
-/// Builds the plugins in `directory`, a crate or a workspace of crates, and puts each into `out` as `NAME.wasm`.
-/// Cargo's own output goes to stderr.
+/// The argument of cargo that links components with a stack of so many bytes.
+pub fn stack_argument(bytes: u32) -> String {
+    format!("--config=target.{TARGET}.rustflags=[\"-Clink-arg=-zstack-size={bytes}\"]")
+}
+
+/// Builds the plugins in `directory`, a crate or a workspace of crates, and puts each into `out` as `NAME.wasm`, with a stack of
+/// `stack_bytes`. Cargo's own output goes to stderr.
 ///
 /// # Errors
 /// If the target cannot be installed, the code does not compile, or there is no plugin in `directory`.
-pub fn build_plugins(directory: &Path, out: &Path) -> anyhow::Result<Vec<Built>> {
+pub fn build_plugins(directory: &Path, out: &Path, stack_bytes: u32) -> anyhow::Result<Vec<Built>> {
     let manifest = directory.join("Cargo.toml");
     let place = directory.canonicalize().ok().filter(|_| manifest.is_file());
     let place = place.with_context(|| format!("there is no Cargo.toml in {}; give a plugin's directory", directory.display()))?;
     ensure_target()?;
-    let mut plugins = compile(&place)?;
+    let mut plugins = compile(&place, stack_bytes)?;
     plugins.sort_by(|a, b| a.name.cmp(&b.name));
     ensure!(!plugins.is_empty(), "there is no plugin in {}; its Cargo.toml needs: [lib] crate-type = [\"cdylib\"]", directory.display());
     fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
@@ -86,12 +95,13 @@ struct Compiled {
     wasm: PathBuf,
 }
 
-fn compile(directory: &Path) -> anyhow::Result<Vec<Compiled>> {
+fn compile(directory: &Path, stack_bytes: u32) -> anyhow::Result<Vec<Compiled>> {
     let mut command = Command::new(cargo());
     OF_ANOTHER_BUILD.iter().for_each(|name| {
         command.env_remove(name);
     });
     command.args(["build", "--release", "--target", TARGET, "--message-format", "json-render-diagnostics"]);
+    command.arg(stack_argument(stack_bytes));
     let output = command.current_dir(directory).stderr(Stdio::inherit()).output();
     let Output { status, stdout, .. } = output.context("cargo cannot be started; install Rust from https://rustup.rs")?;
     ensure!(status.success(), "cargo could not build {}", directory.display());

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::arguments::Connection;
-use super::build::{Built, build_plugins};
+use super::build::{Built, STACK_BYTES, build_plugins};
 use super::client::{self, Client, Page};
 use super::output::{Output, plain};
 use super::table::Table;
@@ -47,6 +47,9 @@ pub(super) struct Build {
     /// Where NAME.wasm is put; a server that watches this directory loads it
     #[arg(long, value_name = "DIR", default_value = "plugins")]
     out: PathBuf,
+    /// The plugins' stack, 64 KiB to 1 MiB; a larger one makes each run dearer
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(64 << 10..=1 << 20), default_value_t = STACK_BYTES)]
+    stack: u32,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -107,7 +110,7 @@ async fn list(connection: &Connection) -> anyhow::Result<()> {
 }
 
 fn build(arguments: &Build) -> anyhow::Result<()> {
-    let built = build_plugins(&arguments.directory, &arguments.out)?;
+    let built = build_plugins(&arguments.directory, &arguments.out, arguments.stack)?;
     let document =
         built.iter().map(|plugin| json!({ "name": plugin.name, "file": plugin.wasm, "wasm_bytes": plugin.bytes, "digest": plugin.digest }));
     let document = json!({ "data": document.collect::<Vec<_>>() });

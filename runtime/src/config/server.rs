@@ -61,7 +61,7 @@ pub struct Worker {
 
 impl Default for Worker {
     fn default() -> Self {
-        Self { concurrency: 256 }
+        Self { concurrency: 128 }
     }
 }
 

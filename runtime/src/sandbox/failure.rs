@@ -6,6 +6,8 @@ use super::guest::Guest;
 use super::meter::Bound;
 use crate::domain::{FailureKind, LogLevel};
 
+const OUTSIDE: &str = "overflowed its stack, or reached outside its memory otherwise; `hookfast plugin build --stack` gives it more";
+
 /// The kind of a guest's failure and one sentence for the record.
 pub(super) fn classify(error: &wasmtime::Error, guest: &Guest) -> (FailureKind, String) {
     if error.is::<PoolConcurrencyLimitError>() {
@@ -15,6 +17,8 @@ pub(super) fn classify(error: &wasmtime::Error, guest: &Guest) -> (FailureKind, 
     match (guest.meter.hit, trap) {
         (Some(Bound::Cpu), _) | (_, Some(Trap::Interrupt)) => (FailureKind::CpuLimit, "used up its CPU budget".into()),
         (_, Some(Trap::StackOverflow)) => (FailureKind::StackOverflow, "overflowed its stack".into()),
+        // The linker puts the stack first, so that one which overflows reaches below address 0. Safe code has no other way to do so.
+        (_, Some(Trap::MemoryOutOfBounds)) => (FailureKind::StackOverflow, OUTSIDE.into()),
         (Some(Bound::HostCalls), _) => (FailureKind::HostCallLimit, "made too many calls into the host, or too large ones".into()),
         (Some(Bound::Memory), _) => (FailureKind::MemoryLimit, "wanted more memory than it is granted".into()),
         (None, Some(trap)) => (FailureKind::Trap, format!("trapped: {}", panic_message(guest).unwrap_or_else(|| trap.to_string()))),

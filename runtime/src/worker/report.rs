@@ -1,37 +1,49 @@
-//! The log lines of an attempt: the plugin's own, one per call, one for the outcome, all under one span that carries the ids.
+//! The log lines of an attempt: the plugin's own, one per call, one for the outcome, each with the ids by which it is found.
 //! Never a body, never a secret; a path without its query's values.
 
-use tracing::{debug, info, info_span, warn};
+use tracing::{debug, info, warn};
 
-use crate::domain::{AttemptRecord, CallRecord, FailureKind, Job, LogLevel, LogLine, Outcome};
+use crate::domain::{AttemptRecord, CallRecord, FailureKind, Job, LogLevel, Outcome};
+
+/// A line with the ids of its attempt. Fields, not a span: a span's fields are parsed again for every JSON line.
+macro_rules! line {
+    ($level:ident, $of:expr, $($rest:tt)*) => {
+        $level!(
+            event = $of.event, lineage = $of.lineage, attempt = $of.job.attempt, source = $of.job.source.as_str(),
+            plugin = $of.job.plugin.as_str(), digest = $of.digest, $($rest)*
+        )
+    };
+}
+
+/// What all lines of an attempt share.
+struct Attempt<'j> {
+    job: &'j Job,
+    event: &'j str,
+    lineage: &'j str,
+    digest: &'j str,
+}
 
 pub(super) fn report(job: &Job, outcome: &Outcome, record: Option<&AttemptRecord>) {
+    let (event, lineage) = (job.lineage.event.to_string(), job.lineage.to_string());
+    let digest = record.map(|record| record.digest.short()).unwrap_or_default();
+    let attempt = Attempt { job, event: &event, lineage: &lineage, digest: &digest };
     let Some(record) = record else {
-        info!(lineage = %job.lineage, source = %job.source, plugin = %job.plugin, outcome = outcome.as_str(), detail = outcome.detail(), "job not run");
+        line!(info, attempt, outcome = outcome.as_str(), detail = outcome.detail(), "job not run");
         return;
     };
-    let span = info_span!(
-        "attempt", event = %job.lineage.event, lineage = %job.lineage, attempt = job.attempt, source = %job.source,
-        plugin = %job.plugin, digest = record.digest.short()
-    );
-    let _entered = span.entered();
-    record.log.iter().for_each(plugin_line);
-    record.calls.iter().for_each(call);
+    for logged in &record.log {
+        let (fields, message) = (&logged.fields, &logged.message);
+        match logged.level {
+            LogLevel::Error | LogLevel::Warn => line!(warn, attempt, ?fields, "plugin: {message}"),
+            LogLevel::Info => line!(info, attempt, ?fields, "plugin: {message}"),
+            LogLevel::Debug | LogLevel::Trace => line!(debug, attempt, ?fields, "plugin: {message}"),
+        }
+    }
+    for call in &record.calls {
+        let CallRecord { upstream, method, path, step, idempotency_key, status, fault, ms } = call;
+        line!(info, attempt, upstream, method, path, step, idempotency_key, status, fault, ms, "call");
+    }
     let failure = record.failure.map(FailureKind::code);
     let ms = record.duration.as_secs_f64() * 1000.0;
-    info!(outcome = outcome.as_str(), failure, detail = outcome.detail(), calls = record.calls.len(), ms, "settling");
-}
-
-fn plugin_line(line: &LogLine) {
-    let LogLine { level, message, fields } = line;
-    match level {
-        LogLevel::Error | LogLevel::Warn => warn!(?fields, "plugin: {message}"),
-        LogLevel::Info => info!(?fields, "plugin: {message}"),
-        LogLevel::Debug | LogLevel::Trace => debug!(?fields, "plugin: {message}"),
-    }
-}
-
-fn call(call: &CallRecord) {
-    let CallRecord { upstream, method, path, step, idempotency_key, status, fault, ms } = call;
-    info!(upstream, method, path, step, idempotency_key, status, fault, ms, "call");
+    line!(info, attempt, outcome = outcome.as_str(), failure, detail = outcome.detail(), calls = record.calls.len(), ms, "settling");
 }

@@ -27,7 +27,7 @@ use self::sender::Sender;
 use self::server::Server;
 use self::story::Story;
 use self::upstream::Upstream;
-use super::build::{Built, build_plugins};
+use super::build::{Built, STACK_BYTES, build_plugins};
 use super::time::measured;
 use crate::random::Random;
 
@@ -157,7 +157,8 @@ fn component_of<'a>(components: &'a [Built], name: &str) -> anyhow::Result<&'a B
 async fn build(folder: &Folder, sources: PathBuf, story: &mut Story) -> anyhow::Result<Vec<Built>> {
     story.print(format_args!("plugins    building {} for wasm32-wasip2", sources.display()));
     let out = folder.built();
-    let components = tokio::task::spawn_blocking(move || build_plugins(&sources, &out)).await.context("the build panicked")??;
+    let components =
+        tokio::task::spawn_blocking(move || build_plugins(&sources, &out, STACK_BYTES)).await.context("the build panicked")??;
     for Built { name, bytes, digest, .. } in &components {
         story.print(format_args!("           {name:<14} {:>3} KiB  sha256:{}", bytes / 1024, digest.short()));
     }

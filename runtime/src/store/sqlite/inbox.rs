@@ -10,10 +10,10 @@ use super::operation::Operation;
 
 /// So many waiting writes start a commit at once.
 const BATCH_WAKE: usize = 256;
-/// The longest that an admission waits for company while commits follow each other: a sender waits for it.
+/// The longest that an admission or a claim waits for company while commits follow each other: a sender or a free place waits.
 const SPACING: Duration = Duration::from_millis(2);
-/// The same where only settlements and claims wait: nobody but a place of the worker waits for them.
-const SPACING_WITHOUT_ADMISSIONS: Duration = Duration::from_millis(8);
+/// The same where only settlements wait: nobody waits for them.
+const SPACING_OF_SETTLEMENTS: Duration = Duration::from_millis(8);
 /// The most writes of one transaction.
 const BATCH_MAX: usize = 512;
 /// The most body and header bytes of one transaction.
@@ -33,6 +33,7 @@ pub(super) struct Inbox {
 struct State {
     queue: VecDeque<Operation>,
     admissions: usize,
+    claims: usize,
     bytes: usize,
     wake_at: usize,
     /// The largest batch of late, fading: with 32 senders there is nobody left to wait for once 32 writes are here.
@@ -61,9 +62,11 @@ impl Inbox {
             state.admissions += 1;
             state.bytes += bytes;
         }
-        let is_first_admission = operation.admission_bytes().is_some() && state.admissions == 1;
+        state.claims += usize::from(operation.is_claim());
+        // Whoever waits for more shortens its patience for the first that is waited for.
+        let is_first = operation.admission_bytes().is_some() && state.admissions == 1 || operation.is_claim() && state.claims == 1;
         state.queue.push_back(operation);
-        if state.queue.len() >= state.wake_at || is_first_admission {
+        if state.queue.len() >= state.wake_at || is_first {
             self.changed.notify_one();
         }
         Ok(())
@@ -122,7 +125,7 @@ impl Inbox {
 
 impl State {
     fn spacing(&self) -> Duration {
-        if self.admissions > 0 { SPACING } else { SPACING_WITHOUT_ADMISSIONS }
+        if self.admissions + self.claims > 0 { SPACING } else { SPACING_OF_SETTLEMENTS }
     }
 
     fn take_batch(&mut self) -> Vec<Operation> {
@@ -130,6 +133,7 @@ impl State {
         let mut batch_bytes = 0;
         while batch.len() < BATCH_MAX && batch_bytes < BATCH_BYTES_MAX {
             let Some(operation) = self.queue.pop_front() else { break };
+            self.claims -= usize::from(operation.is_claim());
             if let Some(bytes) = operation.admission_bytes() {
                 self.admissions -= 1;
                 self.bytes -= bytes;

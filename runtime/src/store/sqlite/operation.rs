@@ -81,6 +81,11 @@ impl Draft {
 }
 
 impl Operation {
+    /// Whether a free place of the worker waits for it.
+    pub(super) fn is_claim(&self) -> bool {
+        matches!(self, Self::Claim { .. } | Self::ClaimSuspect { .. })
+    }
+
     /// The bytes an admission holds in memory; `None` for other writes.
     pub(super) fn admission_bytes(&self) -> Option<usize> {
         match self {

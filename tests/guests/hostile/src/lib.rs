@@ -19,6 +19,7 @@ hookfast_sdk::plugin! {
     on "snoop" => snoop,
     on "ask_elsewhere" => ask_elsewhere,
     on "memory" => allocate_some,
+    on "deep" => read_deep,
 }
 
 fn spin(_: Event, _: &mut Context) -> Outcome {
@@ -107,4 +108,11 @@ fn snoop(event: Event, _: &mut Context) -> Outcome {
 fn ask_elsewhere(_: Event, cx: &mut Context) -> Outcome {
     cx.get("crm", "/secrets").send()?.success()?;
     done("answered")
+}
+
+/// Reads a body that is nested as deep as JSON is read, with everything that recurses on it: parse, clone, compare, write, drop.
+fn read_deep(event: Event, _: &mut Context) -> Outcome {
+    let value: Value = event.data_at("")?;
+    let same = black_box(value.clone()) == value;
+    done(format!("{} bytes, {same}", value.to_string().len()))
 }
