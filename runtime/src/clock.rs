@@ -37,6 +37,14 @@ impl Clock {
         }
     }
 
+    /// The time where a test gives it; `None` where it is the machine's, and a database shared by several may ask its own.
+    pub fn given(&self) -> Option<Timestamp> {
+        match &self.0 {
+            Inner::System => None,
+            Inner::Manual(time) => Some(*time.borrow()),
+        }
+    }
+
     /// Moves a manual clock forward and wakes whoever waits.
     ///
     /// # Panics

@@ -6,6 +6,7 @@ pub mod plan;
 pub mod sender;
 pub mod upstream;
 pub mod server;
+pub mod postgres;
 pub mod build;
 pub mod wait;
 pub mod logs;

@@ -64,12 +64,13 @@ pub struct Plan {
     upstream: Vec<String>,
     limits: Vec<String>,
     places: u32,
+    storage: String,
 }
 
 impl Default for Plan {
     fn default() -> Self {
         let (sources, plugins, replies) = (Vec::new(), BTreeMap::new(), Vec::new());
-        Self { sources, plugins, replies, server: Vec::new(), upstream: Vec::new(), limits: Vec::new(), places: 8 }
+        Self { sources, plugins, replies, server: Vec::new(), upstream: Vec::new(), limits: Vec::new(), places: 8, storage: "url = \"sqlite:hookfast.db\"".into() }
     }
 }
 
@@ -119,11 +120,18 @@ impl Plan {
         self
     }
 
+    /// On this PostgreSQL, under short leases.
+    pub fn postgres(mut self, url: &str) -> Self {
+        self.storage = format!("url = \"{url}\"\nlease = \"1s\"");
+        self
+    }
+
     /// The file. The scripted upstream has three names, and each of the known guests is granted the one that it wants.
     pub(crate) fn file(&self, upstream: std::net::SocketAddr) -> String {
-        let (server, own, limits, places) = (self.server.join("\n"), self.upstream.join("\n"), self.limits.join(", "), self.places);
+        let (server, own, limits) = (self.server.join("\n"), self.upstream.join("\n"), self.limits.join(", "));
+        let Self { places, storage, .. } = self;
         let mut file = format!(
-            "[server]\ningest = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n{server}\n\n[storage]\nurl = \"sqlite:hookfast.db\"\n\n\
+            "[server]\ningest = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n{server}\n\n[storage]\n{storage}\n\n\
              [worker]\nconcurrency = {places}\n\n"
         );
         for name in ["crm", "chat", "target"] {

@@ -49,8 +49,8 @@ impl Parts {
         let node = NodeId::new(clock.now(), random.bytes());
         let current = Current::new(live).context("the upstreams cannot be used")?;
         let engine = Arc::new(Engine::start(EngineSettings { instances: places }, Arc::clone(&metrics))?);
-        let opened = open_store(storage, node, &clock, &metrics, &slots).await;
-        let opened = opened.with_context(|| format!("the database {} cannot be opened", storage.path.display()))?;
+        let opened = open_store(storage, node, &clock, &random, &metrics, &slots).await;
+        let opened = opened.with_context(|| format!("the database {} cannot be opened", storage.database))?;
         report_rescue(&opened.rescued);
         let parts = Self {
             node,
@@ -119,11 +119,13 @@ impl Parts {
     }
 }
 
-async fn open_store(storage: &Storage, node: NodeId, clock: &Clock, metrics: &Arc<Metrics>, slots: &Slots) -> Result<Opened, StoreError> {
+async fn open_store(storage: &Storage, node: NodeId, clock: &Clock, random: &Random, metrics: &Arc<Metrics>, slots: &Slots) -> Result<Opened, StoreError> {
     let settings = StoreSettings {
-        path: storage.path.clone(),
+        database: storage.database.clone(),
         node,
         clock: clock.clone(),
+        random: random.clone(),
+        lease: storage.lease,
         metrics: Arc::clone(metrics),
         slots: slots.clone(),
         dedupe_keys_max: DEDUPE_KEYS_MAX,

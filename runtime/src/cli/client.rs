@@ -13,7 +13,7 @@ use super::arguments::Connection;
 use super::failure::{Exit, failure};
 use super::output::plain;
 use crate::app::TOKEN_FILE;
-use crate::config::{self, Server, Settings, Storage};
+use crate::config::{self, Server, Settings};
 use crate::document::{Mistake, Severity};
 use crate::domain::{CallFault, CallFaultKind, Headers};
 use crate::http::ApiToken;
@@ -42,9 +42,9 @@ impl Client {
         let (base, token_file) = match (&connection.url, &connection.token_file) {
             (Some(url), Some(file)) => (url.clone(), file.clone()),
             (url, file) => {
-                let (server, storage) = locate(&connection.config)?;
+                let (server, own) = locate(&connection.config)?;
                 let base = url.clone().unwrap_or_else(|| local_url(server.admin));
-                (base, file.clone().unwrap_or_else(|| storage.beside(TOKEN_FILE)))
+                (base, file.clone().unwrap_or_else(|| own.join(TOKEN_FILE)))
             }
         };
         let token = read_token(&token_file)?;
@@ -111,7 +111,7 @@ pub(super) fn settings(path: &Path) -> anyhow::Result<Settings> {
     reading.settings.ok_or_else(|| unusable(path, &errors))
 }
 
-fn locate(path: &Path) -> anyhow::Result<(Server, Storage)> {
+fn locate(path: &Path) -> anyhow::Result<(Server, PathBuf)> {
     config::locate(path).map_err(|mistakes| unusable(path, &mistakes))
 }
 

@@ -11,7 +11,7 @@ mod grant;
 mod in_force;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::document::{Mistake, Mistakes, Section};
@@ -33,7 +33,7 @@ pub struct Settings {
     /// How much runs at once. Changes need a restart.
     pub worker: Worker,
     /// The polled plugin directory. Changes need a restart.
-    pub plugin_directory: std::path::PathBuf,
+    pub plugin_directory: PathBuf,
     /// What can be reloaded while serving.
     pub live: Live,
     /// The [`fingerprint`] of the files as they were just before they were read.
@@ -75,18 +75,23 @@ pub fn read(path: &Path) -> Reading {
     Reading { settings: settings.filter(|_| usable), mistakes: mistakes.into_vec() }
 }
 
-/// Where a server with this configuration listens and keeps its files, for whoever talks to it. Needs none of its secrets.
+/// Where a server with this configuration listens, and the folder where it keeps its own files, for whoever talks to it. Needs none of its secrets.
 ///
 /// # Errors
 /// What is wrong with `[server]` and `[storage]`; the rest of the file is not looked at.
-pub fn locate(path: &Path) -> Result<(Server, Storage), Vec<Mistake>> {
+pub fn locate(path: &Path) -> Result<(Server, PathBuf), Vec<Mistake>> {
     let mistakes = Mistakes::default();
     let directory = path.parent().unwrap_or(Path::new(""));
     let read = |root: &Section<'_>| {
         // Counts every other key as known.
         root.entries();
-        let storage = root.section("storage", |section| server::read_storage(section, directory)).flatten();
-        (root.section("server", server::read_server).unwrap_or_default(), storage.unwrap_or_else(|| Storage::default_in(directory)))
+        // Its other keys are not looked at.
+        let own = |section: &Section<'_>| {
+            section.entries();
+            server::read_directory(section, directory)
+        };
+        let own = root.section("storage", own).unwrap_or_else(|| directory.to_owned());
+        (root.section("server", server::read_server).unwrap_or_default(), own)
     };
     let found = files::read(path, &mistakes).map(|files| crate::document::read(&files.main.0, &files.main.1, &mistakes, read));
     found.filter(|_| !mistakes.any_error()).ok_or_else(|| mistakes.into_vec())
@@ -98,7 +103,7 @@ struct Draft {
     storage: Option<Storage>,
     storage_default: Storage,
     worker: Option<Worker>,
-    plugin_directory: std::path::PathBuf,
+    plugin_directory: PathBuf,
     sources: BTreeMap<SourceName, Arc<Source>>,
     upstreams: Vec<UpstreamSettings>,
     grants: BTreeMap<PluginName, Arc<Grant>>,

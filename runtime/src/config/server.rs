@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::secret;
 use crate::document::Section;
+use crate::store::Database;
 
 /// Listeners and their limits.
 #[derive(Debug, Clone)]
@@ -36,19 +38,28 @@ impl Default for Server {
 /// Where events are kept.
 #[derive(Debug, Clone)]
 pub struct Storage {
-    /// The SQLite file.
-    pub path: PathBuf,
+    /// The database.
+    pub database: Database,
+    /// How long a node that falls silent keeps its jobs; only where several nodes share a database.
+    pub lease: Duration,
+    /// What this node keeps of its own: the token file, compiled plugins. The folder of the SQLite file, or that of the configuration.
+    directory: PathBuf,
 }
 
 impl Storage {
     /// `hookfast.db` beside the configuration file.
     pub(super) fn default_in(directory: &Path) -> Self {
-        Self { path: directory.join("hookfast.db") }
+        Self::sqlite(directory.join("hookfast.db"))
     }
 
-    /// A file or folder beside the database, such as the token file.
+    fn sqlite(path: PathBuf) -> Self {
+        let directory = path.parent().unwrap_or(Path::new("")).to_owned();
+        Self { database: Database::Sqlite(path), lease: LEASE_DEFAULT, directory }
+    }
+
+    /// A file or folder of this node's own, such as the token file.
     pub fn beside(&self, name: &str) -> PathBuf {
-        self.path.parent().unwrap_or(Path::new("")).join(name)
+        self.directory.join(name)
     }
 }
 
@@ -80,11 +91,37 @@ pub(super) fn read_server(section: &Section<'_>) -> Server {
 }
 
 pub(super) fn read_storage(section: &Section<'_>, directory: &Path) -> Option<Storage> {
-    let url = section.required("url")?.parse_with(|url| match url.split_once(':') {
-        Some(("sqlite", path)) if !path.is_empty() => Ok(directory.join(path)),
-        _ => Err("a storage url is sqlite:PATH, as in \"sqlite:hookfast.db\"".into()),
-    })?;
-    Some(Storage { path: url })
+    let field = section.required("url")?;
+    let url = match field.as_str()?.split_once(':') {
+        Some(("env" | "file" | "literal", _)) => String::from_utf8(secret::resolve(&field, directory)?.expose().to_vec()).ok(),
+        _ => field.as_str().map(str::to_owned),
+    };
+    let read = url.ok_or("it is not text").and_then(|url| read_url(&url, directory));
+    // A PostgreSQL URL may hold a password: its text is not shown.
+    let lease = section.field("lease").and_then(|field| field.as_duration(Duration::from_secs(1)..=Duration::from_mins(2)));
+    let read = read.map(|storage| Storage { lease: lease.unwrap_or(storage.lease), ..storage });
+    read.map_err(|reason| field.secret_error(format!("`{}`: {reason}", field.path()), Some(URLS.into()))).ok()
+}
+
+const LEASE_DEFAULT: Duration = Duration::from_secs(10);
+const URLS: &str = "\"sqlite:hookfast.db\", or \"postgres://user@host/database\"; a URL with a password is better kept in env:NAME or file:PATH";
+
+/// The folder of a node's own files, as far as the URL tells without its secrets.
+pub(super) fn read_directory(section: &Section<'_>, directory: &Path) -> PathBuf {
+    let url = section.field("url").and_then(|field| field.as_str());
+    let file = url.and_then(|url| url.strip_prefix("sqlite:")).map(|path| Storage::sqlite(directory.join(path)).directory);
+    file.unwrap_or_else(|| directory.to_owned())
+}
+
+fn read_url(url: &str, directory: &Path) -> Result<Storage, &'static str> {
+    match url.split_once(':') {
+        Some(("sqlite", path)) if !path.is_empty() => Ok(Storage::sqlite(directory.join(path))),
+        Some(("postgres" | "postgresql", _)) => {
+            let url = url.trim().parse().map_err(|()| "it is not the URL of a PostgreSQL database")?;
+            Ok(Storage { database: Database::Postgres(url), lease: LEASE_DEFAULT, directory: directory.to_owned() })
+        }
+        _ => Err("it is neither an SQLite file nor a PostgreSQL database"),
+    }
 }
 
 pub(super) fn read_worker(section: &Section<'_>) -> Worker {

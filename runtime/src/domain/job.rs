@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use super::{Lineage, PluginName, SourceName, Timestamp};
+use super::{Lineage, NodeId, PluginName, SourceName, Timestamp};
 
 /// A job's number in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,6 +16,8 @@ pub struct JobId(pub i64);
 pub struct Job {
     /// Its number.
     pub id: JobId,
+    /// The node that runs it: an outcome counts only as long as it still does.
+    pub owner: NodeId,
     /// Event and route: what all runs of this job have in common.
     pub lineage: Lineage,
     /// The source, whose policies apply.

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
+use super::StoreError;
 use crate::domain::{CallRecord, EventId, Headers, JobState, LogLine, RequestId, SourceName, Timestamp};
 
 /// One page of a list, newest first.
@@ -25,7 +27,7 @@ pub struct EventFilter {
     /// Rows a page, 1 to 200.
     pub limit: u32,
     /// Where the page begins, from [`Page::next_cursor`].
-    pub cursor: Option<i64>,
+    pub cursor: Option<String>,
 }
 
 /// Which refused requests are meant.
@@ -38,7 +40,7 @@ pub struct RequestFilter {
     /// Rows a page, 1 to 200.
     pub limit: u32,
     /// Where the page begins, from [`Page::next_cursor`].
-    pub cursor: Option<i64>,
+    pub cursor: Option<String>,
 }
 
 /// Where an event as a whole stands: the least finished of its jobs.
@@ -55,6 +57,20 @@ pub enum EventStatus {
     Dead,
     /// All jobs are done or discarded.
     Done,
+}
+
+impl EventStatus {
+    /// The least finished job decides.
+    pub(super) fn of(jobs: &[JobView]) -> Self {
+        let any = |wanted: &[JobState]| jobs.iter().any(|job| wanted.contains(&job.state));
+        match jobs {
+            [] => Self::Stored,
+            _ if any(&[JobState::Ready, JobState::Running]) => Self::Pending,
+            _ if any(&[JobState::Parked]) => Self::Parked,
+            _ if any(&[JobState::Dead]) => Self::Dead,
+            _ => Self::Done,
+        }
+    }
 }
 
 /// An event as it is shown.
@@ -196,4 +212,15 @@ pub struct JobCounts {
     pub dead: u64,
     /// When the oldest due job became due.
     pub oldest_due: Option<Timestamp>,
+}
+
+/// The calls or log lines of an attempt as JSON; `None` where there were none.
+pub(super) fn record<T: Serialize>(list: &[T]) -> Option<String> {
+    (!list.is_empty()).then(|| serde_json::to_string(list).expect("plain records are JSON"))
+}
+
+/// What [`record`] wrote into this column of `attempts`.
+pub(super) fn recorded<T: DeserializeOwned>(text: Option<String>, what: &'static str) -> Result<Vec<T>, StoreError> {
+    let Some(text) = text else { return Ok(Vec::new()) };
+    serde_json::from_str(&text).map_err(|_| StoreError::Damaged { table: "attempts", what })
 }

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+/// What a database said, for the log.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// Opening or using the database failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -17,15 +20,18 @@ pub enum StoreError {
     /// The migrations did not apply.
     #[error("cannot bring the database's tables up to date")]
     Migrate(#[from] sqlx::migrate::MigrateError),
-    /// The disk is full or broken; what was asked did not happen and may be asked again.
-    #[error("the database's disk refuses writes")]
-    Disk(#[source] rusqlite::Error),
+    /// The disk is full or broken, or the database cannot be reached; what was asked may be asked again.
+    #[error("the database takes no writes now")]
+    Unavailable(#[source] Cause),
     /// The database refused.
     #[error("the database refused")]
-    Write(#[from] rusqlite::Error),
+    Refused(#[source] Cause),
     /// A query failed.
     #[error("the database could not be read")]
     Read(#[from] sqlx::Error),
+    /// The page that is asked for is none that was given.
+    #[error("`cursor` is what a page gave as `next_cursor`")]
+    Cursor,
     /// A row does not hold what its column must.
     #[error("a row of {table} cannot be read: {what}")]
     Damaged { table: &'static str, what: &'static str },
@@ -42,7 +48,7 @@ pub enum AdmitError {
     Saturated,
     /// The database refuses this one event.
     #[error("the database refuses this event")]
-    Unstorable(#[source] rusqlite::Error),
+    Unstorable(#[source] Cause),
 }
 
 /// Why an outcome was not committed.
@@ -54,4 +60,10 @@ pub enum SettleError {
     /// The store closed first; the job will be rescued.
     #[error("the store is closed")]
     Closed,
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Refused(error.into())
+    }
 }

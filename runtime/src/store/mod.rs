@@ -1,37 +1,68 @@
 //! The durable queue behind one seam: events, jobs, attempts, dead letters, refusals. SQL lives nowhere else.
 //! A method that returns `Ok` for a write has committed it; nothing here runs plugins or speaks HTTP.
 
+mod work;
 mod answer;
 mod error;
 mod sqlite;
-mod work;
+mod postgres;
 
+use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use crate::clock::Clock;
 use crate::domain::{AttemptRecord, EventId, Job, Lineage, NewEvent, NodeId, Outcome, PluginName, Refusal, Route};
 use crate::metrics::Metrics;
+use crate::random::Random;
 
 pub use answer::{AttemptView, DeadLetterView, EventFilter, EventStatus, EventView, JobCounts, JobView, Page, RequestFilter, RequestView};
-pub use error::{AdmitError, SettleError, StoreError};
+pub use error::{AdmitError, Cause, SettleError, StoreError};
+use postgres::Postgres;
+use sqlite::Sqlite;
+
+pub use postgres::PostgresUrl;
 pub use work::{Admitted, Backlog, Claimed, DeadFilter, Rescued, Slots};
 
 /// Where the store is and what it is given to work with.
 pub struct StoreSettings {
-    /// The database file; created with its directory's permissions if it is not there.
-    pub path: std::path::PathBuf,
+    /// Which database.
+    pub database: Database,
     /// This process's id.
     pub node: NodeId,
     /// The wall clock.
     pub clock: Clock,
+    /// Ids of further leases.
+    pub random: Random,
+    /// How long a node that falls silent keeps its jobs, where several share a database.
+    pub lease: Duration,
     /// Where commits are measured.
     pub metrics: Arc<Metrics>,
     /// Free places of the worker: a new job is born running while there is one.
     pub slots: Slots,
     /// So many dedupe keys are kept in memory, about 64 bytes each; the others cost a look into the database.
     pub dedupe_keys_max: usize,
+}
+
+/// The database that keeps everything.
+#[derive(Debug, Clone)]
+pub enum Database {
+    /// An SQLite file; created with its directory's permissions if it is not there.
+    Sqlite(PathBuf),
+    /// A PostgreSQL database, by URL. Shared by any number of nodes.
+    Postgres(PostgresUrl),
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => path.display().fmt(f),
+            Self::Postgres(url) => url.fmt(f),
+        }
+    }
 }
 
 /// What opening the store gave: the store, the jobs that are born running, and what the last process left behind.
@@ -48,109 +79,140 @@ pub struct Opened {
 
 /// The durable queue. Cheap to clone.
 #[derive(Clone)]
-pub struct Store(Arc<sqlite::Sqlite>);
+pub struct Store(Arc<Driver>);
+
+enum Driver {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
+}
+
+/// The same call on whichever driver it is.
+macro_rules! on {
+    ($store:expr, $driver:ident => $call:expr) => {
+        match &*$store.0 {
+            Driver::Sqlite($driver) => $call,
+            Driver::Postgres($driver) => $call,
+        }
+    };
+}
+
+/// What a driver found, and where new jobs are born.
+struct Found {
+    born: mpsc::UnboundedReceiver<Claimed>,
+    rescued: Rescued,
+    has_work: bool,
+}
 
 impl Store {
     /// Opens or creates the database, applies migrations, checks that it is durable, rescues what the last process left running.
     pub async fn open(settings: StoreSettings) -> Result<Opened, StoreError> {
-        let (sqlite, found) = sqlite::Sqlite::open(settings).await?;
-        Ok(Opened { store: Self(Arc::new(sqlite)), born: found.born, rescued: found.rescued, has_work: found.has_work })
+        let (driver, found) = match settings.database.clone() {
+            Database::Sqlite(path) => Sqlite::open(path, settings).await.map(|(sqlite, found)| (Driver::Sqlite(sqlite), found))?,
+            Database::Postgres(url) => Postgres::open(&url, settings).await.map(|(postgres, found)| (Driver::Postgres(postgres), found))?,
+        };
+        let Found { born, rescued, has_work } = found;
+        Ok(Opened { store: Self(Arc::new(driver)), born, rescued, has_work })
     }
 
     /// Stores an event and the jobs of its routes, and returns once they are synced; or says of which event it is a duplicate.
     /// Dropping the future does not undo it.
     pub async fn admit(&self, event: NewEvent, routes: Vec<Route>) -> Result<Admitted, AdmitError> {
-        self.0.admit(event, routes).await
+        on!(self, driver => driver.admit(event, routes).await)
     }
 
     /// Commits an attempt's outcome and record together, if the job is still this process's at this attempt.
     /// `record` is `None` where the plugin was not run.
     pub async fn settle(&self, job: &Job, outcome: Outcome, record: Option<AttemptRecord>) -> Result<(), SettleError> {
-        self.0.settle(job.clone(), outcome, record).await
+        on!(self, driver => driver.settle(job.clone(), outcome, record).await)
     }
 
     /// Takes as many due jobs as there are places, fairly over the sources that have any.
     pub async fn claim(&self, places: Vec<OwnedSemaphorePermit>) -> Result<Vec<Claimed>, StoreError> {
-        self.0.claim(places).await
+        on!(self, driver => driver.claim(places).await)
     }
 
     /// Takes the least-charged suspect, if there is one.
     pub async fn claim_suspect(&self, place: OwnedSemaphorePermit) -> Result<Option<Claimed>, StoreError> {
-        self.0.claim_suspect(place).await
+        on!(self, driver => driver.claim_suspect(place).await)
     }
 
     /// Makes the jobs that were parked for this plugin ready again; how many there were.
     pub async fn unpark(&self, plugin: &PluginName) -> Result<u64, StoreError> {
-        self.0.unpark(plugin.clone()).await
+        on!(self, driver => driver.unpark(plugin.clone()).await)
     }
 
     /// Keeps refusals in their sources' rings, best effort.
     pub async fn record_refusals(&self, refusals: Vec<Refusal>) -> Result<(), StoreError> {
-        self.0.record_refusals(refusals).await
+        on!(self, driver => driver.record_refusals(refusals).await)
     }
 
     /// Makes dead letters ready jobs again, with their lineage and a new retry budget; the lineages that were.
     pub async fn replay_dead(&self, filter: DeadFilter) -> Result<Vec<Lineage>, StoreError> {
-        self.0.replay_dead(filter).await
+        on!(self, driver => driver.replay_dead(filter).await)
     }
 
     /// Gives dead letters up for good, keeping the reason; the lineages that were.
     pub async fn discard_dead(&self, filter: DeadFilter, reason: String) -> Result<Vec<Lineage>, StoreError> {
-        self.0.discard_dead(filter, reason).await
+        on!(self, driver => driver.discard_dead(filter, reason).await)
     }
 
     /// Forgets dedupe keys whose window has passed; run now and then.
     pub async fn prune(&self) -> Result<(), StoreError> {
-        self.0.prune().await
+        on!(self, driver => driver.prune().await)
     }
 
     /// Counts up with every commit: whoever waits for a change waits for this.
     pub fn commits(&self) -> watch::Receiver<u64> {
-        self.0.commits()
+        on!(self, driver => driver.commits())
     }
 
     /// When work becomes due: whoever claims waits for this.
     pub fn backlog(&self) -> watch::Receiver<Backlog> {
-        self.0.backlog()
+        on!(self, driver => driver.backlog())
+    }
+
+    /// Counts up whenever this node made suspects of a dead node's jobs: whoever runs suspects waits for this.
+    pub fn rescues(&self) -> watch::Receiver<u64> {
+        on!(self, driver => driver.rescues())
     }
 
     /// Whether the last write reached the disk.
     pub fn is_writable(&self) -> bool {
-        self.0.is_writable()
+        on!(self, driver => driver.is_writable())
     }
 
     /// Events, newest first.
     pub async fn events(&self, filter: &EventFilter) -> Result<Page<EventView>, StoreError> {
-        self.0.events(filter).await
+        on!(self, driver => driver.events(filter).await)
     }
 
     /// One event with its jobs and attempts.
     pub async fn event(&self, id: EventId) -> Result<Option<EventView>, StoreError> {
-        self.0.event(id).await
+        on!(self, driver => driver.event(id).await)
     }
 
     /// Dead letters, newest first.
     pub async fn dead_letters(&self, filter: &DeadFilter, limit: u32) -> Result<Vec<DeadLetterView>, StoreError> {
-        self.0.dead_letters(filter, limit).await
+        on!(self, driver => driver.dead_letters(filter, limit).await)
     }
 
     /// How many dead letters there are.
     pub async fn dead_letter_count(&self, filter: &DeadFilter) -> Result<u64, StoreError> {
-        self.0.dead_letter_count(filter).await
+        on!(self, driver => driver.dead_letter_count(filter).await)
     }
 
     /// Requests that did not become an event, newest first.
     pub async fn requests(&self, filter: &RequestFilter) -> Result<Page<RequestView>, StoreError> {
-        self.0.requests(filter).await
+        on!(self, driver => driver.requests(filter).await)
     }
 
     /// Live jobs and dead letters by state, and the oldest due job.
     pub async fn job_counts(&self) -> Result<JobCounts, StoreError> {
-        self.0.job_counts().await
+        on!(self, driver => driver.job_counts().await)
     }
 
     /// Commits what waits and closes the database.
     pub async fn close(&self) {
-        self.0.close().await;
+        on!(self, driver => driver.close().await);
     }
 }

@@ -22,12 +22,13 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::{EventId, FailureKind, JobId, Lineage, RetryStrategy};
+    use crate::domain::{EventId, FailureKind, JobId, Lineage, NodeId, RetryStrategy};
 
     fn job(attempt: u32, attempts_before: u32) -> Job {
         let event = EventId::new(Timestamp::from_millis(0), [0; 10]);
         Job {
             id: JobId(1),
+            owner: NodeId::new(Timestamp::from_millis(0), [0; 10]),
             lineage: Lineage { event, route: "crm".parse().expect("a name") },
             source: "stripe".parse().expect("a name"),
             plugin: "crm".parse().expect("a name"),

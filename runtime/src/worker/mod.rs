@@ -84,9 +84,7 @@ impl Worker {
         worker.tasks.spawn(Arc::clone(&crew).run_born(born));
         worker.tasks.spawn(Arc::clone(&crew).run_claimed());
         // Those that were given back at a shutdown are suspects still, though nothing was rescued.
-        if has_work {
-            worker.tasks.spawn(Arc::clone(&crew).run_suspects());
-        }
+        worker.tasks.spawn(Arc::clone(&crew).run_suspects(has_work));
         worker.tasks.spawn(Arc::clone(&crew).open_places(places, has_work));
         worker
     }
@@ -176,13 +174,21 @@ impl Crew {
         let _ = claim.await;
     }
 
-    /// Runs the suspects of the last crash one at a time beside ordinary work, until none is left.
-    async fn run_suspects(self: Arc<Self>) {
+    /// Runs the suspects of a crash one at a time beside ordinary work, until none is left; and again whenever this node has
+    /// taken over from another that died.
+    async fn run_suspects(self: Arc<Self>, mut may_be_some: bool) {
+        let mut rescues = self.workshop.store.rescues();
         while !self.closing.is_cancelled() {
+            if !may_be_some {
+                match self.closing.run_until_cancelled(rescues.changed()).await {
+                    Some(Ok(())) => may_be_some = true,
+                    Some(Err(_)) | None => break,
+                }
+            }
             let Some(place) = self.closing.run_until_cancelled(self.workshop.slots.take()).await else { break };
             match self.workshop.store.claim_suspect(place).await {
                 Ok(Some(claimed)) => self.attempt(claimed).await,
-                Ok(None) => break,
+                Ok(None) => may_be_some = false,
                 Err(error) => {
                     error!(%error, "a suspect could not be claimed");
                     tokio::time::sleep(CLAIM_RETRY).await;

@@ -1,9 +1,7 @@
 //! The store, and beside it a model of what it must hold.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +12,7 @@ use hookfast::domain::{
 };
 use hookfast::metrics::Metrics;
 use hookfast::random::Random;
-use hookfast::store::{Admitted, Claimed, DeadFilter, SettleError, Slots, Store, StoreSettings};
+use hookfast::store::{Admitted, Claimed, Database, DeadFilter, SettleError, Slots, Store, StoreSettings};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::step::{End, Step};
@@ -46,7 +44,7 @@ struct ModelJob {
 
 /// The store, and what it must hold.
 pub(super) struct History {
-    folder: PathBuf,
+    database: Database,
     clock: Clock,
     random: Random,
     /// `None` only while it is opened again: its lock goes with it.
@@ -58,12 +56,14 @@ pub(super) struct History {
     lost: Vec<Job>,
 }
 
-async fn open(folder: &std::path::Path, clock: &Clock, random: &Random) -> (Store, mpsc::UnboundedReceiver<Claimed>) {
+async fn open(database: &Database, clock: &Clock, random: &Random) -> (Store, mpsc::UnboundedReceiver<Claimed>) {
     // With free places, a job is born running where nothing else is due.
     let opened = Store::open(StoreSettings {
-        path: folder.join("moves.db"),
+        database: database.clone(),
         node: NodeId::new(clock.now(), random.bytes()),
         clock: clock.clone(),
+        random: random.clone(),
+        lease: Duration::from_secs(10),
         metrics: Arc::new(Metrics::default()),
         slots: Slots::new(2),
         // So few that keys are looked up on both sides of the bound.
@@ -74,21 +74,16 @@ async fn open(folder: &std::path::Path, clock: &Clock, random: &Random) -> (Stor
 }
 
 impl History {
-    pub(super) async fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("hookfast-moves-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).expect("a folder");
+    pub(super) async fn of(database: Database) -> Self {
         let (clock, random) = (Clock::manual(Timestamp::from_millis(1_767_225_600_000)), Random::seeded(1));
-        let (store, born) = open(&folder, &clock, &random).await;
+        let (store, born) = open(&database, &clock, &random).await;
         let (jobs, keys, held, lost) = (BTreeMap::new(), BTreeMap::new(), Vec::new(), Vec::new());
-        Self { folder, clock, random, store: Some(store), born, jobs, keys, held, lost }
+        Self { database, clock, random, store: Some(store), born, jobs, keys, held, lost }
     }
 
-    /// Closes the store and removes its files.
+    /// Closes the store.
     pub(super) async fn end(self) {
         self.store().close().await;
-        std::fs::remove_dir_all(&self.folder).expect("its folder");
     }
 
     fn store(&self) -> Store {
@@ -219,7 +214,7 @@ impl History {
     pub(super) async fn crash(&mut self) {
         // Closing commits what was asked for and settles nothing: to the database it is a death.
         self.store.take().expect("an open store").close().await;
-        let (store, born) = open(&self.folder, &self.clock, &self.random).await;
+        let (store, born) = open(&self.database, &self.clock, &self.random).await;
         (self.store, self.born) = (Some(store), born);
         let now = self.clock.now();
         for job in self.jobs.values_mut().filter(|job| job.state == Believed::Running) {

@@ -1,26 +1,52 @@
-//! Random histories of the real store against a small model of what must be true: no job is lost, none is settled twice, a
+//! Random histories of both drivers of the real store against a small model of what must be true: no job is lost, none is settled twice, a
 //! stale settle changes nothing, and a crash costs no attempt.
 
 mod history;
 mod step;
 
+use std::cell::Cell;
+
+use hookfast::store::Database;
+use hookfast_tests::postgres;
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 
 use self::history::History;
 use self::step::{Step, steps};
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+/// So many histories of each driver.
+const HISTORIES: u32 = 48;
 
-    #[test]
-    fn the_store_does_what_the_model_says(steps in steps()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(play(steps));
-    }
+#[test]
+fn sqlite_does_what_the_model_says() {
+    check(async |history: u32| {
+        let folder = std::env::temp_dir().join(format!("hookfast-moves-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        Database::Sqlite(folder.join(format!("{history}.db")))
+    });
 }
 
-async fn play(steps: Vec<Step>) {
-    let mut history = History::new().await;
+#[test]
+fn postgres_does_what_the_model_says() {
+    check(async |_| Database::Postgres(postgres::database().await.parse().expect("a URL")));
+}
+
+/// Plays random histories, each on a database of its own.
+fn check(database: impl AsyncFn(u32) -> Database) {
+    let mut runner = TestRunner::new(ProptestConfig { cases: HISTORIES, failure_persistence: None, ..ProptestConfig::default() });
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let played = Cell::new(0);
+    let result = runner.run(&steps(), |steps| {
+        played.set(played.get() + 1);
+        runtime.block_on(async { play(database(played.get()).await, steps).await });
+        Ok(())
+    });
+    result.unwrap_or_else(|failure| panic!("{failure}"));
+    let _ = std::fs::remove_dir_all(std::env::temp_dir().join(format!("hookfast-moves-{}", std::process::id())));
+}
+
+async fn play(database: Database, steps: Vec<Step>) {
+    let mut history = History::of(database).await;
     for step in steps {
         history.take(step).await;
         history.compare().await;

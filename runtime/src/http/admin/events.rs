@@ -57,7 +57,7 @@ pub(super) async fn list(State(admin): State<Admin>, Query(query): Query<ListQue
         source: query.source.map(|name| name.parse()).transpose().map_err(|_| Problem::bad_request("`source` is not a source's name"))?,
         event_type: query.event_type,
         limit: limit(query.limit)?,
-        cursor: cursor(query.cursor)?,
+        cursor: query.cursor,
     };
     Ok(Json(admin.store.events(&filter).await?))
 }
@@ -89,8 +89,4 @@ pub(super) fn limit(asked: Option<u32>) -> Result<u32, Problem> {
         limit @ 1..=LIMIT_MAX => Ok(limit),
         _ => Err(Problem::bad_request("`limit` is 1 to 200")),
     }
-}
-
-pub(super) fn cursor(asked: Option<String>) -> Result<Option<i64>, Problem> {
-    asked.map(|cursor| cursor.parse()).transpose().map_err(|_| Problem::bad_request("`cursor` is what a page gave as `next_cursor`"))
 }

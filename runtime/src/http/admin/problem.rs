@@ -27,6 +27,9 @@ impl Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
+        if let StoreError::Cursor = error {
+            return Self::bad_request(error.to_string());
+        }
         error!(error = &error as &dyn std::error::Error, "the API could not use the store");
         let detail = "the store did not answer; see the server's log".into();
         Self { status: StatusCode::SERVICE_UNAVAILABLE, code: "store_unavailable", detail }

@@ -5,7 +5,7 @@ use axum::extract::{Query, State};
 use serde::Deserialize;
 
 use super::Admin;
-use super::events::{cursor, limit};
+use super::events::limit;
 use super::problem::Problem;
 use crate::store::{Page, RequestFilter, RequestView};
 
@@ -23,7 +23,7 @@ pub(super) async fn list(State(admin): State<Admin>, Query(query): Query<ListQue
         source: query.source.map(|name| name.parse()).transpose().map_err(|_| Problem::bad_request("`source` is not a source's name"))?,
         cause: query.cause,
         limit: limit(query.limit)?,
-        cursor: cursor(query.cursor)?,
+        cursor: query.cursor,
     };
     // Whoever looks wants to see the request that was refused just now.
     admin.refusals.flush(&admin.store).await;

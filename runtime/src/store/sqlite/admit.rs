@@ -94,6 +94,7 @@ fn insert_job(round: &mut Round<'_>, event: &Arc<Event>, event_seq: i64, route: 
     };
     let job = Job {
         id: JobId(id),
+        owner: round.node,
         lineage: Lineage { event: event.id, route: route.name.clone() },
         source: event.source.clone(),
         plugin: route.plugin.clone(),

@@ -117,6 +117,7 @@ fn load(round: &Round<'_>, taken: &Taken) -> Result<Option<(Job, Arc<Event>)>, r
     };
     let job = Job {
         id: JobId(taken.id),
+        owner: round.node,
         lineage: Lineage { event: event.id, route },
         source: event.source.clone(),
         plugin,

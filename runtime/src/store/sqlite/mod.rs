@@ -35,6 +35,8 @@ pub(super) struct Sqlite {
     clock: Clock,
     commits: watch::Receiver<u64>,
     backlog: watch::Receiver<Backlog>,
+    /// Never sent: other nodes there are none.
+    rescues: watch::Sender<u64>,
     writable: Arc<AtomicBool>,
     writer: Mutex<Option<JoinHandle<()>>>,
     /// Held as long as the database is open: a second process fails loudly.
@@ -117,6 +119,10 @@ impl Sqlite {
 
     pub(super) fn backlog(&self) -> watch::Receiver<Backlog> {
         self.backlog.clone()
+    }
+
+    pub(super) fn rescues(&self) -> watch::Receiver<u64> {
+        self.rescues.subscribe()
     }
 
     pub(super) fn is_writable(&self) -> bool {

@@ -16,7 +16,7 @@ use super::dedupe::Window;
 use super::inbox::Inbox;
 use super::rescue::rescue;
 use super::writer::{Numbers, Writer};
-use crate::store::{Backlog, Claimed, Rescued, StoreError, StoreSettings};
+use crate::store::{Backlog, Found, StoreError, StoreSettings};
 
 /// 4 KiB pages halve the rate of 2 KB rows; measured.
 const PAGE_BYTES: u32 = 16 << 10;
@@ -27,12 +27,12 @@ const READERS: u32 = 4;
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlite");
 
 impl Sqlite {
-    pub(in crate::store) async fn open(settings: StoreSettings) -> Result<(Self, Found), StoreError> {
-        let lock = lock(&settings.path)?;
-        migrate(&settings.path).await?;
-        let reads = reader_pool(&settings.path).await?;
+    pub(in crate::store) async fn open(path: PathBuf, settings: StoreSettings) -> Result<(Self, Found), StoreError> {
+        let lock = lock(&path)?;
+        migrate(&path).await?;
+        let reads = reader_pool(&path).await?;
         let clock = settings.clock.clone();
-        let (writer, parts, found) = tokio::task::spawn_blocking(move || prepare(settings)).await.map_err(|_| StoreError::Closed)??;
+        let (writer, parts, found) = tokio::task::spawn_blocking(move || prepare(&path, settings)).await.map_err(|_| StoreError::Closed)??;
         let Parts { inbox, commits, backlog, writable } = parts;
         let thread = std::thread::Builder::new().name("store-writer".into()).spawn({
             let end = End { inbox: Arc::clone(&inbox), writable: Arc::clone(&writable) };
@@ -42,7 +42,7 @@ impl Sqlite {
             }
         });
         let thread = thread.map_err(|error| StoreError::Lock(PathBuf::from("store-writer"), error))?;
-        let sqlite = Self { inbox, reads, clock, commits, backlog, writable, writer: Mutex::new(Some(thread)), _lock: lock };
+        let sqlite = Self { inbox, reads, clock, commits, backlog, rescues: watch::Sender::new(0), writable, writer: Mutex::new(Some(thread)), _lock: lock };
         Ok((sqlite, found))
     }
 }
@@ -68,17 +68,10 @@ struct Parts {
     writable: Arc<AtomicBool>,
 }
 
-/// What the last process left, and where new jobs are born.
-pub(in crate::store) struct Found {
-    pub(in crate::store) born: mpsc::UnboundedReceiver<Claimed>,
-    pub(in crate::store) rescued: Rescued,
-    pub(in crate::store) has_work: bool,
-}
-
 /// Everything that must be done before the first admission, on the connection that will write.
-fn prepare(settings: StoreSettings) -> Result<(Writer, Parts, Found), StoreError> {
-    let StoreSettings { path, node, clock, metrics, slots, dedupe_keys_max } = settings;
-    let mut connection = Connection::open(&path)?;
+fn prepare(path: &Path, settings: StoreSettings) -> Result<(Writer, Parts, Found), StoreError> {
+    let StoreSettings { node, clock, metrics, slots, dedupe_keys_max, .. } = settings;
+    let mut connection = Connection::open(path)?;
     configure(&connection)?;
     let now = clock.now();
     let rescued = rescue(&mut connection, now)?;
@@ -97,6 +90,7 @@ fn prepare(settings: StoreSettings) -> Result<(Writer, Parts, Found), StoreError
     let has_work = connection.query_row("SELECT EXISTS (SELECT 1 FROM jobs)", [], |row| row.get(0))?;
     let writable = Arc::new(AtomicBool::new(true));
     let writer = Writer {
+        node,
         connection,
         inbox: Arc::clone(&inbox),
         clock,

@@ -4,7 +4,8 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::Sqlite;
-use crate::domain::{EventId, Headers, JobState, Timestamp};
+use crate::domain::{EventId, Headers, Timestamp};
+use crate::store::answer::recorded;
 use crate::store::{AttemptView, EventFilter, EventStatus, EventView, JobView, Page, StoreError};
 
 const EVENTS: &str = "SELECT seq, id, source, event_type, dedupe_key, received_at, length(body) AS body_bytes FROM events \
@@ -27,7 +28,7 @@ impl Sqlite {
         let query = sqlx::query(EVENTS)
             .bind(filter.source.as_ref().map(|source| source.as_str().to_owned()))
             .bind(filter.event_type.clone())
-            .bind(filter.cursor)
+            .bind(seq_after(filter.cursor.as_deref())?)
             .bind(filter.limit + 1);
         let mut rows = query.fetch_all(&self.reads).await?;
         let more = rows.len() > filter.limit as usize;
@@ -63,7 +64,7 @@ impl Sqlite {
             dedupe_key: row.get("dedupe_key"),
             received_at: Timestamp::from_millis(row.get("received_at")),
             body_bytes: usize::try_from(row.get::<i64, _>("body_bytes")).unwrap_or(0),
-            status: status(&jobs),
+            status: EventStatus::of(&jobs),
             jobs,
             attempts: Vec::new(),
             content: None,
@@ -71,16 +72,9 @@ impl Sqlite {
     }
 }
 
-/// The least finished job decides.
-fn status(jobs: &[JobView]) -> EventStatus {
-    let any = |wanted: &[JobState]| jobs.iter().any(|job| wanted.contains(&job.state));
-    match jobs {
-        [] => EventStatus::Stored,
-        _ if any(&[JobState::Ready, JobState::Running]) => EventStatus::Pending,
-        _ if any(&[JobState::Parked]) => EventStatus::Parked,
-        _ if any(&[JobState::Dead]) => EventStatus::Dead,
-        _ => EventStatus::Done,
-    }
+/// Pages go on below a row's number.
+pub(super) fn seq_after(cursor: Option<&str>) -> Result<Option<i64>, StoreError> {
+    cursor.map(|cursor| cursor.parse().map_err(|_| StoreError::Cursor)).transpose()
 }
 
 fn job(row: &SqliteRow) -> Result<JobView, StoreError> {
@@ -107,12 +101,7 @@ fn attempt(row: &SqliteRow) -> Result<AttemptView, StoreError> {
         failure: row.get("failure"),
         detail: row.get("detail"),
         retry_at: row.get::<Option<i64>, _>("retry_at").map(Timestamp::from_millis),
-        calls: list(row.get("calls"), "calls")?,
-        log: list(row.get("log"), "log")?,
+        calls: recorded(row.get("calls"), "calls")?,
+        log: recorded(row.get("log"), "log")?,
     })
-}
-
-fn list<T: serde::de::DeserializeOwned>(text: Option<String>, what: &'static str) -> Result<Vec<T>, StoreError> {
-    let Some(text) = text else { return Ok(Vec::new()) };
-    serde_json::from_str(&text).map_err(|_| StoreError::Damaged { table: "attempts", what })
 }

@@ -5,6 +5,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 
 use super::Sqlite;
+use super::read_events::seq_after;
 use crate::domain::{EventId, RequestId, Timestamp};
 use crate::store::{DeadFilter, DeadLetterView, JobCounts, Page, RequestFilter, RequestView, StoreError};
 
@@ -34,7 +35,7 @@ impl Sqlite {
         let query = sqlx::query(REQUESTS)
             .bind(filter.source.as_ref().map(|source| source.as_str().to_owned()))
             .bind(filter.cause.clone())
-            .bind(filter.cursor)
+            .bind(seq_after(filter.cursor.as_deref())?)
             .bind(filter.limit + 1);
         let mut rows = query.fetch_all(&self.reads).await?;
         let more = rows.len() > filter.limit as usize;

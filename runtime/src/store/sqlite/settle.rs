@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, ToSql, params};
 use super::operation::Settlement;
 use super::writer::Round;
 use crate::domain::{AttemptRecord, DeadReason, Job, Outcome};
-use crate::store::SettleError;
+use crate::store::{SettleError, answer};
 
 // Each statement names owner and attempt: a job that is no longer this process's at this attempt is not touched.
 const FINISH: &str = "DELETE FROM jobs WHERE id = ?1 AND state = 'running' AND owner = ?2 AND attempt = ?3 RETURNING event_seq";
@@ -65,8 +65,8 @@ fn insert_attempt(round: &Round<'_>, event_seq: i64, job: &Job, outcome: &Outcom
         record.failure.map(|kind| kind.code()),
         outcome.detail(),
         retry_at,
-        json(&record.calls),
-        json(&record.log),
+        answer::record(&record.calls),
+        answer::record(&record.log),
     ])?;
     Ok(())
 }
@@ -83,8 +83,4 @@ fn insert_dead(round: &Round<'_>, event_seq: i64, job: &Job, cause: DeadReason, 
         round.now.as_millis(),
     ])?;
     Ok(())
-}
-
-fn json<T: serde::Serialize>(list: &[T]) -> Option<String> {
-    (!list.is_empty()).then(|| serde_json::to_string(list).expect("plain records are JSON"))
 }

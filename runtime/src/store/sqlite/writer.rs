@@ -15,7 +15,7 @@ use super::inbox::Inbox;
 use super::operation::{Admission, Applied, Draft, Operation, Settlement};
 use super::{admit, claim, edit, settle};
 use crate::clock::Clock;
-use crate::domain::{DeadReason, Outcome, Timestamp};
+use crate::domain::{DeadReason, NodeId, Outcome, Timestamp};
 use crate::metrics::Metrics;
 use crate::store::{AdmitError, Backlog, Claimed, SettleError, Slots, StoreError};
 
@@ -24,6 +24,7 @@ const DISK_RETRY: Duration = Duration::from_millis(500);
 
 /// The thread's state.
 pub(super) struct Writer {
+    pub(super) node: NodeId,
     pub(super) connection: Connection,
     pub(super) inbox: Arc<Inbox>,
     pub(super) clock: Clock,
@@ -50,6 +51,7 @@ pub(super) struct Numbers {
 
 /// What the functions that apply one write see.
 pub(super) struct Round<'a> {
+    pub(super) node: NodeId,
     pub(super) connection: &'a Connection,
     pub(super) now: Timestamp,
     pub(super) numbers: Numbers,
@@ -108,6 +110,7 @@ impl Writer {
     fn commit(&mut self, batch: &[Operation]) -> Result<(Vec<Applied>, Draft), rusqlite::Error> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut round = Round {
+            node: self.node,
             connection: &transaction,
             now: self.clock.now(),
             numbers: self.numbers,
@@ -148,9 +151,9 @@ impl Writer {
             match operation {
                 Operation::Admit(admission) => drop(admission.reply.send(Err(AdmitError::Saturated))),
                 Operation::Settle(_) => self.deferred.push(operation),
-                Operation::Claim { reply, .. } => drop(reply.send(Err(StoreError::Disk(error_again(error))))),
-                Operation::ClaimSuspect { reply, .. } => drop(reply.send(Err(StoreError::Disk(error_again(error))))),
-                Operation::Edit { reply, .. } => drop(reply.send(Err(StoreError::Disk(error_again(error))))),
+                Operation::Claim { reply, .. } => drop(reply.send(Err(StoreError::Unavailable(error_again(error).into())))),
+                Operation::ClaimSuspect { reply, .. } => drop(reply.send(Err(StoreError::Unavailable(error_again(error).into())))),
+                Operation::Edit { reply, .. } => drop(reply.send(Err(StoreError::Unavailable(error_again(error).into())))),
             }
         }
     }
@@ -158,7 +161,7 @@ impl Writer {
     /// One write that the database refuses by itself: an event is refused, a settlement becomes a dead letter.
     fn blame(&mut self, culprit: Operation, error: rusqlite::Error) {
         match culprit {
-            Operation::Admit(admission) => drop(admission.reply.send(Err(AdmitError::Unstorable(error)))),
+            Operation::Admit(admission) => drop(admission.reply.send(Err(AdmitError::Unstorable(error.into())))),
             Operation::Settle(settlement) if is_unstorable(&settlement) => {
                 error!(%error, job = %settlement.job.lineage, "a job could not be settled; it will be rescued at the next start");
                 drop(settlement.reply.send(Err(SettleError::Stale)));
@@ -167,9 +170,9 @@ impl Writer {
                 warn!(%error, job = %settlement.job.lineage, "the database refuses this settlement; the job becomes a dead letter");
                 self.round(vec![Operation::Settle(Box::new(unstorable(*settlement)))]);
             }
-            Operation::Claim { reply, .. } => drop(reply.send(Err(StoreError::Write(error)))),
-            Operation::ClaimSuspect { reply, .. } => drop(reply.send(Err(StoreError::Write(error)))),
-            Operation::Edit { reply, .. } => drop(reply.send(Err(StoreError::Write(error)))),
+            Operation::Claim { reply, .. } => drop(reply.send(Err(StoreError::Refused(error.into())))),
+            Operation::ClaimSuspect { reply, .. } => drop(reply.send(Err(StoreError::Refused(error.into())))),
+            Operation::Edit { reply, .. } => drop(reply.send(Err(StoreError::Refused(error.into())))),
         }
     }
 }

@@ -1,0 +1,248 @@
+//! Storing events with their dedupe keys and jobs: a group is one statement, so one round trip and one commit.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use sqlx::types::Uuid;
+use sqlx::{PgConnection, Row};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tracing::error;
+
+use super::Node;
+use super::link::{Failure, Link};
+use crate::domain::{Answer, DedupeKey, Event, EventId, Job, JobId, Lineage, Route};
+use crate::store::{AdmitError, Admitted, Claimed};
+
+// The keys are inserted in their order, so that two flushers never wait for each other. A key whose time is over is taken anew.
+// A job is born running only under a lease that is still there: else nobody would rescue it.
+const ADMIT: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now), \
+     lease AS MATERIALIZED (SELECT id FROM nodes WHERE id = $2 FOR SHARE), \
+     input AS MATERIALIZED (SELECT * FROM unnest($3::uuid[], $4::uuid[], $5::bigint[], $6::bigint[], $7::text[], $8::text[], $9::text[], \
+       $10::bigint[], $11::bytea[], $12::bytea[], $13::smallint[], $14::bytea[]) AS i \
+       (id, hash, body_hash, remembered, source, event_type, dedupe_key, received_at, headers, body, answer_status, answer_body)), \
+     keys AS (INSERT INTO dedupe_keys AS k (hash, body_hash, event_id, expires_at) \
+       SELECT i.hash, i.body_hash, i.id, c.now + i.remembered FROM input i, clock c WHERE i.hash IS NOT NULL ORDER BY i.hash \
+       ON CONFLICT (hash) DO UPDATE SET body_hash = excluded.body_hash, event_id = excluded.event_id, expires_at = excluded.expires_at \
+         WHERE k.expires_at <= (SELECT now FROM clock) \
+       RETURNING event_id), \
+     fresh AS (INSERT INTO events (id, source, event_type, dedupe_key, received_at, headers, body, answer_status, answer_body) \
+       SELECT id, source, event_type, dedupe_key, received_at, headers, body, answer_status, answer_body FROM input \
+       WHERE hash IS NULL OR id IN (SELECT event_id FROM keys) RETURNING id, source), \
+     owed AS (INSERT INTO jobs (event_id, source, route, plugin, state, due_at, attempt, attempts_before, owed_since, owner, suspect, charges) \
+       SELECT f.id, f.source, r.route, r.plugin, CASE WHEN r.born AND l.id IS NOT NULL THEN 'running' ELSE 'ready' END, c.now, \
+         CASE WHEN r.born AND l.id IS NOT NULL THEN 1 ELSE 0 END, 0, c.now, CASE WHEN r.born THEN l.id END, false, 0 \
+       FROM unnest($15::uuid[], $16::text[], $17::text[], $18::bool[]) AS r (event_id, route, plugin, born) \
+         JOIN fresh f ON f.id = r.event_id CROSS JOIN clock c LEFT JOIN lease l ON true \
+       RETURNING id, event_id, route, state, owed_since) \
+     SELECT id AS event_id, NULL::text AS route, NULL::bigint AS job, NULL::bigint AS owed_since FROM fresh \
+     UNION ALL SELECT event_id, route, CASE state WHEN 'running' THEN id END, owed_since FROM owed";
+const FIRSTS: &str = "SELECT k.hash, k.event_id, k.body_hash, e.id IS NOT NULL AS is_kept, e.answer_status, e.answer_body \
+     FROM dedupe_keys k LEFT JOIN events e ON e.id = k.event_id WHERE k.hash = ANY($1)";
+
+/// An event to store.
+pub(super) struct Admission {
+    pub(super) event: Arc<Event>,
+    pub(super) key: Option<DedupeKey>,
+    /// What its sender is told.
+    pub(super) told: Answer,
+    pub(super) routes: Vec<Route>,
+    pub(super) reply: oneshot::Sender<Result<Admitted, AdmitError>>,
+}
+
+/// What is known of the event that came first under a key.
+#[derive(Clone)]
+struct First {
+    event: EventId,
+    body_hash: [u8; 8],
+    told: Option<Answer>,
+}
+
+/// A job on its way, with its place if it is to be born running.
+struct Owed<'b> {
+    admission: &'b Admission,
+    route: &'b Route,
+    place: Option<OwnedSemaphorePermit>,
+}
+
+/// Takes turns with the other flushers until the queue is closed and empty.
+pub(super) async fn flush(node: Arc<Node>, mut link: Link) {
+    while let Some(batch) = node.admissions.next_batch().await {
+        node.admit(&mut link, batch).await;
+    }
+}
+
+impl Node {
+    /// Stores a group. One that is refused is halved until the culprit stands alone.
+    async fn admit(&self, link: &mut Link, batch: Vec<Admission>) {
+        let mut groups = vec![batch];
+        while let Some(mut group) = groups.pop() {
+            let started = Instant::now();
+            let guard = self.taking.read().await;
+            let stored = link.run(async |connection| self.store(connection, &group).await).await;
+            match stored {
+                Ok(answers) => {
+                    self.metrics.commit(started.elapsed(), group.len());
+                    self.committed();
+                    for (admission, admitted) in group.into_iter().zip(answers) {
+                        // A sender that no longer waits has lost nothing: its event is stored.
+                        let _ = admission.reply.send(admitted.ok_or(AdmitError::Saturated));
+                    }
+                }
+                Err(Failure::Outage(error)) => {
+                    drop(guard);
+                    self.lost_sight(&error);
+                    for admission in group.into_iter().chain(groups.drain(..).flatten()) {
+                        let _ = admission.reply.send(Err(AdmitError::Saturated));
+                    }
+                }
+                Err(Failure::Refused(error)) if group.len() == 1 => {
+                    for admission in group.drain(..) {
+                        let _ = admission.reply.send(Err(AdmitError::Unstorable(copy(&error))));
+                    }
+                }
+                Err(Failure::Refused(_)) => {
+                    let second = group.split_off(group.len() / 2);
+                    groups.extend([second, group]);
+                }
+            }
+        }
+    }
+
+    /// The database is away: whether the last statement was committed is found out when it is back.
+    pub(super) fn lost_sight(&self, error: &sqlx::Error) {
+        self.is_uncertain.store(true, Ordering::Relaxed);
+        if self.is_writable.swap(false, Ordering::Relaxed) {
+            error!(%error, "the database takes no writes; admissions are answered 503 until it does");
+        }
+    }
+
+    /// One answer for each admission; `None` where its key was forgotten in just this moment.
+    async fn store(&self, connection: &mut PgConnection, group: &[Admission]) -> Result<Vec<Option<Admitted>>, sqlx::Error> {
+        // Of a key that is here twice, the first one is sent, and the others are its duplicates.
+        let mut leaders = HashMap::new();
+        for admission in group {
+            if let Some(key) = &admission.key {
+                leaders.entry(key.hash).or_insert(admission.event.id);
+            }
+        }
+        let leads = |admission: &&Admission| admission.key.as_ref().is_none_or(|key| leaders[&key.hash] == admission.event.id);
+        let sent: Vec<&Admission> = group.iter().filter(leads).collect();
+        let is_behind = self.backlog.borrow().is_due(self.clock.now());
+        let owed = sent.iter().flat_map(|admission| admission.routes.iter().map(|route| (*admission, route)));
+        // While something is due, a new job queues behind it.
+        let owed = owed.map(|(admission, route)| Owed { admission, route, place: self.slots.try_take().filter(|_| !is_behind) });
+        let mut owed: Vec<Owed<'_>> = owed.collect();
+        let rows = insert(connection, self, &sent, &owed).await?;
+        let mut fresh = HashMap::new();
+        for row in rows {
+            let event = EventId::from_bytes(row.get::<Uuid, _>("event_id").into_bytes());
+            let Some(route) = row.get::<Option<&str>, _>("route") else {
+                fresh.insert(event, ());
+                continue;
+            };
+            let at = owed.iter().position(|owed| owed.admission.event.id == event && owed.route.name.as_str() == route);
+            let owed_since = crate::domain::Timestamp::from_millis(row.get("owed_since"));
+            match (at, row.get::<Option<i64>, _>("job")) {
+                (Some(at), Some(id)) => self.give_birth(owed.swap_remove(at), JobId(id), owed_since),
+                _ => self.becomes_due(self.clock.now()),
+            }
+        }
+        // Places of jobs that were not born go back here.
+        drop(owed);
+        let is_new = |admission: &Admission| fresh.contains_key(&admission.event.id);
+        let duplicates = group.iter().filter(|admission| !is_new(admission)).filter_map(|admission| admission.key.as_ref());
+        let hashes: Vec<Uuid> = duplicates.map(|key| Uuid::from_bytes(key.hash)).collect();
+        let firsts = if hashes.is_empty() { HashMap::new() } else { firsts(connection, &hashes).await? };
+        let answer = |admission: &Admission| {
+            if is_new(admission) {
+                return Some(Admitted::New(admission.event.id));
+            }
+            let key = admission.key.as_ref()?;
+            let First { event: of, body_hash, told } = firsts.get(&key.hash)?.clone();
+            let answer = told.unwrap_or_else(|| admission.told.clone());
+            Some(Admitted::Duplicate { of, key_reused: body_hash != key.body_hash, answer })
+        };
+        Ok(group.iter().map(answer).collect())
+    }
+
+    /// Hands a job to the worker that was born running.
+    fn give_birth(&self, owed: Owed<'_>, id: JobId, owed_since: crate::domain::Timestamp) {
+        let Owed { admission, route, place } = owed;
+        let Some(place) = place else { return };
+        let event = Arc::clone(&admission.event);
+        let job = Job {
+            id,
+            owner: self.lease(),
+            lineage: Lineage { event: event.id, route: route.name.clone() },
+            source: event.source.clone(),
+            plugin: route.plugin.clone(),
+            attempt: 1,
+            attempts_before: 0,
+            owed_since,
+        };
+        self.held().insert(id);
+        // The receiver is gone only while the worker ends: the job is given back with the lease.
+        let _ = self.born.send(Claimed { job, event, place });
+    }
+}
+
+async fn insert(
+    connection: &mut PgConnection,
+    node: &Node,
+    sent: &[&Admission],
+    owed: &[Owed<'_>],
+) -> Result<Vec<sqlx::postgres::PgRow>, sqlx::Error> {
+    fn column<'a, T>(sent: &[&'a Admission], of: impl Fn(&'a Admission) -> T) -> Vec<T> {
+        sent.iter().map(|admission| of(admission)).collect()
+    }
+    let key = |admission: &Admission| admission.key.clone();
+    let unusual = |admission: &Admission| admission.told != Answer::default();
+    let headers: Vec<Vec<u8>> = column(sent, |admission| admission.event.headers.encode());
+    sqlx::query(ADMIT)
+        .bind(node.given_now())
+        .bind(Uuid::from_bytes(*node.lease().as_bytes()))
+        .bind(column(sent, |admission| Uuid::from_bytes(*admission.event.id.as_bytes())))
+        .bind(column(sent, |admission| key(admission).map(|key| Uuid::from_bytes(key.hash))))
+        .bind(column(sent, |admission| key(admission).map(|key| i64::from_le_bytes(key.body_hash))))
+        .bind(column(sent, |admission| key(admission).map(|key| millis(key.window))))
+        .bind(column(sent, |admission| admission.event.source.as_str()))
+        .bind(column(sent, |admission| admission.event.event_type.as_deref()))
+        .bind(column(sent, |admission| admission.event.dedupe_key.as_deref()))
+        .bind(column(sent, |admission| admission.event.received_at.as_millis()))
+        .bind(headers)
+        .bind(column(sent, |admission| &admission.event.body[..]))
+        .bind(column(sent, |admission| unusual(admission).then(|| i16::try_from(admission.told.status).unwrap_or(202))))
+        .bind(column(sent, |admission| admission.told.body.as_deref()))
+        .bind(owed.iter().map(|owed| Uuid::from_bytes(*owed.admission.event.id.as_bytes())).collect::<Vec<_>>())
+        .bind(owed.iter().map(|owed| owed.route.name.as_str()).collect::<Vec<_>>())
+        .bind(owed.iter().map(|owed| owed.route.plugin.as_str()).collect::<Vec<_>>())
+        .bind(owed.iter().map(|owed| owed.place.is_some()).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await
+}
+
+async fn firsts(connection: &mut PgConnection, hashes: &[Uuid]) -> Result<HashMap<[u8; 16], First>, sqlx::Error> {
+    let rows = sqlx::query(FIRSTS).bind(hashes).fetch_all(connection).await?;
+    let first = |row: &sqlx::postgres::PgRow| {
+        let usual = Answer::default();
+        let status = row.get::<Option<i16>, _>("answer_status").and_then(|status| u16::try_from(status).ok());
+        let told = status.map_or(usual, |status| Answer { status, body: row.get::<Option<Vec<u8>>, _>("answer_body").map(Into::into) });
+        First {
+            event: EventId::from_bytes(row.get::<Uuid, _>("event_id").into_bytes()),
+            body_hash: row.get::<i64, _>("body_hash").to_le_bytes(),
+            told: row.get::<bool, _>("is_kept").then_some(told),
+        }
+    };
+    Ok(rows.iter().map(|row| (row.get::<Uuid, _>("hash").into_bytes(), first(row))).collect())
+}
+
+pub(super) fn millis(time: std::time::Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The same refusal for another caller; `sqlx::Error` cannot be cloned.
+fn copy(error: &sqlx::Error) -> crate::store::Cause {
+    error.to_string().into()
+}

@@ -1,0 +1,189 @@
+//! Taking due jobs in batches as large as the free places, one statement for each source that has any, in equal shares.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use sqlx::postgres::PgRow;
+use sqlx::types::Uuid;
+use sqlx::{PgConnection, Row};
+use tokio::sync::OwnedSemaphorePermit;
+use tracing::error;
+
+use super::Node;
+use super::link::{Failure, STATEMENT_MAX, within};
+use crate::domain::{DeadReason, Event, EventId, Headers, Job, JobId, Lineage, NodeId, Timestamp};
+use crate::store::{Backlog, Claimed, StoreError};
+
+// A loose index scan: one step a source, however many jobs each has. Literal states, so that the partial index serves.
+const SOURCES: &str = "WITH RECURSIVE s AS ( \
+       (SELECT source, due_at FROM jobs WHERE state = 'ready' AND NOT suspect ORDER BY source, due_at LIMIT 1) \
+       UNION ALL \
+       SELECT n.source, n.due_at FROM s CROSS JOIN LATERAL (SELECT source, due_at FROM jobs \
+         WHERE state = 'ready' AND NOT suspect AND source > s.source ORDER BY source, due_at LIMIT 1) n \
+     ) SELECT source, due_at, hookfast_now($1) AS now FROM s";
+const CLAIM: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now), \
+     lease AS MATERIALIZED (SELECT id FROM nodes WHERE id = $2 FOR SHARE), \
+     picked AS MATERIALIZED (SELECT id FROM jobs WHERE state = 'ready' AND NOT suspect AND source = $3 AND due_at <= (SELECT now FROM clock) \
+       ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED), \
+     taken AS (UPDATE jobs j SET state = 'running', owner = l.id, attempt = j.attempt + 1 FROM picked p, lease l WHERE j.id = p.id \
+       RETURNING j.id, j.event_id, j.source, j.route, j.plugin, j.attempt, j.attempts_before, j.owed_since) \
+     SELECT t.id AS job, t.event_id, t.source, t.route, t.plugin, t.attempt, t.attempts_before, t.owed_since, \
+       e.event_type, e.dedupe_key, e.received_at, e.headers, e.body FROM taken t LEFT JOIN events e ON e.id = t.event_id";
+const SUSPECT: &str = "WITH lease AS MATERIALIZED (SELECT id FROM nodes WHERE id = $1 FOR SHARE), \
+     picked AS MATERIALIZED (SELECT id FROM jobs WHERE state = 'ready' AND suspect ORDER BY charges, id LIMIT 1 FOR UPDATE SKIP LOCKED), \
+     taken AS (UPDATE jobs j SET state = 'running', owner = l.id, attempt = j.attempt + 1 FROM picked p, lease l WHERE j.id = p.id \
+       RETURNING j.id, j.event_id, j.source, j.route, j.plugin, j.attempt, j.attempts_before, j.owed_since) \
+     SELECT t.id AS job, t.event_id, t.source, t.route, t.plugin, t.attempt, t.attempts_before, t.owed_since, \
+       e.event_type, e.dedupe_key, e.received_at, e.headers, e.body FROM taken t LEFT JOIN events e ON e.id = t.event_id";
+const BURY: &str = "WITH gone AS (DELETE FROM jobs WHERE id = $1 RETURNING event_id, source, route, plugin, attempt) \
+     INSERT INTO dead_letters (event_id, source, route, plugin, attempts, cause, reason, died_at) \
+     SELECT event_id, source, route, plugin, attempt, $2, $3, hookfast_now($4) FROM gone";
+
+/// A job and its event, taken and not yet handed over.
+type Taken = (Job, Arc<Event>);
+
+impl Node {
+    pub(super) async fn claim(&self, places: Vec<OwnedSemaphorePermit>) -> Result<Vec<Claimed>, StoreError> {
+        let _guard = self.taking.read().await;
+        let taken = self.statements(async |connection| self.take_due(connection, places.len()).await).await?;
+        Ok(self.hand_over(taken, places))
+    }
+
+    /// The first suspect whose event can be read; the others are buried on the way.
+    pub(super) async fn claim_suspect(&self, place: OwnedSemaphorePermit) -> Result<Option<Claimed>, StoreError> {
+        let _guard = self.taking.read().await;
+        let taken = self.statements(async |connection| {
+            loop {
+                let lease = self.lease();
+                let row = sqlx::query(SUSPECT).bind(Uuid::from_bytes(*lease.as_bytes())).fetch_optional(&mut *connection).await?;
+                let Some(row) = row else { return Ok(None) };
+                if let Some(taken) = self.readable(connection, lease, &row).await? {
+                    return Ok(Some(taken));
+                }
+            }
+        });
+        let taken = taken.await?;
+        Ok(self.hand_over(taken.into_iter().collect(), vec![place]).pop())
+    }
+
+    fn hand_over(&self, taken: Vec<Taken>, places: Vec<OwnedSemaphorePermit>) -> Vec<Claimed> {
+        self.held().extend(taken.iter().map(|(job, _)| job.id));
+        if !taken.is_empty() {
+            self.committed();
+        }
+        taken.into_iter().zip(places).map(|((job, event), place)| Claimed { job, event, place }).collect()
+    }
+
+    /// Runs statements on a connection of the pool.
+    pub(super) async fn statements<T>(&self, work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>) -> Result<T, StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(|error| self.failed(error))?;
+        match within(STATEMENT_MAX, work(&mut connection)).await {
+            Ok(done) => Ok(done),
+            Err(error) => {
+                // It may be in the middle of anything.
+                drop(connection.detach());
+                Err(self.failed(error))
+            }
+        }
+    }
+
+    fn failed(&self, error: sqlx::Error) -> StoreError {
+        match Failure::from(error) {
+            Failure::Outage(error) => {
+                self.is_uncertain.store(true, Ordering::Relaxed);
+                StoreError::Unavailable(error.into())
+            }
+            Failure::Refused(error) => StoreError::Refused(error.into()),
+        }
+    }
+
+    async fn take_due(&self, connection: &mut PgConnection, places: usize) -> Result<Vec<Taken>, sqlx::Error> {
+        let mut waiting = self.look(connection).await?;
+        let mut taken = Vec::with_capacity(places);
+        // Equal shares first; what a source leaves of its share goes to the others in the next turn.
+        while taken.len() < places && !waiting.is_empty() {
+            let share = (places - taken.len()).div_ceil(waiting.len());
+            let mut unsatisfied = Vec::new();
+            for source in waiting {
+                let wanted = share.min(places - taken.len());
+                let found = if wanted == 0 { 0 } else { self.take_of(connection, &source, wanted, &mut taken).await? };
+                if found == wanted && wanted > 0 {
+                    unsatisfied.push(source);
+                }
+            }
+            waiting = unsatisfied;
+        }
+        if taken.len() < places {
+            self.look(connection).await?;
+        }
+        Ok(taken)
+    }
+
+    /// The sources that have due jobs; what is due when becomes known to whoever claims.
+    pub(super) async fn look(&self, connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+        let rows = sqlx::query(SOURCES).bind(self.given_now()).fetch_all(connection).await?;
+        let now = self.clock.now();
+        // By this node's clock, which may be off the database's.
+        let due = |row: &PgRow| {
+            let (due, theirs) = (row.get::<i64, _>("due_at"), row.get::<i64, _>("now"));
+            Timestamp::from_millis(now.as_millis() + (due - theirs).max(0))
+        };
+        let next = Backlog::from(rows.iter().map(due).min());
+        self.backlog.send_if_modified(|backlog| std::mem::replace(backlog, next) != next);
+        let is_due = |row: &&PgRow| row.get::<i64, _>("due_at") <= row.get::<i64, _>("now");
+        Ok(rows.iter().filter(is_due).map(|row| row.get("source")).collect())
+    }
+
+    async fn take_of(&self, connection: &mut PgConnection, source: &str, wanted: usize, taken: &mut Vec<Taken>) -> Result<usize, sqlx::Error> {
+        let lease = self.lease();
+        let rows = sqlx::query(CLAIM)
+            .bind(self.given_now())
+            .bind(Uuid::from_bytes(*lease.as_bytes()))
+            .bind(source)
+            .bind(i64::try_from(wanted).unwrap_or(i64::MAX))
+            .fetch_all(&mut *connection)
+            .await?;
+        for row in &rows {
+            taken.extend(self.readable(connection, lease, row).await?);
+        }
+        Ok(rows.len())
+    }
+
+    /// The job with its event. One whose event cannot be read becomes a dead letter, so that it does not hold up the others.
+    async fn readable(&self, connection: &mut PgConnection, lease: NodeId, row: &PgRow) -> Result<Option<Taken>, sqlx::Error> {
+        if let Some(taken) = read(lease, row) {
+            return Ok(Some(taken));
+        }
+        let job: i64 = row.get("job");
+        error!(job, "a job's event cannot be read from the database; the job becomes a dead letter");
+        let reason = "its event cannot be read from the database";
+        let bury = sqlx::query(BURY).bind(job).bind(DeadReason::Unstorable.code()).bind(reason).bind(self.given_now());
+        bury.execute(connection).await.map(|_| None)
+    }
+}
+
+/// `None` where the row does not hold a job and its event.
+fn read(owner: NodeId, row: &PgRow) -> Option<Taken> {
+    let id = EventId::from_bytes(row.get::<Uuid, _>("event_id").into_bytes());
+    let source = row.get::<&str, _>("source").parse().ok()?;
+    let event = Event {
+        id,
+        source,
+        event_type: row.get("event_type"),
+        dedupe_key: row.get("dedupe_key"),
+        received_at: Timestamp::from_millis(row.get::<Option<i64>, _>("received_at")?),
+        headers: Headers::decode(&row.get::<Option<Vec<u8>>, _>("headers")?.into())?,
+        body: row.get::<Option<Vec<u8>>, _>("body")?.into(),
+    };
+    let job = Job {
+        id: JobId(row.get("job")),
+        owner,
+        lineage: Lineage { event: id, route: row.get::<&str, _>("route").parse().ok()? },
+        source: event.source.clone(),
+        plugin: row.get::<&str, _>("plugin").parse().ok()?,
+        attempt: u32::try_from(row.get::<i32, _>("attempt")).ok()?,
+        attempts_before: u32::try_from(row.get::<i32, _>("attempts_before")).ok()?,
+        owed_since: Timestamp::from_millis(row.get("owed_since")),
+    };
+    Some((job, Arc::new(event)))
+}

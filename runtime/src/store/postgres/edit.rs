@@ -1,0 +1,151 @@
+//! The rare writes: unparking, replaying and discarding dead letters, the rings of refused requests, pruning.
+
+use sqlx::types::Uuid;
+use sqlx::{PgConnection, Row};
+
+use super::{Node, Postgres};
+use crate::domain::{EventId, Lineage, PluginName, Refusal};
+use crate::store::{DeadFilter, StoreError};
+
+/// So many refused requests are kept of each source.
+const RING: i64 = 1000;
+/// So many rows are moved or deleted by one statement.
+const BATCH: i64 = 500;
+const PRUNE_BATCH: i64 = 5000;
+
+const UNPARK: &str = "UPDATE jobs SET state = 'ready', park_reason = NULL, due_at = hookfast_now($2) \
+     WHERE id IN (SELECT id FROM jobs WHERE state = 'parked' AND plugin = $1 LIMIT $3 FOR UPDATE SKIP LOCKED)";
+const REFUSALS: &str = "INSERT INTO requests (id, source, at, cause, status, detail, body_bytes) \
+     SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::smallint[], $6::text[], $7::bigint[])";
+const TRIM: &str = "DELETE FROM requests WHERE source IS NOT DISTINCT FROM $1 AND seq <= \
+     (SELECT seq FROM requests WHERE source IS NOT DISTINCT FROM $1 ORDER BY seq DESC LIMIT 1 OFFSET $2)";
+// A replay resumes the lineage: attempts count on, the retry budget begins anew.
+const REPLAY: &str = "WITH risen AS (DELETE FROM dead_letters WHERE id IN ( \
+         SELECT id FROM dead_letters WHERE ($1::uuid IS NULL OR event_id = $1) AND ($2::text IS NULL OR route = $2) AND ($3::text IS NULL OR source = $3) \
+         ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED) RETURNING event_id, source, route, plugin, attempts), \
+     clock AS MATERIALIZED (SELECT hookfast_now($5) AS now) \
+     INSERT INTO jobs (event_id, source, route, plugin, state, due_at, attempt, attempts_before, owed_since, suspect, charges) \
+     SELECT event_id, source, route, plugin, 'ready', now, attempts, attempts, now, false, 0 FROM risen, clock RETURNING event_id, route";
+const DISCARD: &str = "WITH gone AS (DELETE FROM dead_letters WHERE id IN ( \
+         SELECT id FROM dead_letters WHERE ($1::uuid IS NULL OR event_id = $1) AND ($2::text IS NULL OR route = $2) AND ($3::text IS NULL OR source = $3) \
+         ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED) RETURNING event_id, route, plugin, attempts) \
+     INSERT INTO discards (event_id, route, plugin, attempts, discarded_at, reason) \
+     SELECT event_id, route, plugin, attempts, hookfast_now($5), $6 FROM gone RETURNING event_id, route";
+const PRUNE: &str = "DELETE FROM dedupe_keys WHERE hash IN (SELECT hash FROM dedupe_keys WHERE expires_at <= (SELECT hookfast_now($1)) LIMIT $2)";
+
+impl Postgres {
+    pub(in crate::store) async fn unpark(&self, plugin: PluginName) -> Result<u64, StoreError> {
+        let node = &self.node;
+        let mut unparked = 0;
+        loop {
+            let given = node.given_now();
+            let more = node.statements(async |connection| {
+                let unpark = sqlx::query(UNPARK).bind(plugin.as_str()).bind(given).bind(BATCH);
+                unpark.execute(connection).await.map(|done| done.rows_affected())
+            });
+            let more = more.await?;
+            unparked += more;
+            if more > 0 {
+                node.changed();
+            }
+            if more < BATCH.unsigned_abs() {
+                return Ok(unparked);
+            }
+        }
+    }
+
+    pub(in crate::store) async fn record_refusals(&self, refusals: Vec<Refusal>) -> Result<(), StoreError> {
+        self.node.statements(async |connection| record(connection, &refusals).await).await
+    }
+
+    pub(in crate::store) async fn replay_dead(&self, filter: DeadFilter) -> Result<Vec<Lineage>, StoreError> {
+        let lineages = self.node.move_dead(&filter, REPLAY, None).await?;
+        if !lineages.is_empty() {
+            self.node.changed();
+        }
+        Ok(lineages)
+    }
+
+    pub(in crate::store) async fn discard_dead(&self, filter: DeadFilter, reason: String) -> Result<Vec<Lineage>, StoreError> {
+        self.node.move_dead(&filter, DISCARD, Some(&reason)).await
+    }
+
+    pub(in crate::store) async fn prune(&self) -> Result<(), StoreError> {
+        loop {
+            let given = self.node.given_now();
+            let pruned = self.node.statements(async |connection| {
+                sqlx::query(PRUNE).bind(given).bind(PRUNE_BATCH).execute(connection).await.map(|done| done.rows_affected())
+            });
+            if pruned.await? < PRUNE_BATCH.unsigned_abs() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Node {
+    /// Jobs became ready.
+    fn changed(&self) {
+        self.becomes_due(self.clock.now());
+        self.committed();
+    }
+
+    /// In batches, so that no statement takes long.
+    async fn move_dead(&self, filter: &DeadFilter, sql: &'static str, reason: Option<&str>) -> Result<Vec<Lineage>, StoreError> {
+        let (event, route, source) = parts(filter);
+        let mut moved = Vec::new();
+        if event.is_none() && source.is_none() && !filter.all {
+            return Ok(moved);
+        }
+        loop {
+            let given = self.given_now();
+            let rows = self.statements(async |connection| {
+                let query = sqlx::query(sql).bind(event).bind(route).bind(source).bind(BATCH).bind(given);
+                match reason {
+                    Some(reason) => query.bind(reason).fetch_all(connection).await,
+                    None => query.fetch_all(connection).await,
+                }
+            });
+            let rows = rows.await?;
+            for row in &rows {
+                let event = EventId::from_bytes(row.get::<Uuid, _>("event_id").into_bytes());
+                let route = row.get::<&str, _>("route").parse().map_err(|_| StoreError::Damaged { table: "dead_letters", what: "route" })?;
+                moved.push(Lineage { event, route });
+            }
+            if rows.len() < usize::try_from(BATCH).unwrap_or(0) {
+                return Ok(moved);
+            }
+        }
+    }
+}
+
+/// Event, route and source that are asked for.
+pub(super) fn parts(filter: &DeadFilter) -> (Option<Uuid>, Option<&str>, Option<&str>) {
+    let event = filter.lineage.as_ref().map(|lineage| lineage.event).or(filter.event);
+    let event = event.map(|event| Uuid::from_bytes(*event.as_bytes()));
+    (event, filter.lineage.as_ref().map(|lineage| lineage.route.as_str()), filter.source.as_ref().map(|source| source.as_str()))
+}
+
+async fn record(connection: &mut PgConnection, refusals: &[Refusal]) -> Result<(), sqlx::Error> {
+    fn column<'a, T>(refusals: &'a [Refusal], of: impl Fn(&'a Refusal) -> T) -> Vec<T> {
+        refusals.iter().map(of).collect()
+    }
+    let source = |refusal: &Refusal| refusal.source.as_ref().map(|source| source.to_string());
+    sqlx::query(REFUSALS)
+        .bind(column(refusals, |refusal| Uuid::from_bytes(*refusal.id.as_bytes())))
+        .bind(column(refusals, source))
+        .bind(column(refusals, |refusal| refusal.at.as_millis()))
+        .bind(column(refusals, |refusal| refusal.cause.code()))
+        .bind(column(refusals, |refusal| i16::try_from(refusal.cause.status()).unwrap_or(0)))
+        .bind(column(refusals, |refusal| refusal.cause.to_string()))
+        .bind(column(refusals, |refusal| i64::try_from(refusal.body_bytes).unwrap_or(i64::MAX)))
+        .execute(&mut *connection)
+        .await?;
+    let mut sources = column(refusals, source);
+    sources.sort_unstable();
+    sources.dedup();
+    for source in sources {
+        sqlx::query(TRIM).bind(source).bind(RING).execute(&mut *connection).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! Keeps this node's place in the database: renews its lease, takes another when it was lost, gives back what it took without
+//! hearing of it, rescues the jobs of nodes that are gone, and looks for work that other nodes left.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use sqlx::PgConnection;
+use sqlx::types::Uuid;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::Node;
+use super::admit::millis;
+use super::rescue;
+use crate::domain::NodeId;
+use crate::store::{Rescued, StoreError};
+
+/// So many times a lease is renewed, and those of others are looked at, before it would run out.
+const RENEWALS: u32 = 5;
+/// How often work is looked for that this node does not know of.
+const LOOK: Duration = Duration::from_millis(100);
+
+const REGISTER: &str = "INSERT INTO nodes (id, host, version, started_at, lease_until) VALUES ($1, $2, $3, hookfast_now($4), hookfast_now($4) + $5)";
+const RENEW: &str = "UPDATE nodes SET lease_until = hookfast_now($2) + $3 WHERE id = $1";
+const GIVE_BACK: &str = "UPDATE jobs SET state = 'ready', owner = NULL, attempt = attempt - 1 \
+     WHERE state = 'running' AND owner = $1 AND NOT (id = ANY($2))";
+
+/// Until the store closes.
+pub(super) async fn keep(node: Arc<Node>, closing: CancellationToken) {
+    let mut renewed = Instant::now();
+    while closing.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
+        if renewed.elapsed() >= node.lease_time / RENEWALS || node.is_uncertain.load(Ordering::Relaxed) {
+            node.keep_place().await;
+            renewed = Instant::now();
+        }
+        if let Err(error) = node.statements(async |connection| node.look(connection).await).await {
+            tracing::debug!(%error, "work could not be looked for");
+        }
+    }
+}
+
+/// After the last settlement.
+pub(super) async fn leave(node: &Node) {
+    let lease = node.lease();
+    if let Err(error) = node.statements(async |connection| rescue::retire(connection, lease).await).await {
+        info!(%error, "this node's lease could not be given back; it runs out by itself");
+    }
+}
+
+impl Node {
+    async fn keep_place(&self) {
+        let kept = async {
+            self.renew().await?;
+            if self.is_uncertain.load(Ordering::Relaxed) {
+                self.give_back_unheard().await?;
+            }
+            rescue_others(self).await
+        };
+        match kept.await {
+            Ok(rescued) => report(&rescued),
+            Err(error) => warn!(%error, "this node's lease could not be renewed"),
+        }
+    }
+
+    /// Under the present lease, or under a new one where that was taken away: what ran under the old one is no longer ours.
+    async fn renew(&self) -> Result<(), StoreError> {
+        let lease = self.lease();
+        let given = self.given_now();
+        let renewed = self.statements(async |connection| {
+            let renew = sqlx::query(RENEW).bind(Uuid::from_bytes(*lease.as_bytes())).bind(given).bind(millis(self.lease_time));
+            renew.execute(connection).await.map(|done| done.rows_affected())
+        });
+        if renewed.await? == 1 {
+            return Ok(());
+        }
+        let next = NodeId::new(self.clock.now(), self.random.bytes());
+        error!(lost = %lease, node = %next, "this node was silent for longer than its lease and its jobs were taken over; it goes on under a new one");
+        self.statements(async |connection| register(connection, next, self.lease_time, given).await).await?;
+        *self.lease.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = next;
+        Ok(())
+    }
+
+    /// Jobs that the database says are ours and that we do not have: a statement took them, and its answer was lost.
+    async fn give_back_unheard(&self) -> Result<(), StoreError> {
+        // Alone: no statement is on its way that could take more.
+        let alone = self.taking.write().await;
+        let held: Vec<i64> = self.held().iter().map(|job| job.0).collect();
+        let lease = self.lease();
+        let given_back = self.statements(async |connection| {
+            let give_back = sqlx::query(GIVE_BACK).bind(Uuid::from_bytes(*lease.as_bytes())).bind(held);
+            give_back.execute(connection).await.map(|done| done.rows_affected())
+        });
+        let jobs = given_back.await?;
+        drop(alone);
+        self.is_uncertain.store(false, Ordering::Relaxed);
+        if !self.is_writable.swap(true, Ordering::Relaxed) {
+            info!("the database takes writes again");
+        }
+        if jobs > 0 {
+            info!(jobs, "jobs were given back that were taken while the connection broke");
+            self.becomes_due(self.clock.now());
+        }
+        self.committed();
+        Ok(())
+    }
+}
+
+pub(super) async fn register(connection: &mut PgConnection, node: NodeId, lease_time: Duration, given: Option<i64>) -> Result<(), sqlx::Error> {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let register = sqlx::query(REGISTER).bind(Uuid::from_bytes(*node.as_bytes())).bind(host.trim().to_owned());
+    register.bind(env!("CARGO_PKG_VERSION")).bind(given).bind(millis(lease_time)).execute(connection).await.map(drop)
+}
+
+async fn rescue_others(node: &Node) -> Result<Rescued, StoreError> {
+    let rescued = node.statements(async |connection| rescue::rescue(connection, node.given_now()).await).await?;
+    if rescued != Rescued::default() {
+        node.becomes_due(node.clock.now());
+        node.committed();
+        node.rescues.send_modify(|count| *count += 1);
+    }
+    Ok(rescued)
+}
+
+fn report(rescued: &Rescued) {
+    let Rescued { suspects, charged, condemned } = *rescued;
+    if suspects > 0 || condemned > 0 {
+        warn!(suspects, charged, condemned, "a node died while it ran jobs; they run again, one at a time");
+    }
+}

@@ -1,0 +1,155 @@
+//! The driver for several nodes over one PostgreSQL. Each node holds a lease, a row that it renews; what it runs is its own for as
+//! long as that row is there. Writes are grouped: flushers send whatever has gathered as one statement, which is one transaction.
+
+mod url;
+mod open;
+mod link;
+mod queue;
+mod admit;
+mod settle;
+mod claim;
+mod keeper;
+mod rescue;
+mod edit;
+mod read_events;
+mod read_work;
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::sync::{OwnedSemaphorePermit, RwLock, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::admit::Admission;
+use self::queue::Queue;
+use self::settle::Settlement;
+use super::{AdmitError, Admitted, Backlog, Claimed, SettleError, Slots, StoreError};
+use crate::clock::Clock;
+use crate::domain::{AttemptRecord, Job, JobId, NewEvent, NodeId, Outcome, Route, Timestamp};
+use crate::metrics::Metrics;
+use crate::random::Random;
+
+pub use self::url::PostgresUrl;
+
+/// An open database, and the tasks that keep this node's place in it.
+pub(super) struct Postgres {
+    node: Arc<Node>,
+    tasks: TaskTracker,
+    closing: CancellationToken,
+}
+
+/// What the driver's tasks and its callers share.
+struct Node {
+    pool: PgPool,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    random: Random,
+    slots: Slots,
+    /// How long the lease is good for without being renewed.
+    lease_time: Duration,
+    /// The lease that new work is taken under. Another one after this one was lost.
+    lease: Mutex<NodeId>,
+    /// Jobs that this process has in hand. Whatever else the database says it runs was taken by a statement whose answer was lost.
+    held: Mutex<HashSet<JobId>>,
+    /// Statements that take jobs hold it shared until their jobs are in `held`; who compares the two holds it alone.
+    taking: RwLock<()>,
+    /// A statement that takes or settles jobs may have been committed without our hearing of it.
+    is_uncertain: AtomicBool,
+    is_writable: AtomicBool,
+    admissions: Queue<Admission>,
+    settlements: Queue<Settlement>,
+    born: mpsc::UnboundedSender<Claimed>,
+    commits: watch::Sender<u64>,
+    backlog: watch::Sender<Backlog>,
+    rescues: watch::Sender<u64>,
+}
+
+impl Postgres {
+    pub(super) async fn admit(&self, event: NewEvent, routes: Vec<Route>) -> Result<Admitted, AdmitError> {
+        // Quickly, while the database is away: the queue would only make senders wait for the same answer.
+        if !self.is_writable() {
+            return Err(AdmitError::Saturated);
+        }
+        let (reply, answer) = oneshot::channel();
+        let NewEvent { event, key, answer: told } = event;
+        let admission = Admission { event: Arc::new(event), key, told, routes, reply };
+        let bytes = admission.event.body.len() + 512;
+        self.node.admissions.push(admission, bytes).map_err(|_| AdmitError::Saturated)?;
+        answer.await.unwrap_or(Err(AdmitError::Saturated))
+    }
+
+    pub(super) async fn settle(&self, job: Job, outcome: Outcome, record: Option<AttemptRecord>) -> Result<(), SettleError> {
+        let (reply, answer) = oneshot::channel();
+        self.node.settlements.push(Settlement { job, outcome, record, reply }, 0).map_err(|_| SettleError::Closed)?;
+        answer.await.unwrap_or(Err(SettleError::Closed))
+    }
+
+    pub(super) async fn claim(&self, places: Vec<OwnedSemaphorePermit>) -> Result<Vec<Claimed>, StoreError> {
+        self.node.claim(places).await
+    }
+
+    pub(super) async fn claim_suspect(&self, place: OwnedSemaphorePermit) -> Result<Option<Claimed>, StoreError> {
+        self.node.claim_suspect(place).await
+    }
+
+    pub(super) fn commits(&self) -> watch::Receiver<u64> {
+        self.node.commits.subscribe()
+    }
+
+    pub(super) fn backlog(&self) -> watch::Receiver<Backlog> {
+        self.node.backlog.subscribe()
+    }
+
+    pub(super) fn rescues(&self) -> watch::Receiver<u64> {
+        self.node.rescues.subscribe()
+    }
+
+    pub(super) fn is_writable(&self) -> bool {
+        self.node.is_writable.load(Ordering::Relaxed)
+    }
+
+    /// Commits what waits, gives the lease back and closes the connections.
+    pub(super) async fn close(&self) {
+        self.node.admissions.close();
+        self.node.settlements.close();
+        self.closing.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        keeper::leave(&self.node).await;
+        self.node.pool.close().await;
+    }
+}
+
+impl Node {
+    fn lease(&self) -> NodeId {
+        *self.lease.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, HashSet<JobId>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time for a statement: a test's, or none, which is the database's own.
+    fn given_now(&self) -> Option<i64> {
+        self.clock.given().map(Timestamp::as_millis)
+    }
+
+    /// A write was committed.
+    fn committed(&self) {
+        self.is_writable.store(true, Ordering::Relaxed);
+        self.commits.send_modify(|count| *count += 1);
+    }
+
+    fn becomes_due(&self, at: Timestamp) {
+        self.backlog.send_if_modified(|backlog| {
+            let sooner = backlog.with(Some(at));
+            let is_sooner = sooner != *backlog;
+            *backlog = sooner;
+            is_sooner
+        });
+    }
+}

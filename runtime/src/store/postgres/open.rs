@@ -1,0 +1,100 @@
+//! Opening: the migrations, the settings that make a 2xx true and are read back, the lease, the rescue, the tasks.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, PgPool, Row};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::link::Link;
+use super::queue::Queue;
+use super::settle::Links;
+use super::{Node, Postgres, PostgresUrl, admit, keeper, rescue, settle};
+use crate::store::{Backlog, Found, StoreError, StoreSettings};
+
+/// Connections for everything but the groups of admissions and settlements, which have their own.
+const POOL: u32 = 8;
+/// How long a caller waits for one of them.
+const ACQUIRE_MAX: Duration = Duration::from_secs(3);
+const FLUSHERS: usize = 2;
+/// The most admissions that wait, and their bytes; further ones are refused with 503.
+const ADMISSIONS_MAX: usize = 8192;
+const ADMISSION_BYTES_MAX: usize = 64 << 20;
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/postgres");
+
+impl Postgres {
+    pub(in crate::store) async fn open(url: &PostgresUrl, settings: StoreSettings) -> Result<(Self, Found), StoreError> {
+        let options = options(&url.0, "on");
+        let pool = PgPoolOptions::new().max_connections(POOL).acquire_timeout(ACQUIRE_MAX).connect_with(options.clone()).await?;
+        // One node at a time: the migrator holds an advisory lock.
+        MIGRATIONS.run(&pool).await?;
+        check_durability(&pool).await?;
+        let StoreSettings { node: lease, lease: lease_time, clock, random, metrics, slots, .. } = settings;
+        let (born_sender, born) = mpsc::unbounded_channel();
+        let given = clock.given().map(|now| now.as_millis());
+        let mut connection = pool.acquire().await?;
+        let rescued = rescue::rescue(&mut connection, given).await?;
+        keeper::register(&mut connection, lease, lease_time, given).await?;
+        let has_work = sqlx::query("SELECT EXISTS (SELECT FROM jobs)").fetch_one(&mut *connection).await?.get(0);
+        drop(connection);
+        let node = Arc::new(Node {
+            pool,
+            // Until the first look, something may be due.
+            backlog: watch::Sender::new(Backlog::from(Some(clock.now()))),
+            clock,
+            metrics,
+            random,
+            slots,
+            lease_time,
+            lease: Mutex::new(lease),
+            held: Mutex::default(),
+            taking: tokio::sync::RwLock::new(()),
+            is_uncertain: AtomicBool::new(false),
+            is_writable: AtomicBool::new(true),
+            admissions: Queue::new(ADMISSIONS_MAX, ADMISSION_BYTES_MAX),
+            settlements: Queue::new(Semaphore::MAX_PERMITS, Semaphore::MAX_PERMITS),
+            born: born_sender,
+            commits: watch::Sender::new(0),
+            rescues: watch::Sender::new(0),
+        });
+        let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
+        for _ in 0..FLUSHERS {
+            tasks.spawn(admit::flush(Arc::clone(&node), Link::new(options.clone())));
+        }
+        let relaxed = self::options(&url.0, "off");
+        tasks.spawn(settle::flush(Arc::clone(&node), Links { synced: Link::new(options), relaxed: Link::new(relaxed) }));
+        tasks.spawn(keeper::keep(Arc::clone(&node), closing.clone()));
+        Ok((Self { node, tasks, closing }, Found { born, rescued, has_work }))
+    }
+}
+
+/// A connection's settings, whatever the role's defaults are.
+fn options(base: &PgConnectOptions, synchronous_commit: &str) -> PgConnectOptions {
+    base.clone().application_name("hookfast").disable_statement_logging().options([
+        ("synchronous_commit", synchronous_commit),
+        // Below the lease: a connection that hangs in a transaction must not hold up a takeover.
+        ("idle_in_transaction_session_timeout", "5s"),
+        ("lock_timeout", "5s"),
+        // Unnested arrays have no statistics; a generic plan of these statements is as good as any, and is made once.
+        ("plan_cache_mode", "force_generic_plan"),
+    ])
+}
+
+/// A 2xx says "on disk": a server that would not keep that promise is refused.
+async fn check_durability(pool: &PgPool) -> Result<(), StoreError> {
+    for setting in ["fsync", "full_page_writes", "synchronous_commit"] {
+        let row = sqlx::query("SELECT current_setting($1)").bind(setting).fetch_one(pool).await?;
+        let found: String = row.get(0);
+        let is_durable = found == "on" || (setting == "synchronous_commit" && found == "remote_apply");
+        if !is_durable {
+            return Err(StoreError::NotDurable { setting, wanted: "on", found });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! The jobs of nodes whose lease ran out: made ready again as suspects, as after any death. Any node does it for any other.
+
+use sqlx::types::Uuid;
+use sqlx::{Connection, PgConnection, Row};
+
+use crate::domain::{DeadReason, NodeId};
+use crate::store::Rescued;
+
+/// So many charges make a dead letter of a job.
+const CHARGES_MAX: i32 = 3;
+
+// Locked for good: no settle under this lease can slip in behind the takeover.
+const EXPIRED: &str = "SELECT id FROM nodes WHERE lease_until < hookfast_now($1) ORDER BY id FOR UPDATE SKIP LOCKED";
+const CHARGE: &str = "UPDATE jobs SET charges = charges + 1 WHERE state = 'running' AND owner = ANY($1) AND suspect";
+const CONDEMN: &str = "WITH condemned AS (DELETE FROM jobs WHERE state = 'running' AND owner = ANY($1) AND charges >= $2 \
+       RETURNING event_id, source, route, plugin, attempt) \
+     INSERT INTO dead_letters (event_id, source, route, plugin, attempts, cause, reason, died_at) \
+     SELECT event_id, source, route, plugin, attempt, $3, $4, hookfast_now($5) FROM condemned";
+const SUSPECT: &str = "UPDATE jobs SET state = 'ready', owner = NULL, suspect = true, due_at = hookfast_now($2), attempts_before = attempts_before + 1 \
+     WHERE state = 'running' AND owner = ANY($1)";
+const FORGET: &str = "DELETE FROM nodes WHERE id = ANY($1)";
+const LEAVE: &str = "DELETE FROM nodes n WHERE id = $1 AND NOT EXISTS (SELECT FROM jobs WHERE state = 'running' AND owner = n.id)";
+const EXPIRE: &str = "UPDATE nodes SET lease_until = 0 WHERE id = $1";
+
+/// Takes over from every node whose lease ran out.
+pub(super) async fn rescue(connection: &mut PgConnection, given: Option<i64>) -> Result<Rescued, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    let expired = sqlx::query(EXPIRED).bind(given).fetch_all(&mut *transaction).await?;
+    if expired.is_empty() {
+        transaction.rollback().await?;
+        return Ok(Rescued::default());
+    }
+    let nodes: Vec<Uuid> = expired.iter().map(|row| row.get(0)).collect();
+    let reason = "the server process died three times while this job was running alone among its suspects";
+    let charged = sqlx::query(CHARGE).bind(&nodes).execute(&mut *transaction).await?.rows_affected();
+    let condemn = sqlx::query(CONDEMN).bind(&nodes).bind(CHARGES_MAX).bind(DeadReason::ProcessCrash.code()).bind(reason).bind(given);
+    let condemned = condemn.execute(&mut *transaction).await?.rows_affected();
+    let suspects = sqlx::query(SUSPECT).bind(&nodes).bind(given).execute(&mut *transaction).await?.rows_affected();
+    sqlx::query(FORGET).bind(&nodes).execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(Rescued { suspects, charged, condemned })
+}
+
+/// Ends a node's own lease. What it still runs was not given back, and is rescued by whoever looks next.
+pub(super) async fn retire(connection: &mut PgConnection, node: NodeId) -> Result<(), sqlx::Error> {
+    let node = Uuid::from_bytes(*node.as_bytes());
+    sqlx::query(LEAVE).bind(node).execute(&mut *connection).await?;
+    sqlx::query(EXPIRE).bind(node).execute(connection).await.map(drop)
+}
