@@ -42,7 +42,8 @@
 //!
 //! Where that is wrong, [`OrFailure`] overrides it: `.or_discard("customer was deleted")?`.
 //!
-//! Build with `cargo build --release --target wasm32-wasip2` and `crate-type = ["cdylib"]`. A plugin that derives
+//! Build with `hookfast plugin build` and `crate-type = ["cdylib"]`; plain `cargo build --release --target wasm32-wasip2` does too,
+//! with a stack eight times as large, which makes each run dearer. A plugin that derives
 //! `Deserialize` needs `serde` among its own dependencies, too.
 
 #![warn(missing_docs)]

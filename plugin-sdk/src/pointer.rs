@@ -5,7 +5,8 @@ use std::marker::PhantomData;
 
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// The value at `pointer`; `None` where nothing sits there. Of a key that stands twice the last one counts.
+/// The value at `pointer`; `None` where nothing sits there. Of a key that stands twice the last one counts, if each could be a `T`.
+/// An escape that RFC 6901 does not know is taken as it is written.
 pub(crate) fn read<T: DeserializeOwned>(body: &[u8], pointer: &str) -> serde_json::Result<Option<T>> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let Some(rest) = pointer.strip_prefix('/') else {

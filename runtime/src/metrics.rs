@@ -119,7 +119,7 @@ impl Metrics {
     /// A transaction was synced.
     pub fn commit(&self, took: Duration, writes: usize) {
         self.commit.observe(took.as_secs_f64());
-        #[expect(clippy::cast_precision_loss, reason = "a batch is at most 512 writes")]
+        #[expect(clippy::cast_precision_loss, reason = "a batch is some thousand writes at the very most")]
         self.commit_writes.observe(writes as f64);
     }
 

@@ -70,7 +70,16 @@ pub struct Plan {
 impl Default for Plan {
     fn default() -> Self {
         let (sources, plugins, replies) = (Vec::new(), BTreeMap::new(), Vec::new());
-        Self { sources, plugins, replies, server: Vec::new(), upstream: Vec::new(), limits: Vec::new(), places: 8, storage: "url = \"sqlite:hookfast.db\"".into() }
+        Self {
+            sources,
+            plugins,
+            replies,
+            server: Vec::new(),
+            upstream: Vec::new(),
+            limits: Vec::new(),
+            places: 8,
+            storage: "url = \"sqlite:hookfast.db\"".into(),
+        }
     }
 }
 

@@ -127,7 +127,14 @@ fn spawn(bin: &Path, data: &Path, port: u16) -> Child {
     if is_root() {
         postgres.args(["--reuid", &NOBODY.to_string(), "--regid", &NOBODY.to_string(), "--clear-groups"]);
     }
-    postgres.arg(bin.join("postgres")).arg("-D").arg(data).args(["-h", "127.0.0.1", "-p", &port.to_string(), "-c", "unix_socket_directories="]);
+    postgres.arg(bin.join("postgres")).arg("-D").arg(data).args([
+        "-h",
+        "127.0.0.1",
+        "-p",
+        &port.to_string(),
+        "-c",
+        "unix_socket_directories=",
+    ]);
     let log = fs::OpenOptions::new().create(true).append(true).open(data.with_file_name("log")).expect("a log file");
     postgres.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     spawner().send(postgres)

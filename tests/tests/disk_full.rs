@@ -50,6 +50,8 @@ async fn a_full_disk_is_answered_503_and_loses_nothing() {
     assert_eq!(site.get(&server, "/readyz").await.status, 503, "a node that cannot store is not ready");
 
     server.free_disk();
+    // A balancer sends nothing to a node that is not ready: it must find out by itself.
+    eventually("the node to be ready", async || site.get(&server, "/readyz").await.status == 200).await;
     eventually("the store to take events again", async || provider.send(&server).await.0 == 202).await;
     eventually("everything to be handled", async || site.is_quiet(&server).await).await;
     assert_eq!(site.get(&server, "/readyz").await.status, 200);

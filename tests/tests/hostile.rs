@@ -94,8 +94,8 @@ async fn a_guest_that_recurses_for_ever_overflows_its_own_stack() {
         "recurse",
         "1 dead",
         expect![[r#"
-        1 at 0s [] dead stack_overflow — overflowed its stack, or reached outside its memory otherwise; `hookfast plugin build --stack` gives it more
-        hostile is dead: max_attempts: overflowed its stack, or reached outside its memory otherwise; `hookfast plugin build --stack` gives it more
+        1 at 0s [] dead out_of_bounds — reached outside its memory; most often its stack overflowed, and `hookfast plugin build --stack` gives it more
+        hostile is dead: max_attempts: reached outside its memory; most often its stack overflowed, and `hookfast plugin build --stack` gives it more
     "#]],
     )
     .await;
@@ -270,6 +270,13 @@ async fn an_import_that_is_not_offered_is_named() {
     let (log, elsewhere) = (&b"hookfast:plugin/log@0.1.0"[..], &b"wasi:http/types@0.2.12345"[..]);
     let odd = replaced(&guest("forward"), log, elsewhere);
     check_load(&odd, "type_check", "wasi:http/types").await;
+}
+
+#[tokio::test]
+async fn a_plugin_that_describes_itself_in_other_words_is_refused() {
+    // The words from which it makes its description, one of them changed.
+    let (words, others) = (&b"nameversiondescription"[..], &b"nomeversiondescription"[..]);
+    check_load(&replaced(&guest("forward"), words, others), "describe", "missing field `name`").await;
 }
 
 #[tokio::test]

@@ -50,7 +50,7 @@ const LINES_MAX: usize = 400;
 const LONG_FILES: [(&str, &str); 1] = [("plugin-sdk/src/bindings.rs", "generated from the WIT")];
 
 /// Where Rust is written by hand or committed.
-const CODE: [&str; 6] = ["runtime/src", "plugin-sdk/src", "plugin-sdk/tests", "plugins", "tests/src", "tests/tests"];
+const CODE: [&str; 7] = ["runtime/src", "plugin-sdk/src", "plugin-sdk/tests", "plugins", "bench/src", "tests/src", "tests/tests"];
 
 /// A file of the repository.
 struct Source {

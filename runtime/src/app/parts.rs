@@ -119,7 +119,14 @@ impl Parts {
     }
 }
 
-async fn open_store(storage: &Storage, node: NodeId, clock: &Clock, random: &Random, metrics: &Arc<Metrics>, slots: &Slots) -> Result<Opened, StoreError> {
+async fn open_store(
+    storage: &Storage,
+    node: NodeId,
+    clock: &Clock,
+    random: &Random,
+    metrics: &Arc<Metrics>,
+    slots: &Slots,
+) -> Result<Opened, StoreError> {
     let settings = StoreSettings {
         database: storage.database.clone(),
         node,

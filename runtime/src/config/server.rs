@@ -104,7 +104,8 @@ pub(super) fn read_storage(section: &Section<'_>, directory: &Path) -> Option<St
 }
 
 const LEASE_DEFAULT: Duration = Duration::from_secs(10);
-const URLS: &str = "\"sqlite:hookfast.db\", or \"postgres://user@host/database\"; a URL with a password is better kept in env:NAME or file:PATH";
+const URLS: &str =
+    "\"sqlite:hookfast.db\", or \"postgres://user@host/database\"; a URL with a password is better kept in env:NAME or file:PATH";
 
 /// The folder of a node's own files, as far as the URL tells without its secrets.
 pub(super) fn read_directory(section: &Section<'_>, directory: &Path) -> PathBuf {

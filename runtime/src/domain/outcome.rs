@@ -24,7 +24,7 @@ pub enum Verdict {
 pub enum FailureKind {
     /// The handler asked for a retry.
     Handler,
-    /// The guest trapped: panic, unreachable, out of bounds.
+    /// The guest trapped: panic, unreachable.
     Trap,
     /// The CPU budget was used up.
     CpuLimit,
@@ -32,8 +32,10 @@ pub enum FailureKind {
     WallTimeout,
     /// The guest wanted more memory or tables than allowed.
     MemoryLimit,
-    /// The guest's stack overflowed.
+    /// The host's stack for the guest overflowed.
     StackOverflow,
+    /// The guest reached outside its memory, as a stack of its own does that overflows.
+    OutOfBounds,
     /// The guest moved more bytes through host calls than allowed.
     HostCallLimit,
     /// The host failed to run the guest at all.
@@ -50,6 +52,7 @@ impl FailureKind {
             Self::WallTimeout => "wall_timeout",
             Self::MemoryLimit => "memory_limit",
             Self::StackOverflow => "stack_overflow",
+            Self::OutOfBounds => "out_of_bounds",
             Self::HostCallLimit => "host_call_limit",
             Self::Host => "host",
         }
@@ -140,6 +143,15 @@ pub struct AttemptRecord {
     pub calls: Vec<CallRecord>,
     /// The lines it logged, capped.
     pub log: Vec<LogLine>,
+}
+
+impl AttemptRecord {
+    /// About how many bytes its calls and lines take.
+    pub fn bytes(&self) -> usize {
+        let line =
+            |line: &LogLine| 64 + line.message.len() + line.fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        self.log.iter().map(line).sum::<usize>() + self.calls.iter().map(|call| 256 + call.path.len()).sum::<usize>()
+    }
 }
 
 /// One outbound request of an attempt.

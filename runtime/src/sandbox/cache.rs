@@ -39,7 +39,21 @@ impl Cache {
         }
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        Ok(Self { directory: directory.to_owned(), engine: hasher.finish() })
+        let cache = Self { directory: directory.to_owned(), engine: hasher.finish() };
+        cache.forget_other_engines();
+        Ok(cache)
+    }
+
+    /// What another version or another setting has compiled is of no use any more, nor is what a write left unfinished.
+    fn forget_other_engines(&self) {
+        let own = format!("-{:016x}.cwasm", self.engine);
+        for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
+            let is_own = entry.file_name().to_str().is_some_and(|name| name.ends_with(&own));
+            if !is_own && entry.file_name().to_str().is_some_and(|name| name.contains(".cwasm") || name.ends_with(".tmp")) {
+                // One that stays costs some space.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
     }
 
     pub(super) fn get(&self, engine: &wasmtime::Engine, digest: Digest) -> Option<Component> {

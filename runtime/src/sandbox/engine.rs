@@ -22,6 +22,8 @@ const STACK_BYTES: usize = 512 << 10;
 /// Of each instance's memory so much is wiped by hand for the next one, and its pages kept: returning them to the system and
 /// faulting them in again costs twice as much as a run, where a plugin's stack is small (`hookfast plugin build` makes it so).
 const MEMORY_KEPT_BYTES: usize = 512 << 10;
+/// What all instances together keep at most.
+const ALL_KEPT_BYTES: usize = 64 << 20;
 const TABLE_KEPT_BYTES: usize = 16 << 10;
 
 /// What one component may have at most.
@@ -91,6 +93,7 @@ fn base() -> Config {
 
 fn pooled(instances: u32) -> Config {
     let mut pool = PoolingAllocationConfig::default();
+    let kept = MEMORY_KEPT_BYTES.min(ALL_KEPT_BYTES / instances.max(1) as usize);
     // One more than the places: a plugin that is being loaded describes itself while all places are busy. A Rust component is
     // about three core modules with two tables and one memory; no component gets more than a place's share of the pool.
     let instances = instances.saturating_add(1);
@@ -104,7 +107,7 @@ fn pooled(instances: u32) -> Config {
         .max_tables_per_component(TABLES)
         .table_elements(100_000)
         .max_memory_size(MEMORY_BYTES_MAX)
-        .linear_memory_keep_resident(MEMORY_KEPT_BYTES)
+        .linear_memory_keep_resident(kept)
         .table_keep_resident(TABLE_KEPT_BYTES)
         .max_unused_warm_slots(16);
     let mut config = base();

@@ -6,7 +6,7 @@ use super::guest::Guest;
 use super::meter::Bound;
 use crate::domain::{FailureKind, LogLevel};
 
-const OUTSIDE: &str = "overflowed its stack, or reached outside its memory otherwise; `hookfast plugin build --stack` gives it more";
+const OUTSIDE: &str = "reached outside its memory; most often its stack overflowed, and `hookfast plugin build --stack` gives it more";
 
 /// The kind of a guest's failure and one sentence for the record.
 pub(super) fn classify(error: &wasmtime::Error, guest: &Guest) -> (FailureKind, String) {
@@ -17,10 +17,10 @@ pub(super) fn classify(error: &wasmtime::Error, guest: &Guest) -> (FailureKind, 
     match (guest.meter.hit, trap) {
         (Some(Bound::Cpu), _) | (_, Some(Trap::Interrupt)) => (FailureKind::CpuLimit, "used up its CPU budget".into()),
         (_, Some(Trap::StackOverflow)) => (FailureKind::StackOverflow, "overflowed its stack".into()),
-        // The linker puts the stack first, so that one which overflows reaches below address 0. Safe code has no other way to do so.
-        (_, Some(Trap::MemoryOutOfBounds)) => (FailureKind::StackOverflow, OUTSIDE.into()),
         (Some(Bound::HostCalls), _) => (FailureKind::HostCallLimit, "made too many calls into the host, or too large ones".into()),
         (Some(Bound::Memory), _) => (FailureKind::MemoryLimit, "wanted more memory than it is granted".into()),
+        // The linker puts the stack first, so that one which overflows reaches below address 0. Safe code has no other way to do so.
+        (None, Some(Trap::MemoryOutOfBounds)) => (FailureKind::OutOfBounds, OUTSIDE.into()),
         (None, Some(trap)) => (FailureKind::Trap, format!("trapped: {}", panic_message(guest).unwrap_or_else(|| trap.to_string()))),
         (None, None) => (FailureKind::Trap, format!("failed: {}", error.root_cause())),
     }

@@ -139,9 +139,9 @@ fn validate(wasm: &[u8]) -> Result<(), LoadFailure> {
         return failure("is a precompiled artifact, which is never accepted; give the .wasm component itself");
     }
     match wasm.strip_prefix(WASM_MAGIC) {
-        None => failure("is not WebAssembly; build it with `cargo build --release --target wasm32-wasip2`"),
+        None => failure("is not WebAssembly; build it with `hookfast plugin build`"),
         Some(rest) if rest.starts_with(CORE_MODULE_VERSION) => {
-            failure("is a core module, not a component; build it for wasm32-wasip2 (`cargo build --release --target wasm32-wasip2`)")
+            failure("is a core module, not a component; build it for wasm32-wasip2, as `hookfast plugin build` does")
         }
         Some(_) => Ok(()),
     }

@@ -18,8 +18,8 @@ use crate::store::{Claimed, SettleError};
 use crate::upstream::CallContext;
 
 impl Crew {
-    /// Runs a job's plugin and settles the job. The place is given back as soon as the plugin has ended: the next job runs while
-    /// this one's outcome is on its way to the disk. What waits there is bounded, since no job starts without a commit of its own.
+    /// Runs a job's plugin and settles the job. The place is given back when the plugin has ended: the next job runs while this
+    /// one's outcome is on its way to the disk. As many outcomes may be on their way as there are places.
     pub(super) async fn attempt(&self, claimed: Claimed) {
         let in_force = self.workshop.current.load();
         let (outcome, record) = match self.workshop.plugins.get(&claimed.job.plugin) {
@@ -29,15 +29,20 @@ impl Crew {
                 ran.map_or((Outcome::Release, None), |(outcome, record)| (outcome, Some(record)))
             }
         };
-        let Claimed { job, place, .. } = claimed;
-        drop(place);
+        let Claimed { job, place, event } = claimed;
+        let _on_its_way = self.outcomes.acquire().await.expect("the semaphore is never closed");
+        drop((place, event));
         report(&job, &outcome, record.as_ref());
         let was_parked = matches!(outcome, Outcome::Park { .. });
         match self.workshop.store.settle(&job, outcome, record).await {
             Ok(()) if was_parked => self.look_again(&job.plugin).await,
             Ok(()) => {}
-            Err(SettleError::Stale) => warn!(job = %job.lineage, attempt = job.attempt, "a stale outcome changed nothing"),
-            Err(SettleError::Closed) => info!(job = %job.lineage, "not settled before the store closed; it will be rescued"),
+            Err(SettleError::Stale) => {
+                warn!(event = %job.lineage.event, lineage = %job.lineage, attempt = job.attempt, "a stale outcome changed nothing")
+            }
+            Err(SettleError::Closed) => {
+                info!(event = %job.lineage.event, lineage = %job.lineage, "not settled before the store closed; it will be rescued")
+            }
         }
     }
 

@@ -9,7 +9,7 @@ mod pace;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
@@ -78,8 +78,8 @@ impl Worker {
     /// Starts working, on the runtime it is called on. `places` is how many attempts may run at once in the end.
     pub fn start(workshop: Workshop, inheritance: Inheritance, places: usize) -> Self {
         let worker = Self { tasks: TaskTracker::new(), closing: CancellationToken::new(), aborting: CancellationToken::new() };
-        let crew =
-            Arc::new(Crew { workshop, tasks: worker.tasks.clone(), closing: worker.closing.clone(), aborting: worker.aborting.clone() });
+        let (tasks, closing, aborting) = (worker.tasks.clone(), worker.closing.clone(), worker.aborting.clone());
+        let crew = Arc::new(Crew { workshop, tasks, closing, aborting, outcomes: Semaphore::new(places) });
         let Inheritance { born, has_work } = inheritance;
         worker.tasks.spawn(Arc::clone(&crew).run_born(born));
         worker.tasks.spawn(Arc::clone(&crew).run_claimed());
@@ -110,6 +110,8 @@ struct Crew {
     tasks: TaskTracker,
     closing: CancellationToken,
     aborting: CancellationToken,
+    /// Outcomes on their way to the disk.
+    outcomes: Semaphore,
 }
 
 impl Crew {
@@ -204,7 +206,7 @@ impl Crew {
 
     async fn give_back(&self, claimed: Claimed) {
         if let Err(error) = self.workshop.store.settle(&claimed.job, Outcome::Release, None).await {
-            info!(%error, job = %claimed.job.lineage, "a job could not be given back; it will be rescued at the next start");
+            info!(%error, event = %claimed.job.lineage.event, lineage = %claimed.job.lineage, "a job could not be given back; it will be rescued at the next start");
         }
     }
 }

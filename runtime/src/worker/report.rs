@@ -1,5 +1,6 @@
 //! The log lines of an attempt: the plugin's own, one per call, one for the outcome, each with the ids by which it is found.
-//! Never a body, never a secret; a path without its query's values.
+//! Never a body, never a secret; a path without its query's values. The outcome's reason stays in the attempt's row: it may quote
+//! what a sender or an upstream wrote.
 
 use tracing::{debug, info, warn};
 
@@ -28,7 +29,7 @@ pub(super) fn report(job: &Job, outcome: &Outcome, record: Option<&AttemptRecord
     let digest = record.map(|record| record.digest.short()).unwrap_or_default();
     let attempt = Attempt { job, event: &event, lineage: &lineage, digest: &digest };
     let Some(record) = record else {
-        line!(info, attempt, outcome = outcome.as_str(), detail = outcome.detail(), "job not run");
+        line!(info, attempt, outcome = outcome.as_str(), "job not run");
         return;
     };
     for logged in &record.log {
@@ -45,5 +46,5 @@ pub(super) fn report(job: &Job, outcome: &Outcome, record: Option<&AttemptRecord
     }
     let failure = record.failure.map(FailureKind::code);
     let ms = record.duration.as_secs_f64() * 1000.0;
-    line!(info, attempt, outcome = outcome.as_str(), failure, detail = outcome.detail(), calls = record.calls.len(), ms, "settling");
+    line!(info, attempt, outcome = outcome.as_str(), failure, calls = record.calls.len(), ms, "settling");
 }

@@ -26,7 +26,13 @@ pub(crate) struct Provider {
 
 impl Provider {
     pub(crate) fn new(served: Served) -> Self {
-        Self { sender: Sender::new("stripe", "stripe", "shared-secret"), clock: Clock::system(), served, stops: AtomicBool::new(false), acknowledged: Mutex::default() }
+        Self {
+            sender: Sender::new("stripe", "stripe", "shared-secret"),
+            clock: Clock::system(),
+            served,
+            stops: AtomicBool::new(false),
+            acknowledged: Mutex::default(),
+        }
     }
 
     /// One connection, always to the same node: event after event, and some of them again later, across crashes.

@@ -134,7 +134,13 @@ impl Node {
         Ok(rows.iter().filter(is_due).map(|row| row.get("source")).collect())
     }
 
-    async fn take_of(&self, connection: &mut PgConnection, source: &str, wanted: usize, taken: &mut Vec<Taken>) -> Result<usize, sqlx::Error> {
+    async fn take_of(
+        &self,
+        connection: &mut PgConnection,
+        source: &str,
+        wanted: usize,
+        taken: &mut Vec<Taken>,
+    ) -> Result<usize, sqlx::Error> {
         let lease = self.lease();
         let rows = sqlx::query(CLAIM)
             .bind(self.given_now())
@@ -155,7 +161,7 @@ impl Node {
             return Ok(Some(taken));
         }
         let job: i64 = row.get("job");
-        error!(job, "a job's event cannot be read from the database; the job becomes a dead letter");
+        error!(job_number = job, "a job's event cannot be read from the database; the job becomes a dead letter");
         let reason = "its event cannot be read from the database";
         let bury = sqlx::query(BURY).bind(job).bind(DeadReason::Unstorable.code()).bind(reason).bind(self.given_now());
         bury.execute(connection).await.map(|_| None)

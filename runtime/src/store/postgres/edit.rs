@@ -31,7 +31,8 @@ const DISCARD: &str = "WITH gone AS (DELETE FROM dead_letters WHERE id IN ( \
          ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED) RETURNING event_id, route, plugin, attempts) \
      INSERT INTO discards (event_id, route, plugin, attempts, discarded_at, reason) \
      SELECT event_id, route, plugin, attempts, hookfast_now($5), $6 FROM gone RETURNING event_id, route";
-const PRUNE: &str = "DELETE FROM dedupe_keys WHERE hash IN (SELECT hash FROM dedupe_keys WHERE expires_at <= (SELECT hookfast_now($1)) LIMIT $2)";
+const PRUNE: &str =
+    "DELETE FROM dedupe_keys WHERE hash IN (SELECT hash FROM dedupe_keys WHERE expires_at <= (SELECT hookfast_now($1)) LIMIT $2)";
 
 impl Postgres {
     pub(in crate::store) async fn unpark(&self, plugin: PluginName) -> Result<u64, StoreError> {
@@ -109,7 +110,8 @@ impl Node {
             let rows = rows.await?;
             for row in &rows {
                 let event = EventId::from_bytes(row.get::<Uuid, _>("event_id").into_bytes());
-                let route = row.get::<&str, _>("route").parse().map_err(|_| StoreError::Damaged { table: "dead_letters", what: "route" })?;
+                let route =
+                    row.get::<&str, _>("route").parse().map_err(|_| StoreError::Damaged { table: "dead_letters", what: "route" })?;
                 moved.push(Lineage { event, route });
             }
             if rows.len() < usize::try_from(BATCH).unwrap_or(0) {

@@ -21,7 +21,8 @@ const RENEWALS: u32 = 5;
 /// How often work is looked for that this node does not know of.
 const LOOK: Duration = Duration::from_millis(100);
 
-const REGISTER: &str = "INSERT INTO nodes (id, host, version, started_at, lease_until) VALUES ($1, $2, $3, hookfast_now($4), hookfast_now($4) + $5)";
+const REGISTER: &str =
+    "INSERT INTO nodes (id, host, version, started_at, lease_until) VALUES ($1, $2, $3, hookfast_now($4), hookfast_now($4) + $5)";
 const RENEW: &str = "UPDATE nodes SET lease_until = hookfast_now($2) + $3 WHERE id = $1";
 const GIVE_BACK: &str = "UPDATE jobs SET state = 'ready', owner = NULL, attempt = attempt - 1 \
      WHERE state = 'running' AND owner = $1 AND NOT (id = ANY($2))";
@@ -106,7 +107,12 @@ impl Node {
     }
 }
 
-pub(super) async fn register(connection: &mut PgConnection, node: NodeId, lease_time: Duration, given: Option<i64>) -> Result<(), sqlx::Error> {
+pub(super) async fn register(
+    connection: &mut PgConnection,
+    node: NodeId,
+    lease_time: Duration,
+    given: Option<i64>,
+) -> Result<(), sqlx::Error> {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let register = sqlx::query(REGISTER).bind(Uuid::from_bytes(*node.as_bytes())).bind(host.trim().to_owned());
     register.bind(env!("CARGO_PKG_VERSION")).bind(given).bind(millis(lease_time)).execute(connection).await.map(drop)

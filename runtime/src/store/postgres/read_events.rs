@@ -11,7 +11,8 @@ use crate::store::{AttemptView, EventFilter, EventStatus, EventView, JobView, Pa
 
 const EVENTS: &str = "SELECT id, source, event_type, dedupe_key, received_at, length(body) AS body_bytes FROM events \
      WHERE ($1::text IS NULL OR source = $1) AND ($2::text IS NULL OR event_type = $2) AND ($3::uuid IS NULL OR id < $3) ORDER BY id DESC LIMIT $4";
-const EVENT: &str = "SELECT id, source, event_type, dedupe_key, received_at, length(body) AS body_bytes, headers, body FROM events WHERE id = $1";
+const EVENT: &str =
+    "SELECT id, source, event_type, dedupe_key, received_at, length(body) AS body_bytes, headers, body FROM events WHERE id = $1";
 // A live job, else a dead letter, else an operator's discard, else what its last attempt came to.
 const JOBS: &str = "SELECT event_id, route, plugin, state, attempt AS attempts, CASE state WHEN 'ready' THEN due_at END AS due_at, park_reason AS reason \
        FROM jobs WHERE event_id = ANY($1) \

@@ -86,7 +86,10 @@ impl Node {
                     self.lost_sight(&error);
                     if self.settlements.is_closed() {
                         // Nobody waits for this node any more: its lease runs out, and its jobs are rescued.
-                        group.into_iter().chain(groups.drain(..).flatten()).for_each(|settlement| drop(settlement.reply.send(Err(SettleError::Closed))));
+                        group
+                            .into_iter()
+                            .chain(groups.drain(..).flatten())
+                            .for_each(|settlement| drop(settlement.reply.send(Err(SettleError::Closed))));
                         return;
                     }
                     tokio::time::sleep(RETRY).await;
@@ -119,11 +122,11 @@ impl Node {
     /// What the database refuses by itself becomes a dead letter; if it refuses that too, the job stays ours until we end.
     fn blame(&self, culprit: Settlement, error: &sqlx::Error) -> Option<Settlement> {
         if matches!(culprit.outcome, Outcome::Dead { cause: DeadReason::Unstorable, .. }) {
-            error!(%error, job = %culprit.job.lineage, "a job could not be settled; it will be rescued when this node ends");
+            error!(%error, event = %culprit.job.lineage.event, lineage = %culprit.job.lineage, "a job could not be settled; it will be rescued when this node ends");
             let _ = culprit.reply.send(Err(SettleError::Stale));
             return None;
         }
-        warn!(%error, job = %culprit.job.lineage, "the database refuses this settlement; the job becomes a dead letter");
+        warn!(%error, event = %culprit.job.lineage.event, lineage = %culprit.job.lineage, "the database refuses this settlement; the job becomes a dead letter");
         let reason = "the database refused this attempt's outcome; see the server's log".to_owned();
         Some(Settlement { outcome: Outcome::Dead { cause: DeadReason::Unstorable, reason }, record: None, ..culprit })
     }
@@ -157,7 +160,10 @@ async fn commit(connection: &mut PgConnection, node: &Node, group: &[Settlement]
         .bind(field(&recorded, |settlement, _| settlement.outcome.as_str()))
         .bind(field(&recorded, |_, record| record.failure.map(|kind| kind.code())))
         .bind(field(&recorded, |settlement, _| settlement.outcome.detail()))
-        .bind(field(&recorded, |settlement, _| if let Outcome::Retry { at, .. } = settlement.outcome { Some(at.as_millis()) } else { None }))
+        .bind(field(
+            &recorded,
+            |settlement, _| if let Outcome::Retry { at, .. } = settlement.outcome { Some(at.as_millis()) } else { None },
+        ))
         .bind(field(&recorded, |_, record| answer::record(&record.calls)))
         .bind(field(&recorded, |_, record| answer::record(&record.log)))
         .fetch_all(connection)

@@ -38,7 +38,9 @@ fn insert_event(round: &mut Round<'_>, event: &Event, answer: &Answer) -> Result
     round.numbers.event += 1;
     // The usual answer takes no space.
     let Answer { status, body } = answer;
-    let status = (*answer != Answer::default()).then_some(status);
+    let is_unusual = *answer != Answer::default();
+    round.draft.has_unusual_answer |= is_unusual;
+    let status = is_unusual.then_some(status);
     round.connection.prepare_cached(INSERT_EVENT)?.execute(params![
         seq,
         event.id.as_bytes(),
@@ -56,6 +58,9 @@ fn insert_event(round: &mut Round<'_>, event: &Event, answer: &Answer) -> Result
 
 /// What the sender of the first event was told; `None` where that event is no longer kept.
 fn first_answer(round: &Round<'_>, seen: &Seen) -> Result<Option<Answer>, rusqlite::Error> {
+    if !round.window.has_unusual_answers() && !round.draft.has_unusual_answer {
+        return Ok(Some(Answer::default()));
+    }
     let read = |row: &Row<'_>| {
         let (status, body) = (row.get::<_, Option<u16>>(0)?, row.get::<_, Option<Vec<u8>>>(1)?);
         Ok(status.map_or_else(Answer::default, |status| Answer { status, body: body.map(Into::into) }))

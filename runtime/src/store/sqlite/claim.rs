@@ -110,7 +110,7 @@ fn take(round: &Round<'_>, id: i64) -> Result<Taken, rusqlite::Error> {
 /// The job with its event. One whose event cannot be read becomes a dead letter, so that it does not hold up the others.
 fn load(round: &Round<'_>, taken: &Taken) -> Result<Option<(Job, Arc<Event>)>, rusqlite::Error> {
     let mut statement = round.connection.prepare_cached(EVENT)?;
-    let event = statement.query_row([taken.event_seq], |row| read_event(row, &taken.source)).optional()?.flatten();
+    let event = statement.query_row([taken.event_seq], |row| Ok(read_event(row, &taken.source))).optional()?.flatten();
     let (Some(event), Ok(route), Ok(plugin)) = (event, taken.route.parse(), taken.plugin.parse()) else {
         bury(round, taken)?;
         return Ok(None);
@@ -129,7 +129,7 @@ fn load(round: &Round<'_>, taken: &Taken) -> Result<Option<(Job, Arc<Event>)>, r
 }
 
 fn bury(round: &Round<'_>, taken: &Taken) -> Result<(), rusqlite::Error> {
-    error!(job = taken.id, source = taken.source, "a job's event cannot be read from the database; the job becomes a dead letter");
+    error!(job_number = taken.id, source = taken.source, "a job's event cannot be read from the database; the job becomes a dead letter");
     round.connection.execute("DELETE FROM jobs WHERE id = ?1", [taken.id])?;
     let reason = "its event cannot be read from the database";
     let cause = DeadReason::Unstorable.code();
@@ -138,18 +138,15 @@ fn bury(round: &Round<'_>, taken: &Taken) -> Result<(), rusqlite::Error> {
     round.connection.prepare_cached(INSERT_DEAD)?.execute(values).map(drop)
 }
 
-/// `None` where the row does not hold an event.
-fn read_event(row: &Row<'_>, source: &str) -> Result<Option<Event>, rusqlite::Error> {
-    let headers: Vec<u8> = row.get(4)?;
-    let body: Vec<u8> = row.get(5)?;
-    let (Ok(source), Some(headers)) = (source.parse(), Headers::decode(&headers.into())) else { return Ok(None) };
-    Ok(Some(Event {
-        id: EventId::from_bytes(row.get(0)?),
-        source,
-        event_type: row.get(1)?,
-        dedupe_key: row.get(2)?,
-        received_at: Timestamp::from_millis(row.get(3)?),
-        headers,
-        body: body.into(),
-    }))
+/// `None` where the row does not hold an event. A value that is not of its column's kind is damage too, and fails no other job.
+fn read_event(row: &Row<'_>, source: &str) -> Option<Event> {
+    Some(Event {
+        id: EventId::from_bytes(row.get(0).ok()?),
+        source: source.parse().ok()?,
+        event_type: row.get(1).ok()?,
+        dedupe_key: row.get(2).ok()?,
+        received_at: Timestamp::from_millis(row.get(3).ok()?),
+        headers: Headers::decode(&row.get::<_, Vec<u8>>(4).ok()?.into())?,
+        body: row.get::<_, Vec<u8>>(5).ok()?.into(),
+    })
 }

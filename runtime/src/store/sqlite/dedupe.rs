@@ -28,6 +28,8 @@ pub(super) struct Window {
     keys_max: usize,
     /// Whether there may be keys past the bound.
     has_overflow: bool,
+    /// Whether an event may have been answered otherwise than usual.
+    has_unusual: bool,
 }
 
 const LOAD: &str = "SELECT hash, body_hash, event_id, expires_at FROM dedupe_keys WHERE expires_at > ?1 ORDER BY seq";
@@ -45,7 +47,9 @@ impl Window {
         })?;
         let keys = rows.collect::<Result<_, _>>()?;
         let has_overflow = connection.query_row("SELECT EXISTS (SELECT 1 FROM dedupe_overflow)", [], |row| row.get(0))?;
-        Ok(Self { keys, keys_max, has_overflow })
+        let has_unusual = "SELECT EXISTS (SELECT 1 FROM events WHERE answer_status IS NOT NULL)";
+        let has_unusual = connection.query_row(has_unusual, [], |row| row.get(0))?;
+        Ok(Self { keys, keys_max, has_overflow, has_unusual })
     }
 
     /// What is remembered of a key now.
@@ -75,6 +79,16 @@ impl Window {
                 self.keys.insert(hash, seen);
             }
         }
+    }
+
+    /// Whether a duplicate's first answer may be another than the usual one.
+    pub(super) fn has_unusual_answers(&self) -> bool {
+        self.has_unusual
+    }
+
+    /// An event was answered otherwise than usual.
+    pub(super) fn note_unusual_answer(&mut self) {
+        self.has_unusual = true;
     }
 
     /// Forgets keys whose time has passed.

@@ -1,6 +1,7 @@
 //! The bounded queue in front of the writer thread, and the rhythm of its commits: a lone write commits at once; while
 //! busy, the next commit starts when as many writes wait as have come together lately (at most [`BATCH_WAKE`]), or when
-//! [`SPACING`] has passed since the last one started, since back-to-back commits waste the core on small batches.
+//! [`SPACING`] has passed since the last one started ([`SPACING_OF_SETTLEMENTS`] where only outcomes wait), since back-to-back
+//! commits waste the core on small batches.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,13 +11,13 @@ use super::operation::Operation;
 
 /// So many waiting writes start a commit at once.
 const BATCH_WAKE: usize = 256;
-/// The longest that an admission or a claim waits for company while commits follow each other: a sender or a free place waits.
+/// The longest that a write waits for company while commits follow each other: a sender, a free place or an operator waits for it.
 const SPACING: Duration = Duration::from_millis(2);
-/// The same where only settlements wait: nobody waits for them.
+/// The same where only settlements wait: nobody waits for them, but for a suspect's or at a shutdown.
 const SPACING_OF_SETTLEMENTS: Duration = Duration::from_millis(8);
 /// The most writes of one transaction.
 const BATCH_MAX: usize = 512;
-/// The most body and header bytes of one transaction.
+/// The most bytes of one transaction: bodies, calls and log lines.
 const BATCH_BYTES_MAX: usize = 4 << 20;
 /// The most admissions that wait; further ones are refused with 503.
 const ADMISSIONS_MAX: usize = 8192;
@@ -33,7 +34,7 @@ pub(super) struct Inbox {
 struct State {
     queue: VecDeque<Operation>,
     admissions: usize,
-    claims: usize,
+    hurried: usize,
     bytes: usize,
     wake_at: usize,
     /// The largest batch of late, fading: with 32 senders there is nobody left to wait for once 32 writes are here.
@@ -62,9 +63,10 @@ impl Inbox {
             state.admissions += 1;
             state.bytes += bytes;
         }
-        state.claims += usize::from(operation.is_claim());
-        // Whoever waits for more shortens its patience for the first that is waited for.
-        let is_first = operation.admission_bytes().is_some() && state.admissions == 1 || operation.is_claim() && state.claims == 1;
+        let is_hurried = operation.is_hurried();
+        state.hurried += usize::from(is_hurried);
+        // Whoever waits for company shortens its patience for the first that somebody waits for.
+        let is_first = is_hurried && state.hurried == 1;
         state.queue.push_back(operation);
         if state.queue.len() >= state.wake_at || is_first {
             self.changed.notify_one();
@@ -125,7 +127,7 @@ impl Inbox {
 
 impl State {
     fn spacing(&self) -> Duration {
-        if self.admissions + self.claims > 0 { SPACING } else { SPACING_OF_SETTLEMENTS }
+        if self.hurried > 0 { SPACING } else { SPACING_OF_SETTLEMENTS }
     }
 
     fn take_batch(&mut self) -> Vec<Operation> {
@@ -133,11 +135,11 @@ impl State {
         let mut batch_bytes = 0;
         while batch.len() < BATCH_MAX && batch_bytes < BATCH_BYTES_MAX {
             let Some(operation) = self.queue.pop_front() else { break };
-            self.claims -= usize::from(operation.is_claim());
+            self.hurried -= usize::from(operation.is_hurried());
+            batch_bytes += operation.bytes();
             if let Some(bytes) = operation.admission_bytes() {
                 self.admissions -= 1;
                 self.bytes -= bytes;
-                batch_bytes += bytes;
             }
             batch.push(operation);
         }

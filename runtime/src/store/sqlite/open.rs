@@ -32,7 +32,8 @@ impl Sqlite {
         migrate(&path).await?;
         let reads = reader_pool(&path).await?;
         let clock = settings.clock.clone();
-        let (writer, parts, found) = tokio::task::spawn_blocking(move || prepare(&path, settings)).await.map_err(|_| StoreError::Closed)??;
+        let (writer, parts, found) =
+            tokio::task::spawn_blocking(move || prepare(&path, settings)).await.map_err(|_| StoreError::Closed)??;
         let Parts { inbox, commits, backlog, writable } = parts;
         let thread = std::thread::Builder::new().name("store-writer".into()).spawn({
             let end = End { inbox: Arc::clone(&inbox), writable: Arc::clone(&writable) };
@@ -42,7 +43,17 @@ impl Sqlite {
             }
         });
         let thread = thread.map_err(|error| StoreError::Lock(PathBuf::from("store-writer"), error))?;
-        let sqlite = Self { inbox, reads, clock, commits, backlog, rescues: watch::Sender::new(0), writable, writer: Mutex::new(Some(thread)), _lock: lock };
+        let sqlite = Self {
+            inbox,
+            reads,
+            clock,
+            commits,
+            backlog,
+            rescues: watch::Sender::new(0),
+            writable,
+            writer: Mutex::new(Some(thread)),
+            _lock: lock,
+        };
         Ok((sqlite, found))
     }
 }

@@ -68,6 +68,8 @@ pub(super) struct Draft {
     pub(super) seen: Vec<([u8; 16], Seen)>,
     pub(super) born: Vec<Claimed>,
     pub(super) forget_expired: bool,
+    /// Whether an event of this round is answered otherwise than usual.
+    pub(super) has_unusual_answer: bool,
     /// The earliest time at which a job became or becomes due through this round.
     pub(super) due: Option<Timestamp>,
     /// What a claim of this round saw left.
@@ -81,9 +83,17 @@ impl Draft {
 }
 
 impl Operation {
-    /// Whether a free place of the worker waits for it.
-    pub(super) fn is_claim(&self) -> bool {
-        matches!(self, Self::Claim { .. } | Self::ClaimSuspect { .. })
+    /// Whether somebody waits for it: a sender, a free place, an operator. Nobody waits for a settlement.
+    pub(super) fn is_hurried(&self) -> bool {
+        !matches!(self, Self::Settle(_))
+    }
+
+    /// About how many bytes it adds to its transaction.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Settle(settlement) => settlement.record.as_ref().map_or(0, AttemptRecord::bytes),
+            _ => self.admission_bytes().unwrap_or(0),
+        }
     }
 
     /// The bytes an admission holds in memory; `None` for other writes.

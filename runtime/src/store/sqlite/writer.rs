@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::{mpsc, watch};
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::dedupe::{Seen, Window};
 use super::inbox::Inbox;
@@ -21,6 +21,9 @@ use crate::store::{AdmitError, Backlog, Claimed, SettleError, Slots, StoreError}
 
 /// How long settlements that a full disk refused wait for the next try.
 const DISK_RETRY: Duration = Duration::from_millis(500);
+
+/// As much as an event takes that is not small.
+const PROBE_BYTES: i64 = 256 << 10;
 
 /// The thread's state.
 pub(super) struct Writer {
@@ -67,13 +70,16 @@ impl Writer {
     pub(super) fn run(mut self) {
         let mut last_start = Instant::now();
         loop {
-            let patience = (!self.deferred.is_empty()).then_some(DISK_RETRY);
+            let takes_writes = self.writable.load(Ordering::Relaxed);
+            let patience = (!self.deferred.is_empty() || !takes_writes).then_some(DISK_RETRY);
             let Some(arrived) = self.inbox.next_batch(last_start, patience) else { break };
             last_start = Instant::now();
             let mut batch = std::mem::take(&mut self.deferred);
             batch.extend(arrived);
             if !batch.is_empty() {
                 self.round(batch);
+            } else if !takes_writes {
+                self.probe();
             }
         }
         // A disk that still refuses cannot keep the process from ending: these jobs are rescued at the next start.
@@ -89,7 +95,7 @@ impl Writer {
             Ok((applied, draft)) => {
                 self.metrics.commit(started.elapsed(), batch.len());
                 if batch.iter().any(|operation| matches!(operation, Operation::Admit(_) | Operation::Settle(_))) {
-                    self.writable.store(true, Ordering::Relaxed);
+                    self.takes_writes_again();
                 }
                 self.after_commit(draft);
                 for (operation, applied) in batch.into_iter().zip(applied) {
@@ -127,8 +133,25 @@ impl Writer {
         Ok((applied, draft))
     }
 
+    /// Nobody may be writing because this node says that it is not ready: then it must find out by itself that it is again.
+    fn probe(&self) {
+        let written = self.connection.execute("INSERT INTO disk_probe (space) VALUES (zeroblob(?1))", [PROBE_BYTES]);
+        if written.and_then(|_| self.connection.execute("DELETE FROM disk_probe", [])).is_ok() {
+            self.takes_writes_again();
+        }
+    }
+
+    fn takes_writes_again(&self) {
+        if !self.writable.swap(true, Ordering::Relaxed) {
+            info!("the database's disk takes writes again");
+        }
+    }
+
     fn after_commit(&mut self, draft: Draft) {
         self.window.remember(draft.seen);
+        if draft.has_unusual_answer {
+            self.window.note_unusual_answer();
+        }
         for claimed in draft.born {
             // The receiver is gone only while the worker ends: the job stays owned and is rescued at the next start.
             let _ = self.born.send(claimed);
@@ -163,11 +186,11 @@ impl Writer {
         match culprit {
             Operation::Admit(admission) => drop(admission.reply.send(Err(AdmitError::Unstorable(error.into())))),
             Operation::Settle(settlement) if is_unstorable(&settlement) => {
-                error!(%error, job = %settlement.job.lineage, "a job could not be settled; it will be rescued at the next start");
+                error!(%error, event = %settlement.job.lineage.event, lineage = %settlement.job.lineage, "a job could not be settled; it will be rescued at the next start");
                 drop(settlement.reply.send(Err(SettleError::Stale)));
             }
             Operation::Settle(settlement) => {
-                warn!(%error, job = %settlement.job.lineage, "the database refuses this settlement; the job becomes a dead letter");
+                warn!(%error, event = %settlement.job.lineage.event, lineage = %settlement.job.lineage, "the database refuses this settlement; the job becomes a dead letter");
                 self.round(vec![Operation::Settle(Box::new(unstorable(*settlement)))]);
             }
             Operation::Claim { reply, .. } => drop(reply.send(Err(StoreError::Refused(error.into())))),
