@@ -21,6 +21,7 @@ use http::Method;
 use crate::directory::Directory;
 use crate::logs;
 use crate::plan::{Plan, Source};
+use crate::postgres;
 use crate::sender::{Answer, Delivery, NoAnswer, Sender, Wire};
 use crate::upstream::Upstream;
 use crate::wait::{eventually, within};
@@ -46,8 +47,11 @@ pub struct World {
 
 impl Plan {
     /// Starts the server, and all around it.
-    pub async fn start(self) -> World {
+    pub async fn start(mut self) -> World {
         logs::start();
+        if is_on_postgres() {
+            self = self.postgres(&postgres::database().await);
+        }
         let (upstream, directory) = (Upstream::start().await, Directory::new());
         for (name, wasm) in &self.plugins {
             directory.write(&format!("plugins/{name}.wasm"), wasm);
@@ -61,6 +65,12 @@ impl Plan {
         world.boot().await;
         world
     }
+}
+
+/// A test binary whose name ends so plays its stories on PostgreSQL, those of the others on SQLite.
+fn is_on_postgres() -> bool {
+    let binary = std::env::current_exe().expect("a test binary has a file");
+    binary.file_stem().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("stories_postgres"))
 }
 
 fn sender(source: &Source) -> Sender {

@@ -38,10 +38,10 @@ impl Crew {
             Ok(()) if was_parked => self.look_again(&job.plugin).await,
             Ok(()) => {}
             Err(SettleError::Stale) => {
-                warn!(event = %job.lineage.event, lineage = %job.lineage, attempt = job.attempt, "a stale outcome changed nothing")
+                warn!(event = %job.lineage.event, lineage = %job.lineage, attempt = job.attempt, "a stale outcome changed nothing");
             }
             Err(SettleError::Closed) => {
-                info!(event = %job.lineage.event, lineage = %job.lineage, "not settled before the store closed; it will be rescued")
+                info!(event = %job.lineage.event, lineage = %job.lineage, "not settled before the store closed; it will be rescued");
             }
         }
     }

@@ -126,20 +126,6 @@ async fn what_is_forwarded_is_what_came_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn the_token_that_proves_a_request_is_never_stored() {
-    let world = World::with(Source::new("gitlab", "gitlab")).start().await;
-    let delivery = world.delivery("gitlab", "push");
-    assert_eq!(delivery.headers.text("x-gitlab-token"), Some("shared-secret"));
-    let event = world.deliver(&delivery).await.event();
-
-    let shown = world.admin(&format!("GET /events/{event}?payload=true")).await;
-    assert!(shown.body.contains(r#"["x-gitlab-token","[verified]"]"#), "{}", shown.body);
-    assert!(!shown.body.contains("shared-secret"));
-    assert!(!everything_on_disk(&world).windows(13).any(|window| window == b"shared-secret"));
-    world.finish().await;
-}
-
-#[tokio::test]
 async fn slacks_challenge_is_answered_and_is_no_event() {
     let world = World::with(Source::new("slack", "slack")).start().await;
     let challenge = r#"{"token":"t","challenge":"3eZbrw1aBm2rZgRNFdxV","type":"url_verification"}"#;
@@ -189,11 +175,4 @@ async fn a_sender_can_be_answered_as_it_wishes() {
     assert_eq!(world.deliver(&delivery).await.text(), "200 OK");
     assert_eq!(world.deliver(&delivery).await.text(), "200 OK", "a duplicate too");
     world.finish().await;
-}
-
-/// All that the server has written but for its configuration.
-fn everything_on_disk(world: &World) -> Vec<u8> {
-    let files = ["hookfast.db", "hookfast.db-wal"].map(|name| std::fs::read(world.path(name)).unwrap_or_default());
-    assert!(files[1].len() > 1000, "the write-ahead log holds what was stored");
-    files.concat()
 }

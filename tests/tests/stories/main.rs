@@ -5,4 +5,5 @@ mod refusal;
 mod retry;
 mod plugin;
 mod reload;
-mod lifecycle;
+mod restart;
+mod file;

@@ -119,7 +119,7 @@ pub(super) async fn register(
 }
 
 async fn rescue_others(node: &Node) -> Result<Rescued, StoreError> {
-    let rescued = node.statements(async |connection| rescue::rescue(connection, node.given_now()).await).await?;
+    let rescued = node.statements(async |connection| rescue::rescue(connection, node.lease(), node.given_now()).await).await?;
     if rescued != Rescued::default() {
         node.becomes_due(node.clock.now());
         node.committed();

@@ -97,7 +97,10 @@ impl Postgres {
     }
 
     pub(super) fn commits(&self) -> watch::Receiver<u64> {
-        self.node.commits.subscribe()
+        let mut commits = self.node.commits.subscribe();
+        // What was committed before counts as news to whoever asks now.
+        commits.mark_changed();
+        commits
     }
 
     pub(super) fn backlog(&self) -> watch::Receiver<Backlog> {

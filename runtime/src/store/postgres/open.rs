@@ -39,7 +39,7 @@ impl Postgres {
         let (born_sender, born) = mpsc::unbounded_channel();
         let given = clock.given().map(|now| now.as_millis());
         let mut connection = pool.acquire().await?;
-        let rescued = rescue::rescue(&mut connection, given).await?;
+        let rescued = rescue::rescue(&mut connection, lease, given).await?;
         keeper::register(&mut connection, lease, lease_time, given).await?;
         let has_work = sqlx::query("SELECT EXISTS (SELECT FROM jobs)").fetch_one(&mut *connection).await?.get(0);
         drop(connection);

@@ -10,7 +10,7 @@ use crate::store::Rescued;
 const CHARGES_MAX: i32 = 3;
 
 // Locked for good: no settle under this lease can slip in behind the takeover.
-const EXPIRED: &str = "SELECT id FROM nodes WHERE lease_until < hookfast_now($1) ORDER BY id FOR UPDATE SKIP LOCKED";
+const EXPIRED: &str = "SELECT id FROM nodes WHERE lease_until < hookfast_now($1) AND id <> $2 ORDER BY id FOR UPDATE SKIP LOCKED";
 const CHARGE: &str = "UPDATE jobs SET charges = charges + 1 WHERE state = 'running' AND owner = ANY($1) AND suspect";
 const CONDEMN: &str = "WITH condemned AS (DELETE FROM jobs WHERE state = 'running' AND owner = ANY($1) AND charges >= $2 \
        RETURNING event_id, source, route, plugin, attempt) \
@@ -22,10 +22,10 @@ const FORGET: &str = "DELETE FROM nodes WHERE id = ANY($1)";
 const LEAVE: &str = "DELETE FROM nodes n WHERE id = $1 AND NOT EXISTS (SELECT FROM jobs WHERE state = 'running' AND owner = n.id)";
 const EXPIRE: &str = "UPDATE nodes SET lease_until = 0 WHERE id = $1";
 
-/// Takes over from every node whose lease ran out.
-pub(super) async fn rescue(connection: &mut PgConnection, given: Option<i64>) -> Result<Rescued, sqlx::Error> {
+/// Takes over from every other node whose lease ran out.
+pub(super) async fn rescue(connection: &mut PgConnection, own: NodeId, given: Option<i64>) -> Result<Rescued, sqlx::Error> {
     let mut transaction = connection.begin().await?;
-    let expired = sqlx::query(EXPIRED).bind(given).fetch_all(&mut *transaction).await?;
+    let expired = sqlx::query(EXPIRED).bind(given).bind(Uuid::from_bytes(*own.as_bytes())).fetch_all(&mut *transaction).await?;
     if expired.is_empty() {
         transaction.rollback().await?;
         return Ok(Rescued::default());

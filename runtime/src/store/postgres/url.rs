@@ -8,13 +8,13 @@ use sqlx::postgres::PgConnectOptions;
 /// `postgres://user:password@host:port/database?sslmode=…`; what it leaves out comes from the `PG…` environment variables, as
 /// with libpq (<https://www.postgresql.org/docs/current/libpq-connect.html>). Shown without its password.
 #[derive(Clone)]
-pub struct PostgresUrl(pub(super) PgConnectOptions);
+pub struct PostgresUrl(pub(super) Box<PgConnectOptions>);
 
 impl FromStr for PostgresUrl {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        text.parse().map(Self).map_err(drop)
+        text.parse().map(Box::new).map(Self).map_err(drop)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hookfast::domain::JobState;
-use hookfast_tests::{Gate, Reply, World, logs};
+use hookfast_tests::{Gate, Reply, World};
 
 #[tokio::test]
 async fn a_duplicate_is_a_duplicate_also_after_a_restart() {
@@ -68,15 +68,6 @@ async fn a_drain_that_takes_too_long_gives_running_work_back() {
 }
 
 #[tokio::test]
-async fn a_second_server_on_the_same_database_fails_loudly() {
-    let world = World::stripe().start().await;
-    let second = world.start_another().await;
-    let message = format!("{:#}", second.err().expect("an error"));
-    assert!(message.contains("another hookfast process uses"), "{message}");
-    world.finish().await;
-}
-
-#[tokio::test]
 async fn the_admin_token_outlives_a_restart_and_is_its_owners_alone() {
     use std::os::unix::fs::PermissionsExt;
     let mut world = World::stripe().start().await;
@@ -87,25 +78,4 @@ async fn the_admin_token_outlives_a_restart_and_is_its_owners_alone() {
     let mode = std::fs::metadata(world.path("admin-token")).expect("a file").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     world.finish().await;
-}
-
-#[tokio::test]
-async fn a_row_that_cannot_be_read_becomes_a_dead_letter_and_holds_up_no_other() {
-    let mut world = World::stripe().upstream([503, 503]).start().await;
-    let damaged = world.send("stripe", "invoice.paid").await;
-    let sound = world.send("stripe", "invoice.paid").await;
-    world.settle().await;
-    world.stop().await;
-    let database = rusqlite::Connection::open(world.path("hookfast.db")).expect("the database");
-    let changed = database.execute("UPDATE events SET headers = x'ff' WHERE id = ?1", [damaged.as_bytes()]);
-    assert_eq!(changed, Ok(1));
-    drop(database);
-
-    world.start_again().await;
-    world.pass(Duration::from_secs(10)).await;
-    assert_eq!(world.event(sound).await.jobs[0].state, JobState::Done);
-    let dead = world.admin("GET /dead-letters").await.json();
-    assert_eq!((&dead["data"][0]["event"], &dead["data"][0]["cause"]), (&damaged.to_string().into(), &"unstorable".into()));
-    assert!(logs::has(&["a job's event cannot be read from the database"]));
-    world.finish_with("1 dead").await;
 }

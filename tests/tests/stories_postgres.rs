@@ -1,0 +1,14 @@
+//! The same stories on the other driver: what a sender, a plugin and an operator see does not depend on the database.
+
+#[path = "stories/delivery.rs"]
+mod delivery;
+#[path = "stories/plugin.rs"]
+mod plugin;
+#[path = "stories/refusal.rs"]
+mod refusal;
+#[path = "stories/reload.rs"]
+mod reload;
+#[path = "stories/restart.rs"]
+mod restart;
+#[path = "stories/retry.rs"]
+mod retry;
