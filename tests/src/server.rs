@@ -140,6 +140,28 @@ impl Server {
         self.process.clone()
     }
 
+    /// Stops all its threads, as a machine that hangs would.
+    ///
+    /// # Panics
+    /// If `kill` is not installed.
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets them go on as if nothing had been.
+    ///
+    /// # Panics
+    /// If `kill` is not installed.
+    pub fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.process.0.lock().unwrap_or_else(PoisonError::into_inner).id();
+        let sent = Command::new("kill").args(["-s", name, &id.to_string()]).status();
+        assert!(sent.expect("kill is installed").success(), "SIG{name} was not sent");
+    }
+
     /// Gives its disk space again.
     ///
     /// # Panics

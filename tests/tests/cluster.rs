@@ -1,0 +1,102 @@
+//! Several processes over one PostgreSQL, and what happens when one of them, or the database, falls silent.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hookfast::clock::Clock;
+use hookfast_tests::postgres::Postgres;
+use hookfast_tests::sender::Wire;
+use hookfast_tests::wait::eventually;
+use hookfast_tests::{Answer, Gate, Plan, Reply, Sender, Server, Site, Source, Upstream};
+use serde_json::Value;
+
+fn plan(database: &str) -> Plan {
+    Plan::default().source(Source::new("stripe", "stripe").to("forward").retry(&["50ms"])).postgres(database)
+}
+
+async fn start_database() -> Postgres {
+    tokio::task::spawn_blocking(Postgres::start).await.expect("no panic")
+}
+
+async fn send(server: &Server, id: &str) -> Answer {
+    let delivery = Sender::new("stripe", "stripe", "shared-secret").delivery("invoice.paid", id, Clock::system().now());
+    Wire::new().send(server.ingest, &delivery).await.expect("an answer")
+}
+
+/// How often something was counted by this process, as its metrics say.
+async fn counted(site: &Site, server: &Server, metric: &str) -> u64 {
+    let metrics = site.get(server, "/metrics").await.body;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(metric));
+    line.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_node_says_that_slept_past_its_lease_changes_nothing() {
+    let database = start_database().await;
+    let gate = Gate::shut();
+    let upstream = Upstream::start().await;
+    upstream.script([Reply::Held(gate.clone())]);
+    let plan = plan(&database.database());
+    let (first, second) = (Site::new(&plan, upstream.address), Site::new(&plan, upstream.address));
+    let sleeper = first.start().await;
+    let event = send(&sleeper, "evt_1").await.event().to_string();
+    upstream.called(1).await;
+    sleeper.pause();
+
+    // The other one takes over within seconds of the lease's end, and finishes the job.
+    let other = second.start().await;
+    let show = async || second.get(&other, &format!("/api/v1/events/{event}")).await.json();
+    eventually("the takeover", async || show().await["status"] == "done").await;
+    let done = show().await;
+    let attempts: Vec<&Value> = done["attempts"].as_array().expect("attempts").iter().map(|attempt| &attempt["attempt"]).collect();
+    assert_eq!(attempts, [2], "the first one's attempt was never heard of");
+    assert_eq!(upstream.calls().len(), 2);
+    let keys = upstream.keys();
+    assert_eq!(keys[0], keys[1], "one effect, asked for twice under one key");
+
+    // It wakes, hears its answer and settles: what it says comes too late.
+    sleeper.resume();
+    let commits = counted(&first, &sleeper, "hookfast_commit_seconds_count").await;
+    gate.open();
+    eventually("its settlement", async || counted(&first, &sleeper, "hookfast_commit_seconds_count").await > commits).await;
+    assert_eq!(show().await, done);
+
+    // And it serves on, under another lease.
+    let event = send(&sleeper, "evt_2").await.event().to_string();
+    eventually("its next event", async || second.get(&other, &format!("/api/v1/events/{event}")).await.json()["status"] == "done").await;
+    sleeper.kill().await;
+    other.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_database_is_away_senders_are_told_so_at_once_and_then_all_goes_on() {
+    let database = Arc::new(start_database().await);
+    let gate = Gate::shut();
+    let upstream = Upstream::start().await;
+    upstream.script([Reply::Held(gate.clone())]);
+    let site = Site::new(&plan(&database.database()), upstream.address);
+    let server = site.start().await;
+    let before = send(&server, "evt_before").await.event().to_string();
+    upstream.called(1).await;
+
+    let away = Arc::clone(&database);
+    tokio::task::spawn_blocking(move || away.kill()).await.expect("no panic");
+    // The outcome of what ran comes while nobody can take it.
+    gate.open();
+    for id in ["evt_1", "evt_2", "evt_3"] {
+        let asked = Instant::now();
+        let answer = send(&server, id).await;
+        assert_eq!((answer.status, answer.headers.get("retry-after").is_some()), (503, true), "{answer:?}");
+        assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    }
+    assert_eq!(site.get(&server, "/readyz").await.status, 503);
+
+    let back = Arc::clone(&database);
+    tokio::task::spawn_blocking(move || back.start_again()).await.expect("no panic");
+    eventually("the node to be ready", async || site.get(&server, "/readyz").await.status == 200).await;
+    let after = send(&server, "evt_1").await.event().to_string();
+    for event in [before, after] {
+        eventually("both to be done", async || site.get(&server, &format!("/api/v1/events/{event}")).await.json()["status"] == "done").await;
+    }
+    server.kill().await;
+}
