@@ -96,7 +96,8 @@ async fn while_the_database_is_away_senders_are_told_so_at_once_and_then_all_goe
     eventually("the node to be ready", async || site.get(&server, "/readyz").await.status == 200).await;
     let after = send(&server, "evt_1").await.event().to_string();
     for event in [before, after] {
-        eventually("both to be done", async || site.get(&server, &format!("/api/v1/events/{event}")).await.json()["status"] == "done").await;
+        eventually("both to be done", async || site.get(&server, &format!("/api/v1/events/{event}")).await.json()["status"] == "done")
+            .await;
     }
     server.kill().await;
 }

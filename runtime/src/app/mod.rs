@@ -80,7 +80,7 @@ impl App {
         let (upkeep, closing) = (TaskTracker::new(), CancellationToken::new());
         upkeep.spawn(reload::watch(config_path, fingerprint, parts.current.clone(), closing.clone()));
         upkeep.spawn(write_refusals(Arc::clone(&parts.refusals), parts.store.clone(), parts.clock.clone(), closing.clone()));
-        upkeep.spawn(prune(parts.store.clone(), closing.clone()));
+        upkeep.spawn(forget(parts.store.clone(), parts.clock.clone(), storage.retention, closing.clone()));
         let worker = {
             let _on_its_runtime = worker_runtime.enter();
             // Loading a plugin runs guest code, too.
@@ -139,11 +139,17 @@ async fn write_refusals(refusals: Arc<RefusalLog>, store: Store, clock: Clock, c
     refusals.write_to(&store, &clock, &closing).await;
 }
 
-async fn prune(store: Store, closing: CancellationToken) {
+/// What is old is forgotten, now and then.
+async fn forget(store: Store, clock: Clock, retention: Option<Duration>, closing: CancellationToken) {
     const INTERVAL: Duration = Duration::from_mins(5);
     while closing.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
         if let Err(error) = store.prune().await {
             warn!(%error, "old dedupe keys could not be pruned");
+        }
+        if let Some(retention) = retention
+            && let Err(error) = store.expire(clock.now() - retention).await
+        {
+            warn!(%error, "old events could not be forgotten");
         }
     }
 }

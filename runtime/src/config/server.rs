@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::secret;
-use crate::document::Section;
+use crate::document::{Field, Section};
 use crate::store::Database;
 
 /// Listeners and their limits.
@@ -42,6 +42,8 @@ pub struct Storage {
     pub database: Database,
     /// How long a node that falls silent keeps its jobs; only where several nodes share a database.
     pub lease: Duration,
+    /// How long finished events are kept; `None` for ever.
+    pub retention: Option<Duration>,
     /// What this node keeps of its own: the token file, compiled plugins. The folder of the SQLite file, or that of the configuration.
     directory: PathBuf,
 }
@@ -54,7 +56,7 @@ impl Storage {
 
     fn sqlite(path: PathBuf) -> Self {
         let directory = path.parent().unwrap_or(Path::new("")).to_owned();
-        Self { database: Database::Sqlite(path), lease: LEASE_DEFAULT, directory }
+        Self { database: Database::Sqlite(path), lease: LEASE_DEFAULT, retention: Some(RETENTION_DEFAULT), directory }
     }
 
     /// A file or folder of this node's own, such as the token file.
@@ -99,13 +101,25 @@ pub(super) fn read_storage(section: &Section<'_>, directory: &Path) -> Option<St
     let read = url.ok_or("it is not text").and_then(|url| read_url(&url, directory));
     // A PostgreSQL URL may hold a password: its text is not shown.
     let lease = section.field("lease").and_then(|field| field.as_duration(Duration::from_secs(1)..=Duration::from_mins(2)));
-    let read = read.map(|storage| Storage { lease: lease.unwrap_or(storage.lease), ..storage });
+    let retention = section.field("retention").map(|field| read_retention(&field));
+    let read =
+        read.map(|storage| Storage { lease: lease.unwrap_or(storage.lease), retention: retention.unwrap_or(storage.retention), ..storage });
     read.map_err(|reason| field.secret_error(format!("`{}`: {reason}", field.path()), Some(URLS.into()))).ok()
 }
 
 const LEASE_DEFAULT: Duration = Duration::from_secs(10);
+const DAY: Duration = Duration::from_hours(24);
+const RETENTION_DEFAULT: Duration = Duration::from_hours(30 * 24);
 const URLS: &str =
     "\"sqlite:hookfast.db\", or \"postgres://user@host/database\"; a URL with a password is better kept in env:NAME or file:PATH";
+
+/// `retention = "30d"`, or `retention = "forever"`.
+fn read_retention(field: &Field<'_>) -> Option<Duration> {
+    if field.as_str() == Some("forever") {
+        return None;
+    }
+    field.as_duration(Duration::from_mins(1)..=3650 * DAY).or(Some(RETENTION_DEFAULT))
+}
 
 /// The folder of a node's own files, as far as the URL tells without its secrets.
 pub(super) fn read_directory(section: &Section<'_>, directory: &Path) -> PathBuf {
@@ -119,7 +133,12 @@ fn read_url(url: &str, directory: &Path) -> Result<Storage, &'static str> {
         Some(("sqlite", path)) if !path.is_empty() => Ok(Storage::sqlite(directory.join(path))),
         Some(("postgres" | "postgresql", _)) => {
             let url = url.trim().parse().map_err(|()| "it is not the URL of a PostgreSQL database")?;
-            Ok(Storage { database: Database::Postgres(url), lease: LEASE_DEFAULT, directory: directory.to_owned() })
+            Ok(Storage {
+                database: Database::Postgres(url),
+                lease: LEASE_DEFAULT,
+                retention: Some(RETENTION_DEFAULT),
+                directory: directory.to_owned(),
+            })
         }
         _ => Err("it is neither an SQLite file nor a PostgreSQL database"),
     }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use crate::clock::Clock;
-use crate::domain::{AttemptRecord, EventId, Job, Lineage, NewEvent, NodeId, Outcome, PluginName, Refusal, Route};
+use crate::domain::{AttemptRecord, EventId, Job, Lineage, NewEvent, NodeId, Outcome, PluginName, Refusal, Route, Timestamp};
 use crate::metrics::Metrics;
 use crate::random::Random;
 
@@ -159,6 +159,12 @@ impl Store {
     /// Forgets dedupe keys whose window has passed; run now and then.
     pub async fn prune(&self) -> Result<(), StoreError> {
         on!(self, driver => driver.prune().await)
+    }
+
+    /// Forgets events that arrived before `cutoff`, with all that is known of them; not those with a live job or a dead letter. Run now
+    /// and then.
+    pub async fn expire(&self, cutoff: Timestamp) -> Result<(), StoreError> {
+        on!(self, driver => driver.expire(cutoff).await)
     }
 
     /// Counts up with every commit: whoever waits for a change waits for this.

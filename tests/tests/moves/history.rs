@@ -18,6 +18,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::step::{End, Step};
 
 const WINDOW: Duration = Duration::from_mins(1);
+const RETENTION: Duration = Duration::from_secs(45);
 const CHARGES_MAX: u32 = 3;
 
 /// Where the model believes a job to be.
@@ -40,6 +41,9 @@ struct ModelJob {
     charges: u32,
     /// The numbers of the attempts that are on record.
     recorded: Vec<u32>,
+    arrived: Timestamp,
+    /// Until it is forgotten.
+    is_kept: bool,
 }
 
 /// The store, and what it must hold.
@@ -118,6 +122,7 @@ impl History {
             Step::Unpark => self.unpark().await,
             Step::Replay => self.replay().await,
             Step::Discard => self.discard().await,
+            Step::Expire => self.expire().await,
             Step::Prune => self.store().prune().await.expect("pruned"),
         }
     }
@@ -133,7 +138,19 @@ impl History {
                 assert_eq!(admitted, Admitted::New(id));
                 self.keys.insert(key, (id, now + WINDOW));
                 let state = Believed::Ready { due: now };
-                self.jobs.insert(id, ModelJob { state, attempt: 0, attempts_before: 0, suspect: false, charges: 0, recorded: Vec::new() });
+                self.jobs.insert(
+                    id,
+                    ModelJob {
+                        state,
+                        attempt: 0,
+                        attempts_before: 0,
+                        suspect: false,
+                        charges: 0,
+                        recorded: Vec::new(),
+                        arrived: now,
+                        is_kept: true,
+                    },
+                );
             }
         }
         // A job may have been born running: then it is handed over, and counts as claimed.
@@ -255,6 +272,15 @@ impl History {
         dead.into_iter().for_each(|job| job.state = Believed::Discarded);
     }
 
+    /// What is old and finished goes; what is old and owed or dead stays.
+    async fn expire(&mut self) {
+        let cutoff = self.clock.now() - RETENTION;
+        self.store().expire(cutoff).await.expect("expired");
+        for job in self.jobs.values_mut() {
+            job.is_kept &= job.arrived >= cutoff || !matches!(job.state, Believed::Done | Believed::Discarded);
+        }
+    }
+
     /// Everything that the store shows is what the model believes.
     pub(super) async fn compare(&self) {
         let count = |is_so: fn(&Believed) -> bool| self.jobs.values().filter(|job| is_so(&job.state)).count() as u64;
@@ -264,6 +290,10 @@ impl History {
         assert_eq!(counts.parked, count(|state| *state == Believed::Parked));
         assert_eq!(counts.dead, count(|state| *state == Believed::Dead));
         for (id, expected) in &self.jobs {
+            if !expected.is_kept {
+                assert!(self.store().event(*id).await.expect("read").is_none(), "{expected:?}");
+                continue;
+            }
             let event = self.store().event(*id).await.expect("read").expect("nothing is lost");
             let attempts: Vec<_> = event.attempts.iter().map(|attempt| attempt.attempt).collect();
             assert_eq!(attempts, expected.recorded, "every run is on record once");

@@ -36,6 +36,8 @@ pub(super) enum Step {
     Replay,
     Discard,
     Prune,
+    /// Old events are forgotten.
+    Expire,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +65,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Replay),
         1 => Just(Step::Discard),
         1 => Just(Step::Prune),
+        1 => Just(Step::Expire),
     ];
     prop::collection::vec(step, 1..60)
 }

@@ -4,7 +4,7 @@ use sqlx::types::Uuid;
 use sqlx::{PgConnection, Row};
 
 use super::{Node, Postgres};
-use crate::domain::{EventId, Lineage, PluginName, Refusal};
+use crate::domain::{EventId, Lineage, PluginName, Refusal, Timestamp};
 use crate::store::{DeadFilter, StoreError};
 
 /// So many refused requests are kept of each source.
@@ -34,7 +34,27 @@ const DISCARD: &str = "WITH gone AS (DELETE FROM dead_letters WHERE id IN ( \
 const PRUNE: &str =
     "DELETE FROM dedupe_keys WHERE hash IN (SELECT hash FROM dedupe_keys WHERE expires_at <= (SELECT hookfast_now($1)) LIMIT $2)";
 
+// One snapshot for all of it: a dead letter that is being replayed is seen as the one or the other.
+const EXPIRE: &str = "WITH batch AS MATERIALIZED (SELECT id, received_at FROM events WHERE id > $1 ORDER BY id LIMIT $2), \
+     old AS MATERIALIZED (SELECT id FROM batch b WHERE received_at < $3 \
+       AND NOT EXISTS (SELECT FROM jobs WHERE event_id = b.id) AND NOT EXISTS (SELECT FROM dead_letters WHERE event_id = b.id)), \
+     a AS (DELETE FROM attempts WHERE event_id IN (SELECT id FROM old)), \
+     d AS (DELETE FROM discards WHERE event_id IN (SELECT id FROM old)), \
+     e AS (DELETE FROM events WHERE id IN (SELECT id FROM old)) \
+     SELECT id, (SELECT min(received_at) FROM batch) AS oldest FROM batch ORDER BY id DESC LIMIT 1";
+
 impl Postgres {
+    pub(in crate::store) async fn expire(&self, cutoff: Timestamp) -> Result<(), StoreError> {
+        let mut after = Uuid::nil();
+        loop {
+            let batch = self.node.statements(async |connection| {
+                sqlx::query(EXPIRE).bind(after).bind(BATCH).bind(cutoff.as_millis()).fetch_optional(connection).await
+            });
+            let Some(last) = batch.await?.filter(|row| row.get::<i64, _>("oldest") < cutoff.as_millis()) else { return Ok(()) };
+            after = last.get("id");
+        }
+    }
+
     pub(in crate::store) async fn unpark(&self, plugin: PluginName) -> Result<u64, StoreError> {
         let node = &self.node;
         let mut unparked = 0;

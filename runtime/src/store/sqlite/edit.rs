@@ -2,6 +2,7 @@
 
 use rusqlite::{ToSql, params};
 
+use super::expire;
 use super::operation::{Edit, Edited};
 use super::writer::Round;
 use crate::domain::{EventId, Lineage, Refusal};
@@ -21,6 +22,7 @@ pub(super) fn apply(round: &mut Round<'_>, edit: &Edit) -> Result<Edited, rusqli
         Edit::ReplayDead(filter) => replay(round, filter).map(Edited::Lineages),
         Edit::DiscardDead(filter, reason) => discard(round, filter, reason).map(Edited::Lineages),
         Edit::Prune { after } => prune(round, *after).map(Edited::Next),
+        Edit::Expire { after, cutoff } => expire::apply(round, *after, *cutoff).map(Edited::Next),
     }
 }
 

@@ -4,6 +4,7 @@ mod admit;
 mod claim;
 mod dedupe;
 mod edit;
+mod expire;
 mod inbox;
 mod open;
 mod operation;
@@ -26,7 +27,7 @@ use self::inbox::Inbox;
 use self::operation::{Admission, Edit, Edited, Operation, Settlement};
 use super::{AdmitError, Admitted, Backlog, Claimed, DeadFilter, SettleError, StoreError};
 use crate::clock::Clock;
-use crate::domain::{AttemptRecord, Job, Lineage, NewEvent, Outcome, PluginName, Refusal, Route};
+use crate::domain::{AttemptRecord, Job, Lineage, NewEvent, Outcome, PluginName, Refusal, Route, Timestamp};
 
 /// An open database.
 pub(super) struct Sqlite {
@@ -103,9 +104,18 @@ impl Sqlite {
     }
 
     pub(super) async fn prune(&self) -> Result<(), StoreError> {
+        self.go_through(|after| Edit::Prune { after }).await
+    }
+
+    pub(super) async fn expire(&self, cutoff: Timestamp) -> Result<(), StoreError> {
+        self.go_through(|after| Edit::Expire { after, cutoff }).await
+    }
+
+    /// Through a table in rounds.
+    async fn go_through(&self, edit: impl Fn(i64) -> Edit) -> Result<(), StoreError> {
         let mut next = Some(0);
         while let Some(after) = next {
-            next = match self.edit(Edit::Prune { after }).await? {
+            next = match self.edit(edit(after)).await? {
                 Edited::Next(next) => next,
                 Edited::Rows(_) | Edited::Lineages(_) => None,
             };

@@ -44,6 +44,7 @@ pub(super) enum Edit {
     ReplayDead(DeadFilter),
     DiscardDead(DeadFilter, String),
     Prune { after: i64 },
+    Expire { after: i64, cutoff: Timestamp },
 }
 
 /// What a rare write did.
