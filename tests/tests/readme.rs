@@ -42,7 +42,7 @@ fn every_command_of_the_readme_works() {
     drop(server);
 }
 
-/// A person with a terminal in a folder of the checkout's kind.
+/// A person with a terminal in a folder of their own.
 struct Reader {
     folder: PathBuf,
     ports: [u16; 2],
@@ -72,7 +72,7 @@ impl Reader {
             .replace("127.0.0.1:8080", &format!("127.0.0.1:{}", self.ports[0]))
             .replace("127.0.0.1:8081", &format!("127.0.0.1:{}", self.ports[1]))
             .replace("[\"1s\", \"5s\", \"30s\"]", "[\"10ms\", \"10ms\", \"10ms\"]")
-            .replace("../plugin-sdk", &sdk.display().to_string());
+            .replace("../../plugin-sdk", &sdk.display().to_string());
         let path = self.folder.join(path);
         fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
         fs::write(path, text).expect("a file");

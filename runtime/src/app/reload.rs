@@ -61,7 +61,10 @@ fn reload(path: &Path, current: &Current) {
     };
     let (sources, upstreams, grants) = (settings.live.sources.len(), settings.live.upstreams.len(), settings.live.grants.len());
     match current.replace(settings.live) {
-        Ok(()) => info!(sources, upstreams, grants, "configuration reloaded; [server], [storage], [worker] and [plugins] need a restart"),
+        Ok(()) => info!(
+            sources,
+            upstreams, grants, "configuration reloaded; what changed in [server], [storage], [worker] or [plugins] needs a restart"
+        ),
         Err(error) => error!(%error, "the upstreams cannot be used; the old configuration stays in force"),
     }
 }

@@ -86,6 +86,8 @@ impl FromStr for JobState {
 pub enum ParkReason {
     /// Its plugin is not loaded.
     PluginMissing,
+    /// Its plugin wants an upstream that it is no longer granted.
+    GrantMissing,
 }
 
 impl ParkReason {
@@ -93,6 +95,7 @@ impl ParkReason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::PluginMissing => "plugin_missing",
+            Self::GrantMissing => "grant_missing",
         }
     }
 }

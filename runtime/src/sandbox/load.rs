@@ -11,7 +11,7 @@ use super::describe::describe;
 use super::engine::Engine;
 use super::fixtures;
 use super::guest::Guest;
-use super::plugin::{Description, Plugin};
+use super::plugin::Plugin;
 use crate::domain::{Digest, Grant, PluginName};
 
 /// The largest `.wasm` that is compiled.
@@ -92,7 +92,7 @@ impl Loader {
     /// Takes a plugin through every stage.
     pub async fn load(self: &Arc<Self>, name: PluginName, wasm: Vec<u8>, grant: Arc<Grant>) -> Result<Plugin, LoadFailure> {
         let plugin = self.inspect(name, wasm).await?;
-        within_grant(&plugin.name, &plugin.description, &grant)?;
+        within_grant(&plugin, &grant)?;
         fixtures::pass(&self.engine, &plugin, &grant).await?;
         Ok(plugin)
     }
@@ -158,11 +158,12 @@ fn type_mismatch(error: &wasmtime::Error) -> String {
     format!("does not fit `hookfast:plugin@0.1.0`: {error:#}; an import named here is not offered or not granted to plugins")
 }
 
-fn within_grant(name: &PluginName, description: &Description, grant: &Grant) -> Result<(), LoadFailure> {
-    let missing: Vec<_> = description.upstreams.iter().filter(|wanted| !grant.upstreams.contains(wanted.as_str())).collect();
-    if missing.is_empty() {
+fn within_grant(plugin: &Plugin, grant: &Grant) -> Result<(), LoadFailure> {
+    if plugin.is_within(grant) {
         return Ok(());
     }
+    let name = &plugin.name;
+    let missing: Vec<_> = plugin.missing_upstreams(grant).collect();
     let list = missing.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
     let message = format!("wants upstreams it is not granted: {list}; allow them with `upstreams = [{list}]` under [grants.{name}]");
     Err(LoadFailure::new(LoadStage::Grant, message))

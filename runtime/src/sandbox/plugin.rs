@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bindings::PluginPre;
 use super::guest::Guest;
-use crate::domain::{Digest, PluginName};
+use crate::domain::{Digest, Grant, PluginName};
 
 /// A loaded plugin. Running attempts hold it, so that an old version lives until its last attempt has ended.
 pub struct Plugin {
@@ -20,6 +20,16 @@ pub struct Plugin {
 }
 
 impl Plugin {
+    /// Whether it is granted everything that it wants.
+    pub fn is_within(&self, grant: &Grant) -> bool {
+        self.missing_upstreams(grant).next().is_none()
+    }
+
+    /// The upstreams that it wants and is not granted.
+    pub(super) fn missing_upstreams<'p>(&'p self, grant: &'p Grant) -> impl Iterator<Item = &'p str> {
+        self.description.upstreams.iter().map(String::as_str).filter(|wanted| !grant.upstreams.contains(*wanted))
+    }
+
     /// The names of the interfaces it imports.
     pub fn imports(&self) -> Vec<String> {
         let component = self.pre.instance_pre().component();

@@ -22,9 +22,9 @@ impl Crew {
     /// one's outcome is on its way to the disk. As many outcomes may be on their way as there are places.
     pub(super) async fn attempt(&self, claimed: Claimed) {
         let in_force = self.workshop.current.load();
-        let (outcome, record) = match self.workshop.plugins.get(&claimed.job.plugin) {
-            None => (Outcome::Park { reason: ParkReason::PluginMissing }, None),
-            Some(plugin) => {
+        let (outcome, record) = match self.plugin(&claimed.job.plugin, &in_force) {
+            Err(reason) => (Outcome::Park { reason }, None),
+            Ok(plugin) => {
                 let ran = self.aborting.run_until_cancelled(self.run(&plugin, &claimed, &in_force)).await;
                 ran.map_or((Outcome::Release, None), |(outcome, record)| (outcome, Some(record)))
             }
@@ -46,9 +46,15 @@ impl Crew {
         }
     }
 
-    /// The plugin may have come between the look and the park: then nobody else would wake its jobs.
+    /// The plugin that is to run; else what its jobs wait for. A grant that was taken away is felt at once, not at the next load.
+    fn plugin(&self, name: &PluginName, in_force: &InForce) -> Result<Arc<Plugin>, ParkReason> {
+        let plugin = self.workshop.plugins.get(name).ok_or(ParkReason::PluginMissing)?;
+        if plugin.is_within(&in_force.settings.grant(name)) { Ok(plugin) } else { Err(ParkReason::GrantMissing) }
+    }
+
+    /// What was waited for may have come between the look and the park: then nobody else would wake the plugin's jobs.
     async fn look_again(&self, plugin: &PluginName) {
-        if self.workshop.plugins.get(plugin).is_some()
+        if self.plugin(plugin, &self.workshop.current.load()).is_ok()
             && let Err(error) = self.workshop.store.unpark(plugin).await
         {
             error!(%plugin, %error, "jobs that wait for this plugin could not be made ready");

@@ -56,3 +56,20 @@ async fn a_resend_gets_the_first_answer_also_when_the_file_names_another_by_now(
     assert_eq!(world.deliver(&second).await.text(), "201 ok 201");
     world.finish().await;
 }
+
+#[tokio::test]
+async fn a_grant_that_is_taken_away_parks_jobs_until_it_is_back() {
+    let mut world = World::stripe().start().await;
+    let granted = |world: &World| !world.app().current.load().settings.grants["stripe-crm"].upstreams.is_empty();
+    let (with, without) = ("[grants.stripe-crm]\nupstreams = [\"crm\"]", "[grants.stripe-crm]\nupstreams = []");
+    world.configure_anew(|file| file.replace(with, without));
+    eventually("the grant to be gone", async || !granted(&world)).await;
+    let event = world.send("stripe", "invoice.paid").await;
+    world.settle().await;
+    let job = &world.event(event).await.jobs[0];
+    assert_eq!((job.state, job.reason.as_deref(), job.attempts), (JobState::Parked, Some("grant_missing"), 0));
+
+    world.configure_anew(|file| file.replace(without, with));
+    eventually("the job to be done", async || world.event(event).await.jobs[0].state == JobState::Done).await;
+    world.finish().await;
+}

@@ -1,18 +1,21 @@
 //! One connection of a flusher: made when it is needed, thrown away when it fails, and the judgement of what failed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Connection, PgConnection};
 
 /// The longest that a statement may take before its connection is given up.
 pub(super) const STATEMENT_MAX: Duration = Duration::from_secs(10);
 const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// A connection that was not used for so long is asked first whether it still is one.
+const IDLE: Duration = Duration::from_millis(250);
 
 /// A connection that comes back.
 pub(super) struct Link {
     options: PgConnectOptions,
     connection: Option<PgConnection>,
+    used_at: Instant,
 }
 
 /// What failed: the database as such, or this one statement.
@@ -26,18 +29,26 @@ pub(super) enum Failure {
 
 impl Link {
     pub(super) fn new(options: PgConnectOptions) -> Self {
-        Self { options, connection: None }
+        Self { options, connection: None, used_at: Instant::now() }
     }
 
     /// Runs statements on the connection; one that fails with an outage is not used again.
     pub(super) async fn run<T>(&mut self, statements: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>) -> Result<T, Failure> {
         // Taken out: a connection whose statement was abandoned in the middle must not be used again.
         let connection = match self.connection.take() {
+            Some(mut connection) if self.used_at.elapsed() > IDLE => {
+                // The database may have been restarted meanwhile: that must not cost a sender its answer.
+                within(CONNECT_MAX, connection.ping()).await.ok().map(|()| connection)
+            }
+            connection => connection,
+        };
+        let connection = match connection {
             Some(connection) => Ok(connection),
             None => within(CONNECT_MAX, self.options.connect()).await,
         };
         let mut connection = connection.map_err(Failure::Outage)?;
         let result = within(STATEMENT_MAX, statements(&mut connection)).await.map_err(Failure::from);
+        self.used_at = Instant::now();
         if !matches!(result, Err(Failure::Outage(_))) {
             self.connection = Some(connection);
         }

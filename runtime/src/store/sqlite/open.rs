@@ -28,6 +28,9 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlit
 
 impl Sqlite {
     pub(in crate::store) async fn open(path: PathBuf, settings: StoreSettings) -> Result<(Self, Found), StoreError> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| StoreError::Lock(folder.to_owned(), error))?;
+        }
         let lock = lock(&path)?;
         migrate(&path).await?;
         let reads = reader_pool(&path).await?;
