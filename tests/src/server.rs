@@ -56,6 +56,11 @@ impl Site {
         Self { directory, wire: Wire::new() }
     }
 
+    /// Publishes a plugin's file.
+    pub fn publish(&self, plugin: &str, wasm: &[u8]) {
+        self.directory.write(&format!("plugins/{plugin}.wasm"), wasm);
+    }
+
     /// Starts a server and waits until it serves.
     ///
     /// # Panics

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hookfast::clock::Clock;
+use hookfast_tests::build::{another_version, guest};
 use hookfast_tests::postgres::Postgres;
 use hookfast_tests::sender::Wire;
 use hookfast_tests::wait::eventually;
@@ -66,6 +67,45 @@ async fn what_a_node_says_that_slept_past_its_lease_changes_nothing() {
     eventually("its next event", async || second.get(&other, &format!("/api/v1/events/{event}")).await.json()["status"] == "done").await;
     sleeper.kill().await;
     other.kill().await;
+}
+
+/// The plugin's state and digest as this node has it.
+async fn forward(site: &Site, server: &Server) -> (String, String) {
+    let plugins = site.get(server, "/api/v1/plugins").await.json();
+    let plugin = plugins["data"].as_array().expect("a list").iter().find(|plugin| plugin["name"] == "forward").cloned();
+    let word = |key: &str| plugin.as_ref().and_then(|plugin| plugin[key].as_str()).unwrap_or_default().to_owned();
+    (word("state"), word("digest"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plugin_that_one_node_has_is_run_by_every_node() {
+    let database = start_database().await;
+    let upstream = Upstream::start().await;
+    let plan = plan(&database.database());
+    let (with, without) = (Site::new(&plan, upstream.address), Site::new(&plan.without_plugin("forward"), upstream.address));
+    let first = with.start().await;
+    let second = without.start().await;
+    let old = forward(&with, &first).await;
+    assert_eq!(old.0, "live");
+    assert_eq!(forward(&without, &second).await, old, "it is there before the node serves");
+
+    // A new version goes live on both.
+    let newer = another_version(&guest("forward"), "2");
+    with.publish("forward", &newer);
+    eventually("the new version", async || forward(&without, &second).await.1 != old.1).await;
+    let new = forward(&with, &first).await;
+    assert_eq!(forward(&without, &second).await, new);
+
+    // The old file in the directory of a node that was not updated yet turns nothing back.
+    without.publish("forward", &guest("forward"));
+    let third = without.start().await;
+    assert_eq!(forward(&without, &third).await, new);
+
+    first.kill().await;
+    third.kill().await;
+    let event = send(&second, "evt_1").await.event().to_string();
+    eventually("its event", async || without.get(&second, &format!("/api/v1/events/{event}")).await.json()["status"] == "done").await;
+    second.kill().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

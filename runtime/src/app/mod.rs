@@ -4,6 +4,7 @@
 mod serve;
 mod parts;
 mod plugins;
+mod shared_plugins;
 mod reload;
 mod token;
 

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::plugins::Watcher;
+use super::shared_plugins::SharedPlugins;
 use super::{World, token};
 use crate::clock::Clock;
 use crate::config::{Current, Live, Storage};
@@ -72,8 +73,9 @@ impl Parts {
     /// The plugin directory; what is in it is live, or has failed, when this returns.
     pub(super) async fn watch(&self, directory: &Path, storage: &Storage) -> anyhow::Result<Watcher> {
         let loader = Arc::new(Loader::new(Arc::clone(&self.engine), &storage.beside("plugin-cache"))?);
+        let shared = SharedPlugins::new(self.store.clone(), Arc::clone(&loader), Arc::clone(&self.plugins), self.clock.clone());
         let directory = Directory::new(directory, loader, Arc::clone(&self.plugins), self.clock.clone());
-        let mut watcher = Watcher { directory, current: self.current.clone(), store: self.store.clone(), unwoken: BTreeSet::new() };
+        let mut watcher = Watcher { directory, shared, current: self.current.clone(), store: self.store.clone(), unwoken: BTreeSet::new() };
         watcher.poll().await;
         Ok(watcher)
     }

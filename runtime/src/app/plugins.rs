@@ -1,11 +1,12 @@
-//! Keeping the live plugins as the directory has them, and waking jobs whose plugin has come.
+//! Keeping the live plugins as the directory and the other nodes have them, and waking jobs whose plugin has come.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
+use super::shared_plugins::SharedPlugins;
 use crate::config::Current;
 use crate::domain::PluginName;
 use crate::sandbox::{Change, Directory};
@@ -16,6 +17,7 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// The directory and who must know of its changes.
 pub(super) struct Watcher {
     pub(super) directory: Directory,
+    pub(super) shared: SharedPlugins,
     pub(super) current: Current,
     pub(super) store: Store,
     /// Live plugins whose parked jobs could not be made ready yet.
@@ -34,9 +36,14 @@ impl Watcher {
     pub(super) async fn poll(&mut self) {
         let in_force = self.current.load();
         for change in self.directory.poll(|plugin| in_force.settings.grant(plugin)).await {
-            if let Change::Live(plugin) = change {
-                self.unwoken.insert(plugin);
+            if let Change::Live(plugin, digest, wasm) = change {
+                self.unwoken.insert(plugin.clone());
+                self.shared.offer(plugin, digest, wasm);
             }
+        }
+        match self.shared.exchange(|plugin| in_force.settings.grant(plugin)).await {
+            Ok(loaded) => self.unwoken.extend(loaded),
+            Err(error) => warn!(%error, "plugins could not be compared with those of the other nodes; tried again soon"),
         }
         for plugin in std::mem::take(&mut self.unwoken) {
             match self.store.unpark(&plugin).await {

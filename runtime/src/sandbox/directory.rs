@@ -26,8 +26,8 @@ pub struct Directory {
 /// What a poll changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// A version went live: parked jobs may run.
-    Live(PluginName),
+    /// A version went live, with these bytes: parked jobs may run.
+    Live(PluginName, Digest, Vec<u8>),
     /// A version failed to load.
     Failed(PluginName),
     /// The file is gone, and the plugin with it.
@@ -97,11 +97,11 @@ impl Directory {
         if self.seen.get(name).is_some_and(|seen| seen.digest == Some(digest) && seen.grant == *grant) {
             return None;
         }
-        let change = match self.loader.load(name.clone(), wasm, Arc::clone(grant)).await {
+        let change = match self.loader.load(name.clone(), wasm.clone(), Arc::clone(grant)).await {
             Ok(plugin) => {
                 info!(plugin = %name, digest = %digest.short(), version = plugin.description.version, "plugin is live");
                 self.plugins.swap_in(plugin, self.clock.now());
-                Change::Live(name.clone())
+                Change::Live(name.clone(), digest, wasm)
             }
             Err(failure) => {
                 let serving = self.plugins.get(name).map(|plugin| plugin.digest.short());

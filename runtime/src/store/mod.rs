@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use crate::clock::Clock;
-use crate::domain::{AttemptRecord, EventId, Job, Lineage, NewEvent, NodeId, Outcome, PluginName, Refusal, Route, Timestamp};
+use crate::domain::{AttemptRecord, Digest, EventId, Job, Lineage, NewEvent, NodeId, Outcome, PluginName, Refusal, Route, Timestamp};
 use crate::metrics::Metrics;
 use crate::random::Random;
 
@@ -154,6 +154,31 @@ impl Store {
     /// Gives dead letters up for good, keeping the reason; the lineages that were.
     pub async fn discard_dead(&self, filter: DeadFilter, reason: String) -> Result<Vec<Lineage>, StoreError> {
         on!(self, driver => driver.discard_dead(filter, reason).await)
+    }
+
+    /// Makes a plugin's version known to all nodes. One that none has seen yet goes live on every node; the digest that is live.
+    pub async fn publish_plugin(&self, name: &PluginName, digest: Digest, wasm: &[u8]) -> Result<Digest, StoreError> {
+        match &*self.0 {
+            // There is one node.
+            Driver::Sqlite(_) => Ok(digest),
+            Driver::Postgres(driver) => driver.publish_plugin(name, digest, wasm).await,
+        }
+    }
+
+    /// What every node is to run, by name; nothing where there is one node.
+    pub async fn live_plugins(&self) -> Result<Vec<(PluginName, Digest)>, StoreError> {
+        match &*self.0 {
+            Driver::Sqlite(_) => Ok(Vec::new()),
+            Driver::Postgres(driver) => driver.live_plugins().await,
+        }
+    }
+
+    /// The `.wasm` of a version that some node has published.
+    pub async fn plugin_bytes(&self, name: &PluginName, digest: Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        match &*self.0 {
+            Driver::Sqlite(_) => Ok(None),
+            Driver::Postgres(driver) => driver.plugin_bytes(name, digest).await,
+        }
     }
 
     /// Forgets dedupe keys whose window has passed; run now and then.

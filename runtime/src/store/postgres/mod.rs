@@ -11,6 +11,7 @@ mod claim;
 mod keeper;
 mod rescue;
 mod edit;
+mod plugins;
 mod read_events;
 mod read_work;
 
