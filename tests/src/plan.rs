@@ -135,6 +135,12 @@ impl Plan {
         self
     }
 
+    /// With one more line in `[storage]`.
+    pub fn storage(mut self, line: &str) -> Self {
+        self.storage = format!("{}\n{line}", self.storage);
+        self
+    }
+
     /// The file. The scripted upstream has three names, and each of the known guests is granted the one that it wants.
     pub(crate) fn file(&self, upstream: std::net::SocketAddr) -> String {
         let (server, own, limits) = (self.server.join("\n"), self.upstream.join("\n"), self.limits.join(", "));

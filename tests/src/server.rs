@@ -26,7 +26,7 @@ pub struct Site {
 
 /// A running process. Dropping it kills it.
 pub struct Server {
-    /// Where webhooks are sent to.
+    /// Where webhooks are sent to; port 0 where it takes none.
     pub ingest: SocketAddr,
     admin: SocketAddr,
     process: Process,
@@ -56,6 +56,15 @@ impl Site {
         Self { directory, wire: Wire::new() }
     }
 
+    /// Edits the configuration file.
+    ///
+    /// # Panics
+    /// If it cannot be read.
+    pub fn edit(&self, edit: impl FnOnce(&str) -> String) {
+        let file = std::fs::read_to_string(self.config()).expect("a configuration");
+        self.directory.write("hookfast.toml", edit(&file));
+    }
+
     /// Publishes a plugin's file.
     pub fn publish(&self, plugin: &str, wasm: &[u8]) {
         self.directory.write(&format!("plugins/{plugin}.wasm"), wasm);
@@ -66,9 +75,25 @@ impl Site {
     /// # Panics
     /// If it does not.
     pub async fn start(&self) -> Server {
+        self.start_as("all").await
+    }
+
+    /// Starts a server that does a part of it: `ingest`, `worker` or `all`.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub async fn start_as(&self, role: &str) -> Server {
         let mut command = Command::new(binary());
-        command.arg("serve").arg("--config").arg(self.config());
+        command.args(["serve", "--role", role, "--config"]).arg(self.config());
         self.run(command).await
+    }
+
+    /// Runs `hookfast` with these arguments on this site's configuration.
+    ///
+    /// # Panics
+    /// If there is no such binary.
+    pub fn hookfast(&self, arguments: &[&str]) -> std::process::Output {
+        Command::new(binary()).args(arguments).arg("--config").arg(self.config()).stdin(Stdio::null()).output().expect("a process")
     }
 
     /// Starts a server whose files cannot grow past so many KiB: for the database that is a full disk.
@@ -145,6 +170,11 @@ impl Server {
         self.process.clone()
     }
 
+    /// Its admin API, as the command line is told of it.
+    pub fn admin_url(&self) -> String {
+        format!("http://{}", self.admin)
+    }
+
     /// Stops all its threads, as a machine that hangs would.
     ///
     /// # Panics
@@ -214,7 +244,7 @@ fn start(mut command: Command) -> Server {
             _ => told.push_str(&line),
         }
     };
-    let address = |name: &str| serving[name].as_str().and_then(|text| text.parse().ok()).expect("an address");
+    let address = |name: &str| serving[name].as_str().map_or("127.0.0.1:0", |text| text).parse().expect("an address");
     let (ended_sender, ended) = watch::channel(false);
     std::thread::spawn(move || drain(log, &ended_sender));
     Server { ingest: address("ingest"), admin: address("admin"), process: Process(Arc::new(Mutex::new(child))), ended }

@@ -102,7 +102,7 @@ impl World {
         let reading = config::read(&path);
         let mistakes: Vec<_> = reading.mistakes.iter().map(ToString::to_string).collect();
         let settings = reading.settings.unwrap_or_else(|| panic!("{}", mistakes.concat()));
-        let world = app::World { clock: self.clock.clone(), random: Random::seeded(self.starts) };
+        let world = app::World { clock: self.clock.clone(), random: Random::seeded(self.starts), role: app::Role::All };
         App::start(settings, path, world).await
     }
 
@@ -116,7 +116,7 @@ impl World {
 
     /// Where webhooks are sent to.
     pub fn ingest(&self) -> SocketAddr {
-        self.app().ingest.address
+        self.app().ingest.as_ref().expect("a front door").address
     }
 
     /// A path in the world's directory.

@@ -109,6 +109,55 @@ async fn a_plugin_that_one_node_has_is_run_by_every_node() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_process_receives_and_another_runs_plugins() {
+    let database = start_database().await;
+    let upstream = Upstream::start().await;
+    let plan = plan(&database.database());
+    let (front, back) = (Site::new(&plan, upstream.address), Site::new(&plan, upstream.address));
+    let (receiver, runner) = (front.start_as("ingest").await, back.start_as("worker").await);
+    let event = send(&receiver, "evt_1").await.event().to_string();
+    eventually("its event", async || front.get(&receiver, &format!("/api/v1/events/{event}")).await.json()["status"] == "done").await;
+    assert_eq!(runner.ingest.port(), 0, "it takes no webhooks");
+    assert_eq!(counted(&front, &receiver, "hookfast_worker_places_free").await, 0);
+
+    // Both are seen from each, and where they differ it is told.
+    let told = || {
+        let output = front.hookfast(&["nodes", "--url", &receiver.admin_url()]);
+        (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    eventually("both to be told of", async || told().0.contains(" ingest ") && told().0.contains(" worker ")).await;
+    assert_eq!(told().1, "");
+    back.edit(|file| format!("{file}\n{}", Source::new("another", "token").section()));
+    eventually("the difference to be told", async || told().1.contains("different configurations")).await;
+
+    // One file has one process.
+    let alone = Site::new(&Plan::default().source(Source::new("stripe", "stripe")), upstream.address);
+    let refused = alone.hookfast(&["serve", "--role", "worker"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("needs storage.url"), "{refused:?}");
+    receiver.kill().await;
+    runner.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_that_are_not_up_to_date_are_told_and_brought_up_to_date_when_asked() {
+    let database = start_database().await;
+    let upstream = Upstream::start().await;
+    let site = Site::new(&plan(&database.database()).storage("migrate = false"), upstream.address);
+    let refused = site.hookfast(&["serve"]);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && told.contains("run `hookfast migrate`"), "{told}");
+    // Twice at once, as two nodes would.
+    std::thread::scope(|scope| {
+        let migrate = || assert!(site.hookfast(&["migrate"]).status.success());
+        scope.spawn(migrate);
+        scope.spawn(migrate);
+    });
+    let server = site.start().await;
+    send(&server, "evt_1").await.event();
+    server.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_database_is_away_senders_are_told_so_at_once_and_then_all_goes_on() {
     let database = Arc::new(start_database().await);
     let gate = Gate::shut();

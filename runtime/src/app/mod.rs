@@ -9,10 +9,11 @@ mod reload;
 mod token;
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,7 +24,7 @@ use crate::config::{Current, Settings};
 use crate::http::{ListenLimits, Listener, RefusalLog};
 use crate::random::Random;
 use crate::sandbox::{Engine, Plugins};
-use crate::store::Store;
+use crate::store::{Database, Store};
 use crate::worker::Worker;
 
 use self::parts::Parts;
@@ -41,12 +42,48 @@ pub struct World {
     pub clock: Clock,
     /// Ids, jitter, tokens.
     pub random: Random,
+    /// What of it this process does.
+    pub role: Role,
+}
+
+/// What a process does where several share a database; one alone does all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Role {
+    /// Receives webhooks and runs plugins.
+    #[default]
+    All,
+    /// Receives webhooks; others run the plugins.
+    Ingest,
+    /// Runs plugins for what others receive.
+    Worker,
+}
+
+impl Role {
+    const WORDS: [(&'static str, Self); 3] = [("all", Self::All), ("ingest", Self::Ingest), ("worker", Self::Worker)];
+
+    /// The word of the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Ingest => "ingest",
+            Self::Worker => "worker",
+        }
+    }
+}
+
+impl FromStr for Role {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let found = Self::WORDS.into_iter().find(|(word, _)| *word == text);
+        found.map(|(_, role)| role).ok_or("a role is all, ingest or worker")
+    }
 }
 
 /// A server that accepts, works and answers.
 pub struct App {
-    /// The ingest listener.
-    pub ingest: Listener,
+    /// The ingest listener; none where others receive.
+    pub ingest: Option<Listener>,
     /// The admin listener.
     pub admin: Listener,
     /// The queue.
@@ -69,13 +106,26 @@ impl App {
     /// Starts everything. Plugins that are in the directory are live, or have failed, when this returns.
     pub async fn start(settings: Settings, config_path: PathBuf, world: World) -> anyhow::Result<Self> {
         let Settings { server, storage, worker: worker_settings, plugin_directory, live, fingerprint } = settings;
+        let role = world.role;
+        ensure!(
+            role == Role::All || matches!(storage.database, Database::Postgres(_)),
+            "an SQLite file has one process that does everything: `--role {}` needs storage.url = \"postgres://…\"",
+            role.as_str()
+        );
         let (parts, inheritance) = Parts::open(live, &storage, worker_settings.concurrency, world).await?;
-        let watcher = parts.watch(&plugin_directory, &storage).await?;
+        let watcher = parts.watch(&plugin_directory, &storage, role).await?;
         let limits = ListenLimits { header_timeout: server.header_timeout };
         let admin = Listener::start(server.admin, parts.admin().router(), limits).await;
         let admin = admin.with_context(|| format!("cannot listen on {} (server.admin)", server.admin))?;
-        let ingest = Listener::start(server.ingest, parts.door(server.body_timeout).router(), limits).await;
-        let ingest = ingest.with_context(|| format!("cannot listen on {} (server.ingest)", server.ingest))?;
+        let ingest = match role {
+            Role::Worker => None,
+            Role::All | Role::Ingest => {
+                let ingest = Listener::start(server.ingest, parts.door(server.body_timeout).router(), limits).await;
+                Some(ingest.with_context(|| format!("cannot listen on {} (server.ingest)", server.ingest))?)
+            }
+        };
+        // Without a place no job is born running here, and none is claimed.
+        let places = if role == Role::Ingest { 0 } else { usize::try_from(worker_settings.concurrency).unwrap_or(usize::MAX) };
         // Last, since nothing may fail once jobs run.
         let worker_runtime = worker_runtime()?;
         let (upkeep, closing) = (TaskTracker::new(), CancellationToken::new());
@@ -86,9 +136,10 @@ impl App {
             let _on_its_runtime = worker_runtime.enter();
             // Loading a plugin runs guest code, too.
             upkeep.spawn(watcher.run(closing.clone()));
-            Worker::start(parts.workshop(), inheritance, usize::try_from(worker_settings.concurrency).unwrap_or(usize::MAX))
+            Worker::start(parts.workshop(), inheritance, places)
         };
-        info!(node = %parts.node, ingest = %ingest.address, admin = %admin.address, "serving");
+        let receives = ingest.as_ref().map(|ingest| ingest.address.to_string());
+        info!(node = %parts.node, role = role.as_str(), ingest = receives, admin = %admin.address, "serving");
         Ok(Self {
             ingest,
             admin,
@@ -108,7 +159,9 @@ impl App {
     /// Takes no more webhooks, finishes or gives back what runs, commits, closes. Nothing is lost, whatever it interrupts.
     pub async fn shutdown(mut self) {
         self.draining.cancel();
-        self.ingest.close(LISTENER_PATIENCE).await;
+        if let Some(ingest) = &self.ingest {
+            ingest.close(LISTENER_PATIENCE).await;
+        }
         self.worker.drain(self.drain).await;
         self.closing.cancel();
         self.upkeep.close();

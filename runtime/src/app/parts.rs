@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::plugins::Watcher;
 use super::shared_plugins::SharedPlugins;
-use super::{World, token};
+use super::{Role, World, token};
 use crate::clock::Clock;
 use crate::config::{Current, Live, Storage};
 use crate::domain::NodeId;
@@ -44,7 +44,7 @@ pub(super) struct Parts {
 impl Parts {
     /// Opens the engine, the database and the token file; gives what the last process left, too.
     pub(super) async fn open(live: Live, storage: &Storage, places: u32, world: World) -> anyhow::Result<(Self, Inheritance)> {
-        let World { clock, random } = world;
+        let World { clock, random, role: _ } = world;
         let metrics = Arc::new(Metrics::default());
         let slots = Slots::new(0);
         let node = NodeId::new(clock.now(), random.bytes());
@@ -71,11 +71,12 @@ impl Parts {
     }
 
     /// The plugin directory; what is in it is live, or has failed, when this returns.
-    pub(super) async fn watch(&self, directory: &Path, storage: &Storage) -> anyhow::Result<Watcher> {
+    pub(super) async fn watch(&self, directory: &Path, storage: &Storage, role: Role) -> anyhow::Result<Watcher> {
         let loader = Arc::new(Loader::new(Arc::clone(&self.engine), &storage.beside("plugin-cache"))?);
         let shared = SharedPlugins::new(self.store.clone(), Arc::clone(&loader), Arc::clone(&self.plugins), self.clock.clone());
         let directory = Directory::new(directory, loader, Arc::clone(&self.plugins), self.clock.clone());
-        let mut watcher = Watcher { directory, shared, current: self.current.clone(), store: self.store.clone(), unwoken: BTreeSet::new() };
+        let mut watcher =
+            Watcher { directory, shared, role, current: self.current.clone(), store: self.store.clone(), unwoken: BTreeSet::new() };
         watcher.poll().await;
         Ok(watcher)
     }
@@ -134,6 +135,7 @@ async fn open_store(
         node,
         clock: clock.clone(),
         random: random.clone(),
+        migrates: storage.migrates,
         lease: storage.lease,
         metrics: Arc::clone(metrics),
         slots: slots.clone(),

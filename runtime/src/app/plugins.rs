@@ -6,11 +6,12 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::Role;
 use super::shared_plugins::SharedPlugins;
-use crate::config::Current;
+use crate::config::{Current, InForce};
 use crate::domain::PluginName;
 use crate::sandbox::{Change, Directory};
-use crate::store::Store;
+use crate::store::{NodeFacts, Store};
 
 const INTERVAL: Duration = Duration::from_millis(500);
 
@@ -20,11 +21,17 @@ pub(super) struct Watcher {
     pub(super) shared: SharedPlugins,
     pub(super) current: Current,
     pub(super) store: Store,
+    pub(super) role: Role,
     /// Live plugins whose parked jobs could not be made ready yet.
     pub(super) unwoken: BTreeSet<PluginName>,
 }
 
 impl Watcher {
+    fn facts(&self, in_force: &InForce) -> NodeFacts {
+        let live = self.shared.plugins.statuses().into_iter().filter_map(|status| Some((status.name, status.digest?)));
+        NodeFacts { role: self.role.as_str(), configuration: in_force.settings.digest.clone(), plugins: live.collect() }
+    }
+
     /// Looks twice a second until `closing`.
     pub(super) async fn run(mut self, closing: CancellationToken) {
         while closing.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
@@ -45,6 +52,7 @@ impl Watcher {
             Ok(loaded) => self.unwoken.extend(loaded),
             Err(error) => warn!(%error, "plugins could not be compared with those of the other nodes; tried again soon"),
         }
+        self.store.tell(self.facts(&in_force));
         for plugin in std::mem::take(&mut self.unwoken) {
             match self.store.unpark(&plugin).await {
                 Ok(0) => {}

@@ -7,7 +7,7 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
-use super::{App, World};
+use super::{App, Role, World};
 use crate::clock::Clock;
 use crate::config;
 use crate::random::Random;
@@ -20,6 +20,8 @@ pub(crate) const EXIT_CONFIGURATION: u8 = 78;
 pub struct ServeOptions {
     /// The configuration file.
     pub config: PathBuf,
+    /// What of it this process does.
+    pub role: Role,
 }
 
 /// Serves until SIGTERM or SIGINT; a second signal ends the process at once.
@@ -34,7 +36,7 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("ingest").build();
     runtime.context("the server's threads cannot start")?.block_on(async {
         let mut stop = Stop::listen()?;
-        let world = World { clock: Clock::system(), random: Random::system() };
+        let world = World { clock: Clock::system(), random: Random::system(), role: options.role };
         let app = App::start(settings, options.config, world).await?;
         stop.asked().await;
         info!("stopping; once more to end at once");

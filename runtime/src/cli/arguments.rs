@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{check, demo, dlq, events, plugin, requests, send};
+use super::{check, demo, dlq, events, migrate, nodes, plugin, requests, send};
+use crate::app::Role;
 
 /// Hookfast: webhooks, made fast. Receives webhooks, proves who sent them, stores them before it answers, and runs your
 /// WebAssembly handlers until they succeed.
@@ -42,6 +43,10 @@ pub(super) enum Command {
     /// Build, inspect and list plugins
     #[command(subcommand, visible_alias = "plugins")]
     Plugin(plugin::Plugin),
+    /// Look at the processes that share the database
+    Nodes(nodes::Nodes),
+    /// Bring the database's tables up to date; `serve` does it by itself unless storage.migrate = false
+    Migrate(migrate::Migrate),
     /// See the main job done on this machine, in seven claims that are checked one by one
     Demo(demo::Demo),
 }
@@ -52,6 +57,9 @@ pub(super) struct Serve {
     /// The configuration file
     #[arg(long, short, value_name = "FILE", default_value = CONFIG)]
     pub(super) config: PathBuf,
+    /// What this process does where several share a database: all, ingest (receive) or worker (run plugins)
+    #[arg(long, default_value = "all")]
+    pub(super) role: Role,
     /// What is logged: error, warn, info, debug, trace, or a filter such as `hookfast=debug`
     #[arg(long, default_value = "info")]
     pub(super) log: String,

@@ -13,6 +13,8 @@ mod events;
 mod attempts;
 mod dlq;
 mod plugin;
+mod nodes;
+mod migrate;
 pub mod build;
 mod demo;
 
@@ -34,7 +36,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
         Command::Serve(serve) => {
             telemetry::start(&serve.log).map_err(anyhow::Error::msg)?;
-            app::serve(app::ServeOptions { config: serve.config })
+            app::serve(app::ServeOptions { config: serve.config, role: serve.role })
         }
         Command::Check(check) => check::run(&check),
         Command::Send(send) => block_on(send::run(send)),
@@ -42,6 +44,8 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Requests(requests) => block_on(done(requests::run(requests))),
         Command::Dlq(dead_letters) => block_on(done(dlq::run(dead_letters))),
         Command::Plugin(plugin) => block_on(done(plugin::run(plugin))),
+        Command::Migrate(migrate) => block_on(done(migrate::run(migrate))),
+        Command::Nodes(nodes) => block_on(done(nodes::run(nodes))),
         Command::Demo(demo) => demo::run(&demo),
     }
 }

@@ -48,6 +48,8 @@ pub struct Live {
     pub upstreams: Vec<UpstreamSettings>,
     /// What plugins may do.
     pub grants: BTreeMap<PluginName, Arc<Grant>>,
+    /// A digest of what the files say of these: equal where two nodes are configured alike.
+    pub digest: String,
 }
 
 impl Live {
@@ -107,6 +109,7 @@ struct Draft {
     sources: BTreeMap<SourceName, Arc<Source>>,
     upstreams: Vec<UpstreamSettings>,
     grants: BTreeMap<PluginName, Arc<Grant>>,
+    digest: String,
     /// All names below `[upstreams]`, also of those that could not be read.
     upstream_names: BTreeSet<String>,
     wanted_upstreams: Vec<(UpstreamName, Mistake)>,
@@ -129,6 +132,7 @@ impl Draft {
             sources: BTreeMap::new(),
             upstreams: Vec::new(),
             grants: BTreeMap::new(),
+            digest: files.digest(),
             upstream_names: BTreeSet::new(),
             wanted_upstreams: Vec::new(),
             wanted_plugins: Vec::new(),
@@ -188,7 +192,7 @@ impl Draft {
             storage: self.storage.unwrap_or(self.storage_default),
             worker: self.worker.unwrap_or_default(),
             plugin_directory: self.plugin_directory,
-            live: Live { sources: self.sources, upstreams: self.upstreams, grants: self.grants },
+            live: Live { sources: self.sources, upstreams: self.upstreams, grants: self.grants, digest: self.digest },
             fingerprint,
         }
     }

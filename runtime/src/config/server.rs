@@ -40,6 +40,8 @@ impl Default for Server {
 pub struct Storage {
     /// The database.
     pub database: Database,
+    /// Whether `serve` brings the tables up to date.
+    pub migrates: bool,
     /// How long a node that falls silent keeps its jobs; only where several nodes share a database.
     pub lease: Duration,
     /// How long finished events are kept; `None` for ever.
@@ -56,7 +58,7 @@ impl Storage {
 
     fn sqlite(path: PathBuf) -> Self {
         let directory = path.parent().unwrap_or(Path::new("")).to_owned();
-        Self { database: Database::Sqlite(path), lease: LEASE_DEFAULT, retention: Some(RETENTION_DEFAULT), directory }
+        Self { database: Database::Sqlite(path), migrates: true, lease: LEASE_DEFAULT, retention: Some(RETENTION_DEFAULT), directory }
     }
 
     /// A file or folder of this node's own, such as the token file.
@@ -93,17 +95,22 @@ pub(super) fn read_server(section: &Section<'_>) -> Server {
 }
 
 pub(super) fn read_storage(section: &Section<'_>, directory: &Path) -> Option<Storage> {
+    let lease = section.field("lease").and_then(|field| field.as_duration(Duration::from_secs(1)..=Duration::from_mins(2)));
+    let retention = section.field("retention").map(|field| read_retention(&field));
+    let migrates = section.field("migrate").and_then(|field| field.as_bool());
     let field = section.required("url")?;
     let url = match field.as_str()?.split_once(':') {
         Some(("env" | "file" | "literal", _)) => String::from_utf8(secret::resolve(&field, directory)?.expose().to_vec()).ok(),
         _ => field.as_str().map(str::to_owned),
     };
     let read = url.ok_or("it is not text").and_then(|url| read_url(&url, directory));
+    let read = read.map(|storage| Storage {
+        migrates: migrates.unwrap_or(storage.migrates),
+        lease: lease.unwrap_or(storage.lease),
+        retention: retention.unwrap_or(storage.retention),
+        ..storage
+    });
     // A PostgreSQL URL may hold a password: its text is not shown.
-    let lease = section.field("lease").and_then(|field| field.as_duration(Duration::from_secs(1)..=Duration::from_mins(2)));
-    let retention = section.field("retention").map(|field| read_retention(&field));
-    let read =
-        read.map(|storage| Storage { lease: lease.unwrap_or(storage.lease), retention: retention.unwrap_or(storage.retention), ..storage });
     read.map_err(|reason| field.secret_error(format!("`{}`: {reason}", field.path()), Some(URLS.into()))).ok()
 }
 
@@ -134,6 +141,7 @@ fn read_url(url: &str, directory: &Path) -> Result<Storage, &'static str> {
         Some(("postgres" | "postgresql", _)) => {
             let url = url.trim().parse().map_err(|()| "it is not the URL of a PostgreSQL database")?;
             Ok(Storage {
+                migrates: true,
                 database: Database::Postgres(url),
                 lease: LEASE_DEFAULT,
                 retention: Some(RETENTION_DEFAULT),

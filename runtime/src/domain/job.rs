@@ -30,6 +30,8 @@ pub struct Job {
     pub attempts_before: u32,
     /// When the present budget began: the event's arrival, or the replay.
     pub owed_since: Timestamp,
+    /// Whether it is a suspect of a crash, and so runs alone among the suspects: the others wait for its outcome.
+    pub is_suspect: bool,
 }
 
 /// Where a live job stands. Finished jobs leave the live table.

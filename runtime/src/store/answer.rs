@@ -1,11 +1,13 @@
 //! What the store tells whoever looks: views of events, jobs, dead letters and refused requests.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::StoreError;
-use crate::domain::{CallRecord, EventId, Headers, JobState, LogLine, RequestId, SourceName, Timestamp};
+use crate::domain::{CallRecord, EventId, Headers, JobState, LogLine, NodeId, RequestId, SourceName, Timestamp};
 
 /// One page of a list, newest first.
 #[derive(Debug, Clone, Serialize)]
@@ -195,6 +197,29 @@ pub struct RequestView {
     pub detail: String,
     /// The body's length in bytes, as far as it was read.
     pub body_bytes: usize,
+}
+
+/// A server process as it is shown.
+#[derive(Debug, Clone, Serialize)]
+pub struct NodeView {
+    /// Its lease's id.
+    pub id: NodeId,
+    /// The machine's name.
+    pub host: String,
+    /// `all`, `ingest` or `worker`.
+    pub role: String,
+    /// Its version of Hookfast.
+    pub version: String,
+    /// When the lease began.
+    pub started_at: Timestamp,
+    /// How long it is still good for, milliseconds; below zero where it has run out, absent where there is one node.
+    pub lease_ms_left: Option<i64>,
+    /// Jobs that it runs, or whose outcome it is about to commit.
+    pub running: u32,
+    /// A digest of its sources, upstreams and grants.
+    pub configuration: String,
+    /// Its live plugins, by digest.
+    pub plugins: BTreeMap<String, String>,
 }
 
 /// How much work there is.

@@ -26,6 +26,9 @@ pub enum StoreError {
     /// The database refused.
     #[error("the database refused")]
     Refused(#[source] Cause),
+    /// The tables are those of another version.
+    #[error("the database's tables are at version {found} and must be at {wanted}: run `hookfast migrate`")]
+    Outdated { found: i64, wanted: i64 },
     /// A query failed.
     #[error("the database could not be read")]
     Read(#[from] sqlx::Error),

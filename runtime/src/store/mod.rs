@@ -19,13 +19,15 @@ use crate::domain::{AttemptRecord, Digest, EventId, Job, Lineage, NewEvent, Node
 use crate::metrics::Metrics;
 use crate::random::Random;
 
-pub use answer::{AttemptView, DeadLetterView, EventFilter, EventStatus, EventView, JobCounts, JobView, Page, RequestFilter, RequestView};
+pub use answer::{
+    AttemptView, DeadLetterView, EventFilter, EventStatus, EventView, JobCounts, JobView, NodeView, Page, RequestFilter, RequestView,
+};
 pub use error::{AdmitError, Cause, SettleError, StoreError};
 use postgres::Postgres;
 use sqlite::Sqlite;
 
 pub use postgres::PostgresUrl;
-pub use work::{Admitted, Backlog, Claimed, DeadFilter, Rescued, Slots};
+pub use work::{Admitted, Backlog, Claimed, DeadFilter, NodeFacts, Rescued, Slots};
 
 /// Where the store is and what it is given to work with.
 pub struct StoreSettings {
@@ -37,6 +39,8 @@ pub struct StoreSettings {
     pub clock: Clock,
     /// Ids of further leases.
     pub random: Random,
+    /// Whether opening brings the tables up to date; else it fails where they are not.
+    pub migrates: bool,
     /// How long a node that falls silent keeps its jobs, where several share a database.
     pub lease: Duration,
     /// Where commits are measured.
@@ -96,6 +100,13 @@ macro_rules! on {
     };
 }
 
+/// Fails where the tables are not those that this version works on.
+fn require_version(found: Option<i64>, migrations: &sqlx::migrate::Migrator) -> Result<(), StoreError> {
+    let found = found.unwrap_or(0);
+    let wanted = migrations.iter().map(|migration| migration.version).max().unwrap_or(0);
+    if found == wanted { Ok(()) } else { Err(StoreError::Outdated { found, wanted }) }
+}
+
 /// What a driver found, and where new jobs are born.
 struct Found {
     born: mpsc::UnboundedReceiver<Claimed>,
@@ -112,6 +123,14 @@ impl Store {
         };
         let Found { born, rescued, has_work } = found;
         Ok(Opened { store: Self(Arc::new(driver)), born, rescued, has_work })
+    }
+
+    /// Brings the tables of a database up to date. Safe when several do it at once.
+    pub async fn migrate(database: &Database) -> Result<(), StoreError> {
+        match database {
+            Database::Sqlite(path) => Sqlite::migrate(path).await,
+            Database::Postgres(url) => Postgres::migrate(url).await,
+        }
     }
 
     /// Stores an event and the jobs of its routes, and returns once they are synced; or says of which event it is a duplicate.
@@ -179,6 +198,16 @@ impl Store {
             Driver::Sqlite(_) => Ok(None),
             Driver::Postgres(driver) => driver.plugin_bytes(name, digest).await,
         }
+    }
+
+    /// What this node says of itself to whoever looks at the nodes.
+    pub fn tell(&self, facts: NodeFacts) {
+        on!(self, driver => driver.tell(facts));
+    }
+
+    /// The processes that share the database.
+    pub async fn nodes(&self) -> Result<Vec<NodeView>, StoreError> {
+        on!(self, driver => driver.nodes().await)
     }
 
     /// Forgets dedupe keys whose window has passed; run now and then.

@@ -1,10 +1,11 @@
 //! What goes through the queue: admissions' answers, claimed jobs, places to run them in.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::domain::{Answer, Event, EventId, Job, Lineage, SourceName, Timestamp};
+use crate::domain::{Answer, Digest, Event, EventId, Job, Lineage, PluginName, SourceName, Timestamp};
 
 /// What became of an admission.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,4 +106,20 @@ pub struct Rescued {
     pub charged: u64,
     /// Suspects given up as `process_crash`.
     pub condemned: u64,
+}
+
+/// What a node says of itself to the others.
+#[derive(Debug, Clone, Default)]
+pub struct NodeFacts {
+    /// `all`, `ingest` or `worker`.
+    pub role: &'static str,
+    /// A digest of its sources, upstreams and grants: equal where two nodes are configured alike.
+    pub configuration: String,
+    /// The plugins that are live on it, by digest.
+    pub plugins: BTreeMap<PluginName, Digest>,
+}
+
+/// The machine's name; empty where the system does not tell.
+pub(super) fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }

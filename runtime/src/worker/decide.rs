@@ -35,6 +35,7 @@ mod tests {
             attempt,
             attempts_before,
             owed_since: Timestamp::from_millis(0),
+            is_suspect: false,
         }
     }
 

@@ -67,6 +67,7 @@ async fn open(database: &Database, clock: &Clock, random: &Random) -> (Store, mp
         node: NodeId::new(clock.now(), random.bytes()),
         clock: clock.clone(),
         random: random.clone(),
+        migrates: true,
         lease: Duration::from_secs(10),
         metrics: Arc::new(Metrics::default()),
         slots: Slots::new(2),

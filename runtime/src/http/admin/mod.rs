@@ -5,6 +5,7 @@ mod health;
 mod events;
 mod dead_letters;
 mod requests;
+mod nodes;
 mod plugins;
 mod problem;
 
@@ -59,6 +60,7 @@ impl Admin {
             .route("/dead-letters/discard", post(dead_letters::discard))
             .route("/requests", get(requests::list))
             .route("/plugins", get(plugins::list))
+            .route("/nodes", get(nodes::list))
             .route_layer(from_fn_with_state(self.clone(), auth::require));
         Router::new()
             .nest("/api/v1", api)

@@ -181,6 +181,7 @@ impl Node {
             attempt: 1,
             attempts_before: 0,
             owed_since,
+            is_suspect: false,
         };
         self.held().insert(id);
         // The receiver is gone only while the worker ends: the job is given back with the lease.

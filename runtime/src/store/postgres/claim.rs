@@ -26,14 +26,14 @@ const CLAIM: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now)
      picked AS MATERIALIZED (SELECT id FROM jobs WHERE state = 'ready' AND NOT suspect AND source = $3 AND due_at <= (SELECT now FROM clock) \
        ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED), \
      taken AS (UPDATE jobs j SET state = 'running', owner = l.id, attempt = j.attempt + 1 FROM picked p, lease l WHERE j.id = p.id \
-       RETURNING j.id, j.event_id, j.source, j.route, j.plugin, j.attempt, j.attempts_before, j.owed_since) \
-     SELECT t.id AS job, t.event_id, t.source, t.route, t.plugin, t.attempt, t.attempts_before, t.owed_since, \
+       RETURNING j.id, j.event_id, j.source, j.route, j.plugin, j.attempt, j.attempts_before, j.owed_since, j.suspect) \
+     SELECT t.id AS job, t.event_id, t.source, t.route, t.plugin, t.attempt, t.attempts_before, t.owed_since, t.suspect, \
        e.event_type, e.dedupe_key, e.received_at, e.headers, e.body FROM taken t LEFT JOIN events e ON e.id = t.event_id";
 const SUSPECT: &str = "WITH lease AS MATERIALIZED (SELECT id FROM nodes WHERE id = $1 FOR SHARE), \
      picked AS MATERIALIZED (SELECT id FROM jobs WHERE state = 'ready' AND suspect ORDER BY charges, id LIMIT 1 FOR UPDATE SKIP LOCKED), \
      taken AS (UPDATE jobs j SET state = 'running', owner = l.id, attempt = j.attempt + 1 FROM picked p, lease l WHERE j.id = p.id \
-       RETURNING j.id, j.event_id, j.source, j.route, j.plugin, j.attempt, j.attempts_before, j.owed_since) \
-     SELECT t.id AS job, t.event_id, t.source, t.route, t.plugin, t.attempt, t.attempts_before, t.owed_since, \
+       RETURNING j.id, j.event_id, j.source, j.route, j.plugin, j.attempt, j.attempts_before, j.owed_since, j.suspect) \
+     SELECT t.id AS job, t.event_id, t.source, t.route, t.plugin, t.attempt, t.attempts_before, t.owed_since, t.suspect, \
        e.event_type, e.dedupe_key, e.received_at, e.headers, e.body FROM taken t LEFT JOIN events e ON e.id = t.event_id";
 const BURY: &str = "WITH gone AS (DELETE FROM jobs WHERE id = $1 RETURNING event_id, source, route, plugin, attempt) \
      INSERT INTO dead_letters (event_id, source, route, plugin, attempts, cause, reason, died_at) \
@@ -190,6 +190,7 @@ fn read(owner: NodeId, row: &PgRow) -> Option<Taken> {
         attempt: u32::try_from(row.get::<i32, _>("attempt")).ok()?,
         attempts_before: u32::try_from(row.get::<i32, _>("attempts_before")).ok()?,
         owed_since: Timestamp::from_millis(row.get("owed_since")),
+        is_suspect: row.get("suspect"),
     };
     Some((job, Arc::new(event)))
 }

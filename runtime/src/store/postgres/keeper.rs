@@ -1,8 +1,9 @@
 //! Keeps this node's place in the database: renews its lease, takes another when it was lost, gives back what it took without
 //! hearing of it, rescues the jobs of nodes that are gone, and looks for work that other nodes left.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
@@ -14,7 +15,8 @@ use super::Node;
 use super::admit::millis;
 use super::rescue;
 use crate::domain::NodeId;
-use crate::store::{Rescued, StoreError};
+use crate::store::work::host_name;
+use crate::store::{NodeFacts, Rescued, StoreError};
 
 /// So many times a lease is renewed, and those of others are looked at, before it would run out.
 const RENEWALS: u32 = 5;
@@ -23,7 +25,8 @@ const LOOK: Duration = Duration::from_millis(100);
 
 const REGISTER: &str =
     "INSERT INTO nodes (id, host, version, started_at, lease_until) VALUES ($1, $2, $3, hookfast_now($4), hookfast_now($4) + $5)";
-const RENEW: &str = "UPDATE nodes SET lease_until = hookfast_now($2) + $3 WHERE id = $1";
+const RENEW: &str =
+    "UPDATE nodes SET lease_until = hookfast_now($2) + $3, running = $4, role = $5, configuration = $6, plugins = $7 WHERE id = $1";
 const GIVE_BACK: &str = "UPDATE jobs SET state = 'ready', owner = NULL, attempt = attempt - 1 \
      WHERE state = 'running' AND owner = $1 AND NOT (id = ANY($2))";
 
@@ -68,8 +71,13 @@ impl Node {
     async fn renew(&self) -> Result<(), StoreError> {
         let lease = self.lease();
         let given = self.given_now();
+        let running = i32::try_from(self.held().len()).unwrap_or(i32::MAX);
+        let NodeFacts { role, configuration, plugins } = self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let plugins: BTreeMap<_, _> = plugins.iter().map(|(name, digest)| (name.as_str(), digest.to_string())).collect();
+        let plugins = serde_json::to_string(&plugins).expect("text by text is JSON");
         let renewed = self.statements(async |connection| {
             let renew = sqlx::query(RENEW).bind(Uuid::from_bytes(*lease.as_bytes())).bind(given).bind(millis(self.lease_time));
+            let renew = renew.bind(running).bind(role).bind(configuration).bind(plugins);
             renew.execute(connection).await.map(|done| done.rows_affected())
         });
         if renewed.await? == 1 {
@@ -78,7 +86,7 @@ impl Node {
         let next = NodeId::new(self.clock.now(), self.random.bytes());
         error!(lost = %lease, node = %next, "this node was silent for longer than its lease and its jobs were taken over; it goes on under a new one");
         self.statements(async |connection| register(connection, next, self.lease_time, given).await).await?;
-        *self.lease.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = next;
+        *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = next;
         Ok(())
     }
 
@@ -113,8 +121,7 @@ pub(super) async fn register(
     lease_time: Duration,
     given: Option<i64>,
 ) -> Result<(), sqlx::Error> {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let register = sqlx::query(REGISTER).bind(Uuid::from_bytes(*node.as_bytes())).bind(host.trim().to_owned());
+    let register = sqlx::query(REGISTER).bind(Uuid::from_bytes(*node.as_bytes())).bind(host_name());
     register.bind(env!("CARGO_PKG_VERSION")).bind(given).bind(millis(lease_time)).execute(connection).await.map(drop)
 }
 

@@ -12,6 +12,7 @@ mod keeper;
 mod rescue;
 mod edit;
 mod plugins;
+mod nodes;
 mod read_events;
 mod read_work;
 
@@ -28,7 +29,7 @@ use tokio_util::task::TaskTracker;
 use self::admit::Admission;
 use self::queue::Queue;
 use self::settle::Settlement;
-use super::{AdmitError, Admitted, Backlog, Claimed, SettleError, Slots, StoreError};
+use super::{AdmitError, Admitted, Backlog, Claimed, NodeFacts, SettleError, Slots, StoreError};
 use crate::clock::Clock;
 use crate::domain::{AttemptRecord, Job, JobId, NewEvent, NodeId, Outcome, Route, Timestamp};
 use crate::metrics::Metrics;
@@ -67,6 +68,8 @@ struct Node {
     commits: watch::Sender<u64>,
     backlog: watch::Sender<Backlog>,
     rescues: watch::Sender<u64>,
+    /// What the others are told with the next renewal.
+    facts: Mutex<NodeFacts>,
 }
 
 impl Postgres {
@@ -106,6 +109,10 @@ impl Postgres {
 
     pub(super) fn backlog(&self) -> watch::Receiver<Backlog> {
         self.node.backlog.subscribe()
+    }
+
+    pub(super) fn tell(&self, facts: NodeFacts) {
+        *self.node.facts.lock().unwrap_or_else(PoisonError::into_inner) = facts;
     }
 
     pub(super) fn rescues(&self) -> watch::Receiver<u64> {

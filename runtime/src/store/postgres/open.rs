@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgPool, Row};
+use sqlx::{ConnectOptions, Connection, PgPool, Row};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,7 +15,7 @@ use super::link::Link;
 use super::queue::Queue;
 use super::settle::Links;
 use super::{Node, Postgres, PostgresUrl, admit, keeper, rescue, settle};
-use crate::store::{Backlog, Found, StoreError, StoreSettings};
+use crate::store::{Backlog, Found, StoreError, StoreSettings, require_version};
 
 /// Connections for everything but the groups of admissions and settlements, which have their own.
 const POOL: u32 = 8;
@@ -32,8 +32,13 @@ impl Postgres {
     pub(in crate::store) async fn open(url: &PostgresUrl, settings: StoreSettings) -> Result<(Self, Found), StoreError> {
         let options = options(&url.0, "on");
         let pool = PgPoolOptions::new().max_connections(POOL).acquire_timeout(ACQUIRE_MAX).connect_with(options.clone()).await?;
-        // One node at a time: the migrator holds an advisory lock.
-        MIGRATIONS.run(&pool).await?;
+        if settings.migrates {
+            // One node at a time: the migrator holds an advisory lock.
+            MIGRATIONS.run(&pool).await?;
+        } else {
+            let found = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success").fetch_one(&pool).await;
+            require_version(found.unwrap_or_default(), &MIGRATIONS)?;
+        }
         check_durability(&pool).await?;
         let StoreSettings { node: lease, lease: lease_time, clock, random, metrics, slots, .. } = settings;
         let (born_sender, born) = mpsc::unbounded_channel();
@@ -62,6 +67,7 @@ impl Postgres {
             born: born_sender,
             commits: watch::Sender::new(0),
             rescues: watch::Sender::new(0),
+            facts: Mutex::default(),
         });
         let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
         for _ in 0..FLUSHERS {
@@ -71,6 +77,15 @@ impl Postgres {
         tasks.spawn(settle::flush(Arc::clone(&node), Links { synced: Link::new(options), relaxed: Link::new(relaxed) }));
         tasks.spawn(keeper::keep(Arc::clone(&node), closing.clone()));
         Ok((Self { node, tasks, closing }, Found { born, rescued, has_work }))
+    }
+}
+
+impl Postgres {
+    pub(in crate::store) async fn migrate(url: &PostgresUrl) -> Result<(), StoreError> {
+        let mut connection = options(&url.0, "on").connect().await?;
+        MIGRATIONS.run(&mut connection).await?;
+        connection.close().await?;
+        Ok(())
     }
 }
 

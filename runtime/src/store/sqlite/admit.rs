@@ -106,6 +106,7 @@ fn insert_job(round: &mut Round<'_>, event: &Arc<Event>, event_seq: i64, route: 
         attempt: 1,
         attempts_before: 0,
         owed_since: round.now,
+        is_suspect: false,
     };
     round.draft.born.push(Claimed { job, event: Arc::clone(event), place });
     Ok(())

@@ -21,7 +21,7 @@ const SOURCES: &str = "WITH RECURSIVE s (source) AS ( \
 const DUE: &str = "SELECT id FROM jobs WHERE state = 'ready' AND suspect = 0 AND source = ?1 AND due_at <= ?2 ORDER BY due_at LIMIT ?3";
 const SUSPECT: &str = "SELECT id FROM jobs WHERE state = 'ready' AND suspect = 1 ORDER BY charges, id LIMIT 1";
 const TAKE: &str = "UPDATE jobs SET state = 'running', owner = ?2, attempt = attempt + 1 WHERE id = ?1 AND state = 'ready' \
-     RETURNING event_seq, source, route, plugin, attempt, attempts_before, owed_since";
+     RETURNING event_seq, source, route, plugin, attempt, attempts_before, owed_since, suspect";
 const EVENT: &str = "SELECT id, event_type, dedupe_key, received_at, headers, body FROM events WHERE seq = ?1";
 
 pub(super) fn apply(round: &mut Round<'_>, places: usize) -> Result<Applied, rusqlite::Error> {
@@ -80,6 +80,7 @@ struct Taken {
     attempt: u32,
     attempts_before: u32,
     owed_since: i64,
+    is_suspect: bool,
 }
 
 fn take_due(round: &Round<'_>, source: &str, wanted: usize, taken: &mut Vec<Taken>) -> Result<usize, rusqlite::Error> {
@@ -103,6 +104,7 @@ fn take(round: &Round<'_>, id: i64) -> Result<Taken, rusqlite::Error> {
             attempt: row.get(4)?,
             attempts_before: row.get(5)?,
             owed_since: row.get(6)?,
+            is_suspect: row.get(7)?,
         })
     })
 }
@@ -124,6 +126,7 @@ fn load(round: &Round<'_>, taken: &Taken) -> Result<Option<(Job, Arc<Event>)>, r
         attempt: taken.attempt,
         attempts_before: taken.attempts_before,
         owed_since: Timestamp::from_millis(taken.owed_since),
+        is_suspect: taken.is_suspect,
     };
     Ok(Some((job, Arc::new(event))))
 }

@@ -13,7 +13,7 @@ use super::operation::Operation;
 const BATCH_WAKE: usize = 256;
 /// The longest that a write waits for company while commits follow each other: a sender, a free place or an operator waits for it.
 const SPACING: Duration = Duration::from_millis(2);
-/// The same where only settlements wait: nobody waits for them, but for a suspect's or at a shutdown.
+/// The same where only settlements wait: nobody waits for them, but at a shutdown.
 const SPACING_OF_SETTLEMENTS: Duration = Duration::from_millis(8);
 /// The most writes of one transaction.
 const BATCH_MAX: usize = 512;

@@ -25,9 +25,10 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use self::edit::EDIT_BATCH;
 use self::inbox::Inbox;
 use self::operation::{Admission, Edit, Edited, Operation, Settlement};
-use super::{AdmitError, Admitted, Backlog, Claimed, DeadFilter, SettleError, StoreError};
+use super::work::host_name;
+use super::{AdmitError, Admitted, Backlog, Claimed, DeadFilter, NodeFacts, NodeView, SettleError, StoreError};
 use crate::clock::Clock;
-use crate::domain::{AttemptRecord, Job, Lineage, NewEvent, Outcome, PluginName, Refusal, Route, Timestamp};
+use crate::domain::{AttemptRecord, Job, Lineage, NewEvent, NodeId, Outcome, PluginName, Refusal, Route, Timestamp};
 
 /// An open database.
 pub(super) struct Sqlite {
@@ -36,6 +37,9 @@ pub(super) struct Sqlite {
     clock: Clock,
     commits: watch::Receiver<u64>,
     backlog: watch::Receiver<Backlog>,
+    node: NodeId,
+    opened_at: Timestamp,
+    facts: Mutex<NodeFacts>,
     /// Never sent: other nodes there are none.
     rescues: watch::Sender<u64>,
     writable: Arc<AtomicBool>,
@@ -129,6 +133,27 @@ impl Sqlite {
 
     pub(super) fn backlog(&self) -> watch::Receiver<Backlog> {
         self.backlog.clone()
+    }
+
+    pub(super) fn tell(&self, facts: NodeFacts) {
+        *self.facts.lock().unwrap_or_else(PoisonError::into_inner) = facts;
+    }
+
+    /// This one.
+    pub(super) async fn nodes(&self) -> Result<Vec<NodeView>, StoreError> {
+        let running = u32::try_from(self.job_counts().await?.running).unwrap_or(u32::MAX);
+        let NodeFacts { role, configuration, plugins } = self.facts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(vec![NodeView {
+            id: self.node,
+            host: host_name(),
+            role: role.into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            started_at: self.opened_at,
+            lease_ms_left: None,
+            running,
+            configuration,
+            plugins: plugins.into_iter().map(|(name, digest)| (name.to_string(), digest.to_string())).collect(),
+        }])
     }
 
     pub(super) fn rescues(&self) -> watch::Receiver<u64> {

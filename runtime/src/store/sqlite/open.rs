@@ -16,7 +16,7 @@ use super::dedupe::Window;
 use super::inbox::Inbox;
 use super::rescue::rescue;
 use super::writer::{Numbers, Writer};
-use crate::store::{Backlog, Found, StoreError, StoreSettings};
+use crate::store::{Backlog, Found, StoreError, StoreSettings, require_version};
 
 /// 4 KiB pages halve the rate of 2 KB rows; measured.
 const PAGE_BYTES: u32 = 16 << 10;
@@ -32,9 +32,13 @@ impl Sqlite {
             std::fs::create_dir_all(folder).map_err(|error| StoreError::Lock(folder.to_owned(), error))?;
         }
         let lock = lock(&path)?;
-        migrate(&path).await?;
+        if settings.migrates {
+            migrate(&path).await?;
+        } else {
+            check_version(&path).await?;
+        }
         let reads = reader_pool(&path).await?;
-        let clock = settings.clock.clone();
+        let (clock, node) = (settings.clock.clone(), settings.node);
         let (writer, parts, found) =
             tokio::task::spawn_blocking(move || prepare(&path, settings)).await.map_err(|_| StoreError::Closed)??;
         let Parts { inbox, commits, backlog, writable } = parts;
@@ -46,18 +50,29 @@ impl Sqlite {
             }
         });
         let thread = thread.map_err(|error| StoreError::Lock(PathBuf::from("store-writer"), error))?;
+        let opened_at = clock.now();
         let sqlite = Self {
             inbox,
             reads,
             clock,
             commits,
             backlog,
+            node,
+            opened_at,
+            facts: Mutex::default(),
             rescues: watch::Sender::new(0),
             writable,
             writer: Mutex::new(Some(thread)),
             _lock: lock,
         };
         Ok((sqlite, found))
+    }
+}
+
+impl Sqlite {
+    pub(in crate::store) async fn migrate(path: &Path) -> Result<(), StoreError> {
+        let _lock = lock(path)?;
+        migrate(path).await
     }
 }
 
@@ -159,6 +174,13 @@ async fn migrate(path: &Path) -> Result<(), StoreError> {
     MIGRATIONS.run(&mut connection).await?;
     connection.close().await?;
     Ok(())
+}
+
+async fn check_version(path: &Path) -> Result<(), StoreError> {
+    let mut connection = options(path).create_if_missing(true).page_size(PAGE_BYTES).connect().await?;
+    let found = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success").fetch_one(&mut connection).await;
+    connection.close().await?;
+    require_version(found.unwrap_or_default(), &MIGRATIONS)
 }
 
 async fn reader_pool(path: &Path) -> Result<SqlitePool, StoreError> {

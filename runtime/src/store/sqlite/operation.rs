@@ -84,9 +84,9 @@ impl Draft {
 }
 
 impl Operation {
-    /// Whether somebody waits for it: a sender, a free place, an operator. Nobody waits for a settlement.
+    /// Whether somebody waits for it: a sender, a free place, an operator. Nobody waits for a settlement but the next suspect.
     pub(super) fn is_hurried(&self) -> bool {
-        !matches!(self, Self::Settle(_))
+        if let Self::Settle(settlement) = self { settlement.job.is_suspect } else { true }
     }
 
     /// About how many bytes it adds to its transaction.
