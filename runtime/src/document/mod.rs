@@ -33,7 +33,7 @@ pub fn read<T>(file: &str, text: &str, mistakes: &Mistakes, read: impl FnOnce(&S
 /// What a file says, in an order of its own and without these of its sections: equal where two files say the same.
 pub fn canonical(text: &str, without: &[&str]) -> String {
     let Ok(mut table) = text.parse::<toml::Table>() else { return String::new() };
-    table.retain(|key, _| !without.iter().any(|own| key == *own));
+    table.retain(|key, _| !without.contains(&key));
     table.to_string()
 }
 
