@@ -107,6 +107,10 @@ fn require_version(found: Option<i64>, migrations: &sqlx::migrate::Migrator) -> 
     if found == wanted { Ok(()) } else { Err(StoreError::Outdated { found, wanted }) }
 }
 
+/// A suspect that was charged waits until the process has lived so long for each charge. Where processes are killed by another hand,
+/// that hand mostly strikes sooner, and what happened to run then is not taken for the cause.
+const QUIET_FOR_EACH_CHARGE: Duration = Duration::from_secs(1);
+
 /// What a driver found, and where new jobs are born.
 struct Found {
     born: mpsc::UnboundedReceiver<Claimed>,
@@ -150,7 +154,12 @@ impl Store {
         on!(self, driver => driver.claim(places).await)
     }
 
-    /// Takes the least-charged suspect, if there is one.
+    /// Whether some suspect may be waiting; cheap to ask.
+    pub fn may_have_suspects(&self) -> bool {
+        on!(self, driver => driver.may_have_suspects())
+    }
+
+    /// Takes the least-charged suspect, if there is one that may run already: one that was charged waits a second for each charge.
     pub async fn claim_suspect(&self, place: OwnedSemaphorePermit) -> Result<Option<Claimed>, StoreError> {
         on!(self, driver => driver.claim_suspect(place).await)
     }
@@ -229,11 +238,6 @@ impl Store {
     /// When work becomes due: whoever claims waits for this.
     pub fn backlog(&self) -> watch::Receiver<Backlog> {
         on!(self, driver => driver.backlog())
-    }
-
-    /// Counts up whenever this node made suspects of a dead node's jobs: whoever runs suspects waits for this.
-    pub fn rescues(&self) -> watch::Receiver<u64> {
-        on!(self, driver => driver.rescues())
     }
 
     /// Whether the last write reached the disk.

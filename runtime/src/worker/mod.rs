@@ -24,6 +24,8 @@ use crate::store::{Claimed, Opened, Slots, Store};
 
 /// The most jobs that one claim takes.
 const CLAIM_MAX: usize = 128;
+/// How often suspects are looked for.
+const SUSPECTS_LOOK: Duration = Duration::from_millis(250);
 /// How long after a failed claim the next is tried.
 const CLAIM_RETRY: Duration = Duration::from_millis(500);
 
@@ -84,7 +86,7 @@ impl Worker {
         worker.tasks.spawn(Arc::clone(&crew).run_born(born));
         worker.tasks.spawn(Arc::clone(&crew).run_claimed());
         // Those that were given back at a shutdown are suspects still, though nothing was rescued.
-        worker.tasks.spawn(Arc::clone(&crew).run_suspects(has_work));
+        worker.tasks.spawn(Arc::clone(&crew).run_suspects());
         worker.tasks.spawn(Arc::clone(&crew).open_places(places, has_work));
         worker
     }
@@ -176,27 +178,28 @@ impl Crew {
         let _ = claim.await;
     }
 
-    /// Runs the suspects of a crash one at a time beside ordinary work, until none is left; and again whenever this node has
-    /// taken over from another that died.
-    async fn run_suspects(self: Arc<Self>, mut may_be_some: bool) {
-        let mut rescues = self.workshop.store.rescues();
+    /// Runs the suspects of a crash one at a time beside ordinary work: this process's own predecessor's, and those of other nodes.
+    async fn run_suspects(self: Arc<Self>) {
         while !self.closing.is_cancelled() {
-            if !may_be_some {
-                match self.closing.run_until_cancelled(rescues.changed()).await {
-                    Some(Ok(())) => may_be_some = true,
-                    Some(Err(_)) | None => break,
-                }
+            if !self.workshop.store.may_have_suspects() {
+                self.pause().await;
+                continue;
             }
             let Some(place) = self.closing.run_until_cancelled(self.workshop.slots.take()).await else { break };
             match self.workshop.store.claim_suspect(place).await {
                 Ok(Some(claimed)) => self.attempt(claimed).await,
-                Ok(None) => may_be_some = false,
+                // One that was charged waits for a while.
+                Ok(None) => self.pause().await,
                 Err(error) => {
                     error!(%error, "a suspect could not be claimed");
                     tokio::time::sleep(CLAIM_RETRY).await;
                 }
             }
         }
+    }
+
+    async fn pause(&self) {
+        self.closing.run_until_cancelled(tokio::time::sleep(SUSPECTS_LOOK)).await;
     }
 
     fn start(self: &Arc<Self>, claimed: Claimed) {

@@ -50,6 +50,7 @@ struct ModelJob {
 pub(super) struct History {
     database: Database,
     clock: Clock,
+    opened_at: Timestamp,
     random: Random,
     /// `None` only while it is opened again: its lock goes with it.
     store: Option<Store>,
@@ -83,7 +84,7 @@ impl History {
         let (clock, random) = (Clock::manual(Timestamp::from_millis(1_767_225_600_000)), Random::seeded(1));
         let (store, born) = open(&database, &clock, &random).await;
         let (jobs, keys, held, lost) = (BTreeMap::new(), BTreeMap::new(), Vec::new(), Vec::new());
-        Self { database, clock, random, store: Some(store), born, jobs, keys, held, lost }
+        Self { database, opened_at: clock.now(), clock, random, store: Some(store), born, jobs, keys, held, lost }
     }
 
     /// Closes the store.
@@ -170,7 +171,9 @@ impl History {
     }
 
     async fn claim_suspect(&mut self) {
-        let ready = |job: &&ModelJob| job.suspect && matches!(job.state, Believed::Ready { .. });
+        // One that was charged waits a second for each charge.
+        let quiet = self.clock.now().since(self.opened_at).as_secs();
+        let ready = |job: &&ModelJob| job.suspect && u64::from(job.charges) <= quiet && matches!(job.state, Believed::Ready { .. });
         let least = self.jobs.values().filter(ready).map(|job| job.charges).min();
         let place = permits(1).pop().expect("a permit");
         let claimed = self.store().claim_suspect(place).await.expect("claimed");
@@ -235,6 +238,7 @@ impl History {
         let (store, born) = open(&self.database, &self.clock, &self.random).await;
         (self.store, self.born) = (Some(store), born);
         let now = self.clock.now();
+        self.opened_at = now;
         for job in self.jobs.values_mut().filter(|job| job.state == Believed::Running) {
             job.charges += u32::from(job.suspect);
             if job.charges >= CHARGES_MAX {

@@ -10,8 +10,8 @@ use sqlx::{PgConnection, Row};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::error;
 
-use super::Node;
 use super::link::{Failure, Link};
+use super::{Node, Run};
 use crate::domain::{Answer, DedupeKey, Event, EventId, Job, JobId, Lineage, Route};
 use crate::store::{AdmitError, Admitted, Claimed};
 
@@ -183,7 +183,7 @@ impl Node {
             owed_since,
             is_suspect: false,
         };
-        self.held().insert(id);
+        self.held().insert(Run::of(&job));
         // The receiver is gone only while the worker ends: the job is given back with the lease.
         let _ = self.born.send(Claimed { job, event, place });
     }

@@ -9,10 +9,10 @@ use sqlx::{PgConnection, Row};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::error;
 
-use super::Node;
 use super::link::{Failure, STATEMENT_MAX, within};
+use super::{Node, Run};
 use crate::domain::{DeadReason, Event, EventId, Headers, Job, JobId, Lineage, NodeId, Timestamp};
-use crate::store::{Backlog, Claimed, StoreError};
+use crate::store::{Backlog, Claimed, QUIET_FOR_EACH_CHARGE, StoreError};
 
 // A loose index scan: one step a source, however many jobs each has. Literal states, so that the partial index serves.
 const SOURCES: &str = "WITH RECURSIVE s AS ( \
@@ -25,13 +25,13 @@ const CLAIM: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now)
      lease AS MATERIALIZED (SELECT id FROM nodes WHERE id = $2 FOR SHARE), \
      picked AS MATERIALIZED (SELECT id FROM jobs WHERE state = 'ready' AND NOT suspect AND source = $3 AND due_at <= (SELECT now FROM clock) \
        ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED), \
-     taken AS (UPDATE jobs j SET state = 'running', owner = l.id, attempt = j.attempt + 1 FROM picked p, lease l WHERE j.id = p.id \
+     taken AS (UPDATE jobs j SET state = 'running', owner = l.id, attempt = j.attempt + 1 FROM lease l WHERE j.id = ANY (ARRAY(SELECT id FROM picked)) \
        RETURNING j.id, j.event_id, j.source, j.route, j.plugin, j.attempt, j.attempts_before, j.owed_since, j.suspect) \
      SELECT t.id AS job, t.event_id, t.source, t.route, t.plugin, t.attempt, t.attempts_before, t.owed_since, t.suspect, \
        e.event_type, e.dedupe_key, e.received_at, e.headers, e.body FROM taken t LEFT JOIN events e ON e.id = t.event_id";
 const SUSPECT: &str = "WITH lease AS MATERIALIZED (SELECT id FROM nodes WHERE id = $1 FOR SHARE), \
-     picked AS MATERIALIZED (SELECT id FROM jobs WHERE state = 'ready' AND suspect ORDER BY charges, id LIMIT 1 FOR UPDATE SKIP LOCKED), \
-     taken AS (UPDATE jobs j SET state = 'running', owner = l.id, attempt = j.attempt + 1 FROM picked p, lease l WHERE j.id = p.id \
+     picked AS MATERIALIZED (SELECT id FROM jobs WHERE state = 'ready' AND suspect AND charges <= $2 ORDER BY charges, id LIMIT 1 FOR UPDATE SKIP LOCKED), \
+     taken AS (UPDATE jobs j SET state = 'running', owner = l.id, attempt = j.attempt + 1 FROM lease l WHERE j.id = ANY (ARRAY(SELECT id FROM picked)) \
        RETURNING j.id, j.event_id, j.source, j.route, j.plugin, j.attempt, j.attempts_before, j.owed_since, j.suspect) \
      SELECT t.id AS job, t.event_id, t.source, t.route, t.plugin, t.attempt, t.attempts_before, t.owed_since, t.suspect, \
        e.event_type, e.dedupe_key, e.received_at, e.headers, e.body FROM taken t LEFT JOIN events e ON e.id = t.event_id";
@@ -45,7 +45,10 @@ type Taken = (Job, Arc<Event>);
 impl Node {
     pub(super) async fn claim(&self, places: Vec<OwnedSemaphorePermit>) -> Result<Vec<Claimed>, StoreError> {
         let _guard = self.taking.read().await;
-        let taken = self.statements(async |connection| self.take_due(connection, places.len()).await).await?;
+        let taken = self
+            .statements(async |connection| self.take_due(connection, places.len()).await)
+            .await
+            .map_err(|error| self.broke_off(error))?;
         Ok(self.hand_over(taken, places))
     }
 
@@ -55,19 +58,21 @@ impl Node {
         let taken = self.statements(async |connection| {
             loop {
                 let lease = self.lease();
-                let row = sqlx::query(SUSPECT).bind(Uuid::from_bytes(*lease.as_bytes())).fetch_optional(&mut *connection).await?;
+                let quiet = self.clock.now().since(self.opened_at).as_millis() / QUIET_FOR_EACH_CHARGE.as_millis();
+                let suspect = sqlx::query(SUSPECT).bind(Uuid::from_bytes(*lease.as_bytes())).bind(i32::try_from(quiet).unwrap_or(i32::MAX));
+                let row = suspect.fetch_optional(&mut *connection).await?;
                 let Some(row) = row else { return Ok(None) };
                 if let Some(taken) = self.readable(connection, lease, &row).await? {
                     return Ok(Some(taken));
                 }
             }
         });
-        let taken = taken.await?;
+        let taken = taken.await.map_err(|error| self.broke_off(error))?;
         Ok(self.hand_over(taken.into_iter().collect(), vec![place]).pop())
     }
 
     fn hand_over(&self, taken: Vec<Taken>, places: Vec<OwnedSemaphorePermit>) -> Vec<Claimed> {
-        self.held().extend(taken.iter().map(|(job, _)| job.id));
+        self.held().extend(taken.iter().map(|(job, _)| Run::of(job)));
         if !taken.is_empty() {
             self.committed();
         }
@@ -97,6 +102,12 @@ impl Node {
         }
     }
 
+    /// An error in the middle of a claim: what its earlier statements took is ours, and nobody has it.
+    fn broke_off(&self, error: StoreError) -> StoreError {
+        self.is_uncertain.store(true, Ordering::Relaxed);
+        error
+    }
+
     async fn take_due(&self, connection: &mut PgConnection, places: usize) -> Result<Vec<Taken>, sqlx::Error> {
         let mut waiting = self.look(connection).await?;
         let mut taken = Vec::with_capacity(places);
@@ -121,7 +132,9 @@ impl Node {
 
     /// The sources that have due jobs; what is due when becomes known to whoever claims.
     pub(super) async fn look(&self, connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
-        let rows = sqlx::query(SOURCES).bind(self.given_now()).fetch_all(connection).await?;
+        let rows = sqlx::query(SOURCES).bind(self.given_now()).fetch_all(&mut *connection).await?;
+        let any = sqlx::query("SELECT EXISTS (SELECT FROM jobs WHERE state = 'ready' AND suspect)").fetch_one(connection).await?;
+        self.may_have_suspects.store(any.get(0), Ordering::Relaxed);
         let now = self.clock.now();
         // By this node's clock, which may be off the database's.
         let due = |row: &PgRow| {

@@ -31,8 +31,9 @@ const DISCARD: &str = "WITH gone AS (DELETE FROM dead_letters WHERE id IN ( \
          ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED) RETURNING event_id, route, plugin, attempts) \
      INSERT INTO discards (event_id, route, plugin, attempts, discarded_at, reason) \
      SELECT event_id, route, plugin, attempts, hookfast_now($5), $6 FROM gone RETURNING event_id, route";
-const PRUNE: &str =
-    "DELETE FROM dedupe_keys WHERE hash IN (SELECT hash FROM dedupe_keys WHERE expires_at <= (SELECT hookfast_now($1)) LIMIT $2)";
+const PRUNE: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now), \
+     old AS MATERIALIZED (SELECT hash FROM dedupe_keys WHERE expires_at <= (SELECT now FROM clock) LIMIT $2 FOR UPDATE SKIP LOCKED) \
+     DELETE FROM dedupe_keys WHERE hash = ANY (ARRAY(SELECT hash FROM old)) AND expires_at <= (SELECT now FROM clock)";
 
 // One snapshot for all of it: a dead letter that is being replayed is seen as the one or the other.
 const EXPIRE: &str = "WITH batch AS MATERIALIZED (SELECT id, received_at FROM events WHERE id > $1 ORDER BY id LIMIT $2), \

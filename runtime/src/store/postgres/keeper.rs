@@ -94,15 +94,16 @@ impl Node {
     async fn give_back_unheard(&self) -> Result<(), StoreError> {
         // Alone: no statement is on its way that could take more.
         let alone = self.taking.write().await;
-        let held: Vec<i64> = self.held().iter().map(|job| job.0).collect();
         let lease = self.lease();
+        let held: Vec<i64> = self.held().iter().filter(|run| run.owner == lease).map(|run| run.job.0).collect();
+        // Before the statement: what becomes uncertain while it runs is looked at again.
+        self.is_uncertain.store(false, Ordering::Relaxed);
         let given_back = self.statements(async |connection| {
             let give_back = sqlx::query(GIVE_BACK).bind(Uuid::from_bytes(*lease.as_bytes())).bind(held);
             give_back.execute(connection).await.map(|done| done.rows_affected())
         });
-        let jobs = given_back.await?;
+        let jobs = given_back.await.inspect_err(|_| self.is_uncertain.store(true, Ordering::Relaxed))?;
         drop(alone);
-        self.is_uncertain.store(false, Ordering::Relaxed);
         if !self.is_writable.swap(true, Ordering::Relaxed) {
             info!("the database takes writes again");
         }
@@ -130,7 +131,7 @@ async fn rescue_others(node: &Node) -> Result<Rescued, StoreError> {
     if rescued != Rescued::default() {
         node.becomes_due(node.clock.now());
         node.committed();
-        node.rescues.send_modify(|count| *count += 1);
+        node.may_have_suspects.store(true, Ordering::Relaxed);
     }
     Ok(rescued)
 }

@@ -1,5 +1,7 @@
 //! One connection of a flusher: made when it is needed, thrown away when it fails, and the judgement of what failed.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnectOptions;
@@ -16,6 +18,9 @@ pub(super) struct Link {
     options: PgConnectOptions,
     connection: Option<PgConnection>,
     used_at: Instant,
+    was_connected: bool,
+    /// Set whenever a connection had to be made anew.
+    reconnected: Arc<AtomicBool>,
 }
 
 /// What failed: the database as such, or this one statement.
@@ -28,8 +33,8 @@ pub(super) enum Failure {
 }
 
 impl Link {
-    pub(super) fn new(options: PgConnectOptions) -> Self {
-        Self { options, connection: None, used_at: Instant::now() }
+    pub(super) fn new(options: PgConnectOptions, reconnected: Arc<AtomicBool>) -> Self {
+        Self { options, connection: None, used_at: Instant::now(), was_connected: false, reconnected }
     }
 
     /// Runs statements on the connection; one that fails with an outage is not used again.
@@ -42,13 +47,20 @@ impl Link {
             }
             connection => connection,
         };
+        let was_connected = std::mem::take(&mut self.was_connected);
         let connection = match connection {
             Some(connection) => Ok(connection),
+            // The database may have crashed, and with it commits that were not waited for.
+            None if was_connected => {
+                self.reconnected.store(true, Ordering::Relaxed);
+                within(CONNECT_MAX, self.options.connect()).await
+            }
             None => within(CONNECT_MAX, self.options.connect()).await,
         };
         let mut connection = connection.map_err(Failure::Outage)?;
         let result = within(STATEMENT_MAX, statements(&mut connection)).await.map_err(Failure::from);
         self.used_at = Instant::now();
+        self.was_connected = true;
         if !matches!(result, Err(Failure::Outage(_))) {
             self.connection = Some(connection);
         }
@@ -67,8 +79,8 @@ impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
         let is_outage = match &error {
             sqlx::Error::Database(refusal) => refusal.code().is_none_or(|code| {
-                // Connection, read-only transaction (a standby), rollback by deadlock, resources, operator, system.
-                ["08", "25006", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+                // Connection, read-only transaction (a standby), rollback by deadlock, resources, lock timeout, operator, system.
+                ["08", "25006", "40", "53", "55P03", "57", "58"].iter().any(|class| code.starts_with(class))
             }),
             sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) => false,
             _ => true,

@@ -55,21 +55,36 @@ struct Node {
     lease_time: Duration,
     /// The lease that new work is taken under. Another one after this one was lost.
     lease: Mutex<NodeId>,
-    /// Jobs that this process has in hand. Whatever else the database says it runs was taken by a statement whose answer was lost.
-    held: Mutex<HashSet<JobId>>,
+    /// Runs that this process has in hand. Whatever else the database says it runs was taken by a statement whose answer was lost.
+    held: Mutex<HashSet<Run>>,
+    opened_at: Timestamp,
+    may_have_suspects: AtomicBool,
     /// Statements that take jobs hold it shared until their jobs are in `held`; who compares the two holds it alone.
     taking: RwLock<()>,
     /// A statement that takes or settles jobs may have been committed without our hearing of it.
-    is_uncertain: AtomicBool,
+    is_uncertain: Arc<AtomicBool>,
     is_writable: AtomicBool,
     admissions: Queue<Admission>,
     settlements: Queue<Settlement>,
     born: mpsc::UnboundedSender<Claimed>,
     commits: watch::Sender<u64>,
     backlog: watch::Sender<Backlog>,
-    rescues: watch::Sender<u64>,
     /// What the others are told with the next renewal.
     facts: Mutex<NodeFacts>,
+}
+
+/// One run of a job: the same job taken again is another.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Run {
+    job: JobId,
+    owner: NodeId,
+    attempt: u32,
+}
+
+impl Run {
+    fn of(job: &Job) -> Self {
+        Self { job: job.id, owner: job.owner, attempt: job.attempt }
+    }
 }
 
 impl Postgres {
@@ -115,8 +130,8 @@ impl Postgres {
         *self.node.facts.lock().unwrap_or_else(PoisonError::into_inner) = facts;
     }
 
-    pub(super) fn rescues(&self) -> watch::Receiver<u64> {
-        self.node.rescues.subscribe()
+    pub(super) fn may_have_suspects(&self) -> bool {
+        self.node.may_have_suspects.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_writable(&self) -> bool {
@@ -140,7 +155,7 @@ impl Node {
         *self.lease.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, HashSet<JobId>> {
+    fn held(&self) -> std::sync::MutexGuard<'_, HashSet<Run>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

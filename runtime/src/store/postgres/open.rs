@@ -48,33 +48,36 @@ impl Postgres {
         keeper::register(&mut connection, lease, lease_time, given).await?;
         let has_work = sqlx::query("SELECT EXISTS (SELECT FROM jobs)").fetch_one(&mut *connection).await?.get(0);
         drop(connection);
+        let is_uncertain = Arc::new(AtomicBool::new(false));
+        let link = |options| Link::new(options, Arc::clone(&is_uncertain));
         let node = Arc::new(Node {
             pool,
             // Until the first look, something may be due.
             backlog: watch::Sender::new(Backlog::from(Some(clock.now()))),
-            clock,
             metrics,
             random,
             slots,
             lease_time,
             lease: Mutex::new(lease),
             held: Mutex::default(),
+            opened_at: clock.now(),
+            may_have_suspects: AtomicBool::new(has_work),
             taking: tokio::sync::RwLock::new(()),
-            is_uncertain: AtomicBool::new(false),
+            is_uncertain: Arc::clone(&is_uncertain),
             is_writable: AtomicBool::new(true),
             admissions: Queue::new(ADMISSIONS_MAX, ADMISSION_BYTES_MAX),
             settlements: Queue::new(Semaphore::MAX_PERMITS, Semaphore::MAX_PERMITS),
             born: born_sender,
             commits: watch::Sender::new(0),
-            rescues: watch::Sender::new(0),
+            clock,
             facts: Mutex::default(),
         });
         let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
         for _ in 0..FLUSHERS {
-            tasks.spawn(admit::flush(Arc::clone(&node), Link::new(options.clone())));
+            tasks.spawn(admit::flush(Arc::clone(&node), link(options.clone())));
         }
         let relaxed = self::options(&url.0, "off");
-        tasks.spawn(settle::flush(Arc::clone(&node), Links { synced: Link::new(options), relaxed: Link::new(relaxed) }));
+        tasks.spawn(settle::flush(Arc::clone(&node), Links { synced: link(options), relaxed: link(relaxed) }));
         tasks.spawn(keeper::keep(Arc::clone(&node), closing.clone()));
         Ok((Self { node, tasks, closing }, Found { born, rescued, has_work }))
     }

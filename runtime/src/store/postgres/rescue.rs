@@ -18,6 +18,9 @@ const CONDEMN: &str = "WITH condemned AS (DELETE FROM jobs WHERE state = 'runnin
      SELECT event_id, source, route, plugin, attempt, $3, $4, hookfast_now($5) FROM condemned";
 const SUSPECT: &str = "UPDATE jobs SET state = 'ready', owner = NULL, suspect = true, due_at = hookfast_now($2), attempts_before = attempts_before + 1 \
      WHERE state = 'running' AND owner = ANY($1)";
+// Taken by a statement that was committed after its node had gone.
+const ORPHANS: &str = "UPDATE jobs j SET state = 'ready', owner = NULL, suspect = true, due_at = hookfast_now($1), attempts_before = attempts_before + 1 \
+     WHERE state = 'running' AND NOT EXISTS (SELECT FROM nodes n WHERE n.id = j.owner)";
 const FORGET: &str = "DELETE FROM nodes WHERE id = ANY($1)";
 const LEAVE: &str = "DELETE FROM nodes n WHERE id = $1 AND NOT EXISTS (SELECT FROM jobs WHERE state = 'running' AND owner = n.id)";
 const EXPIRE: &str = "UPDATE nodes SET lease_until = 0 WHERE id = $1";
@@ -25,10 +28,11 @@ const EXPIRE: &str = "UPDATE nodes SET lease_until = 0 WHERE id = $1";
 /// Takes over from every other node whose lease ran out.
 pub(super) async fn rescue(connection: &mut PgConnection, own: NodeId, given: Option<i64>) -> Result<Rescued, sqlx::Error> {
     let mut transaction = connection.begin().await?;
+    let orphans = sqlx::query(ORPHANS).bind(given).execute(&mut *transaction).await?.rows_affected();
     let expired = sqlx::query(EXPIRED).bind(given).bind(Uuid::from_bytes(*own.as_bytes())).fetch_all(&mut *transaction).await?;
     if expired.is_empty() {
-        transaction.rollback().await?;
-        return Ok(Rescued::default());
+        transaction.commit().await?;
+        return Ok(Rescued { suspects: orphans, ..Rescued::default() });
     }
     let nodes: Vec<Uuid> = expired.iter().map(|row| row.get(0)).collect();
     let reason = "the server process died three times while this job was running alone among its suspects";
@@ -38,7 +42,7 @@ pub(super) async fn rescue(connection: &mut PgConnection, own: NodeId, given: Op
     let suspects = sqlx::query(SUSPECT).bind(&nodes).bind(given).execute(&mut *transaction).await?.rows_affected();
     sqlx::query(FORGET).bind(&nodes).execute(&mut *transaction).await?;
     transaction.commit().await?;
-    Ok(Rescued { suspects, charged, condemned })
+    Ok(Rescued { suspects: suspects + orphans, charged, condemned })
 }
 
 /// Ends a node's own lease. What it still runs was not given back, and is rescued by whoever looks next.

@@ -9,9 +9,9 @@ use sqlx::{PgConnection, Row};
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
-use super::Node;
 use super::admit::millis;
 use super::link::{Failure, Link};
+use super::{Node, Run};
 use crate::domain::{AttemptRecord, DeadReason, Job, JobId, Outcome};
 use crate::store::{SettleError, answer};
 
@@ -108,7 +108,7 @@ impl Node {
 
     fn answer(&self, group: Vec<Settlement>, settled: &[JobId]) {
         for Settlement { job, outcome, reply, .. } in group {
-            self.held().remove(&job.id);
+            self.held().remove(&Run::of(&job));
             let is_settled = settled.contains(&job.id);
             match outcome {
                 Outcome::Retry { at, .. } if is_settled => self.becomes_due(at),

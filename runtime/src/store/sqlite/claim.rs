@@ -9,7 +9,7 @@ use super::operation::Applied;
 use super::settle::INSERT_DEAD;
 use super::writer::Round;
 use crate::domain::{DeadReason, Event, EventId, Headers, Job, JobId, Lineage, Timestamp};
-use crate::store::Backlog;
+use crate::store::{Backlog, QUIET_FOR_EACH_CHARGE};
 
 // A loose index scan: one step a source, however many jobs each has.
 const SOURCES: &str = "WITH RECURSIVE s (source) AS ( \
@@ -19,7 +19,8 @@ const SOURCES: &str = "WITH RECURSIVE s (source) AS ( \
      ) SELECT source, (SELECT min(due_at) FROM jobs WHERE state = 'ready' AND suspect = 0 AND source = s.source) FROM s \
      WHERE source IS NOT NULL";
 const DUE: &str = "SELECT id FROM jobs WHERE state = 'ready' AND suspect = 0 AND source = ?1 AND due_at <= ?2 ORDER BY due_at LIMIT ?3";
-const SUSPECT: &str = "SELECT id FROM jobs WHERE state = 'ready' AND suspect = 1 ORDER BY charges, id LIMIT 1";
+const SUSPECT: &str = "SELECT id FROM jobs WHERE state = 'ready' AND suspect = 1 AND charges <= ?1 ORDER BY charges, id LIMIT 1";
+const ANY_SUSPECT: &str = "SELECT EXISTS (SELECT 1 FROM jobs WHERE state = 'ready' AND suspect = 1)";
 const TAKE: &str = "UPDATE jobs SET state = 'running', owner = ?2, attempt = attempt + 1 WHERE id = ?1 AND state = 'ready' \
      RETURNING event_seq, source, route, plugin, attempt, attempts_before, owed_since, suspect";
 const EVENT: &str = "SELECT id, event_type, dedupe_key, received_at, headers, body FROM events WHERE seq = ?1";
@@ -51,8 +52,14 @@ pub(super) fn apply(round: &mut Round<'_>, places: usize) -> Result<Applied, rus
 /// The first suspect whose event can be read; the others are buried on the way, so that none behind them is forgotten.
 pub(super) fn apply_suspect(round: &mut Round<'_>) -> Result<Applied, rusqlite::Error> {
     loop {
-        let id: Option<i64> = round.connection.prepare_cached(SUSPECT)?.query_row([], |row| row.get(0)).optional()?;
-        let Some(id) = id else { return Ok(Applied::Claimed(Vec::new())) };
+        let quiet = round.now.since(round.opened_at).as_millis() / QUIET_FOR_EACH_CHARGE.as_millis();
+        let charges_max = i64::try_from(quiet).unwrap_or(i64::MAX);
+        let id: Option<i64> = round.connection.prepare_cached(SUSPECT)?.query_row([charges_max], |row| row.get(0)).optional()?;
+        let Some(id) = id else {
+            let some_wait: bool = round.connection.prepare_cached(ANY_SUSPECT)?.query_row([], |row| row.get(0))?;
+            round.draft.no_suspects = !some_wait;
+            return Ok(Applied::Claimed(Vec::new()));
+        };
         let taken = take(round, id)?;
         if let Some(found) = load(round, &taken)? {
             return Ok(Applied::Claimed(vec![found]));

@@ -40,9 +40,8 @@ pub(super) struct Sqlite {
     node: NodeId,
     opened_at: Timestamp,
     facts: Mutex<NodeFacts>,
-    /// Never sent: other nodes there are none.
-    rescues: watch::Sender<u64>,
     writable: Arc<AtomicBool>,
+    may_have_suspects: Arc<AtomicBool>,
     writer: Mutex<Option<JoinHandle<()>>>,
     /// Held as long as the database is open: a second process fails loudly.
     _lock: File,
@@ -156,8 +155,8 @@ impl Sqlite {
         }])
     }
 
-    pub(super) fn rescues(&self) -> watch::Receiver<u64> {
-        self.rescues.subscribe()
+    pub(super) fn may_have_suspects(&self) -> bool {
+        self.may_have_suspects.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_writable(&self) -> bool {

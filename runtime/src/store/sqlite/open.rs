@@ -41,7 +41,7 @@ impl Sqlite {
         let (clock, node) = (settings.clock.clone(), settings.node);
         let (writer, parts, found) =
             tokio::task::spawn_blocking(move || prepare(&path, settings)).await.map_err(|_| StoreError::Closed)??;
-        let Parts { inbox, commits, backlog, writable } = parts;
+        let Parts { inbox, commits, backlog, writable, may_have_suspects } = parts;
         let thread = std::thread::Builder::new().name("store-writer".into()).spawn({
             let end = End { inbox: Arc::clone(&inbox), writable: Arc::clone(&writable) };
             move || {
@@ -60,8 +60,8 @@ impl Sqlite {
             node,
             opened_at,
             facts: Mutex::default(),
-            rescues: watch::Sender::new(0),
             writable,
+            may_have_suspects,
             writer: Mutex::new(Some(thread)),
             _lock: lock,
         };
@@ -95,6 +95,7 @@ struct Parts {
     commits: watch::Receiver<u64>,
     backlog: watch::Receiver<Backlog>,
     writable: Arc<AtomicBool>,
+    may_have_suspects: Arc<AtomicBool>,
 }
 
 /// Everything that must be done before the first admission, on the connection that will write.
@@ -118,7 +119,11 @@ fn prepare(path: &Path, settings: StoreSettings) -> Result<(Writer, Parts, Found
     let (backlog_sender, backlog) = watch::channel(Backlog::from(Some(now)));
     let has_work = connection.query_row("SELECT EXISTS (SELECT 1 FROM jobs)", [], |row| row.get(0))?;
     let writable = Arc::new(AtomicBool::new(true));
+    let suspects = "SELECT EXISTS (SELECT 1 FROM jobs WHERE suspect = 1)";
+    let may_have_suspects = Arc::new(AtomicBool::new(connection.query_row(suspects, [], |row| row.get(0))?));
     let writer = Writer {
+        opened_at: now,
+        may_have_suspects: Arc::clone(&may_have_suspects),
         node,
         connection,
         inbox: Arc::clone(&inbox),
@@ -133,7 +138,7 @@ fn prepare(path: &Path, settings: StoreSettings) -> Result<(Writer, Parts, Found
         backlog: backlog_sender,
         deferred: Vec::new(),
     };
-    Ok((writer, Parts { inbox, commits, backlog, writable }, Found { born, rescued, has_work }))
+    Ok((writer, Parts { inbox, commits, backlog, writable, may_have_suspects }, Found { born, rescued, has_work }))
 }
 
 fn configure(connection: &Connection) -> Result<(), StoreError> {

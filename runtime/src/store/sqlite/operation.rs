@@ -73,6 +73,8 @@ pub(super) struct Draft {
     pub(super) has_unusual_answer: bool,
     /// The earliest time at which a job became or becomes due through this round.
     pub(super) due: Option<Timestamp>,
+    /// Whether a claim of this round saw that no suspect waits.
+    pub(super) no_suspects: bool,
     /// What a claim of this round saw left.
     pub(super) left: Option<Backlog>,
 }

@@ -27,6 +27,8 @@ const PROBE_BYTES: i64 = 256 << 10;
 
 /// The thread's state.
 pub(super) struct Writer {
+    pub(super) opened_at: Timestamp,
+    pub(super) may_have_suspects: Arc<AtomicBool>,
     pub(super) node: NodeId,
     pub(super) connection: Connection,
     pub(super) inbox: Arc<Inbox>,
@@ -54,6 +56,7 @@ pub(super) struct Numbers {
 
 /// What the functions that apply one write see.
 pub(super) struct Round<'a> {
+    pub(super) opened_at: Timestamp,
     pub(super) node: NodeId,
     pub(super) connection: &'a Connection,
     pub(super) now: Timestamp,
@@ -117,6 +120,7 @@ impl Writer {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut round = Round {
             node: self.node,
+            opened_at: self.opened_at,
             connection: &transaction,
             now: self.clock.now(),
             numbers: self.numbers,
@@ -155,6 +159,9 @@ impl Writer {
         for claimed in draft.born {
             // The receiver is gone only while the worker ends: the job stays owned and is rescued at the next start.
             let _ = self.born.send(claimed);
+        }
+        if draft.no_suspects {
+            self.may_have_suspects.store(false, Ordering::Relaxed);
         }
         if draft.forget_expired {
             self.window.forget_expired(self.clock.now());
