@@ -6,4 +6,4 @@ mod retry;
 mod plugin;
 mod reload;
 mod restart;
-mod file;
+mod alone;

@@ -68,27 +68,6 @@ async fn a_plugin_loads_while_every_place_is_taken() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_is_taken_away_leaves_its_jobs_waiting() {
-    let world = World::stripe().start().await;
-    world.withdraw("stripe-crm");
-    world.until_plugin("stripe-crm", |status| status.state == PluginState::Removed).await;
-    let event = world.send("stripe", "invoice.paid").await;
-    world.settle().await;
-    world
-        .check_attempts(
-            event,
-            expect![[r#"
-        stripe-crm is parked: plugin_missing
-    "#]],
-        )
-        .await;
-
-    world.publish("stripe-crm", &guest("stripe-crm"));
-    eventually("the parked job to run", async || world.counts().await.parked == 0).await;
-    world.finish().await;
-}
-
-#[tokio::test]
 async fn a_plugin_is_replaced_while_events_flow_and_no_event_notices() {
     let world = World::stripe().start().await;
     let (first, second) = (guest("stripe-crm"), another_version(&guest("stripe-crm"), "2"));

@@ -23,6 +23,8 @@ const PAGE_BYTES: u32 = 16 << 10;
 /// 256 pages of 16 KiB keep the write-ahead log near 4 MiB.
 const AUTOCHECKPOINT_PAGES: u32 = 256;
 const READERS: u32 = 4;
+const LOCK_TRIES: u32 = 10;
+const LOCK_RETRY: Duration = Duration::from_millis(50);
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlite");
 
@@ -31,7 +33,7 @@ impl Sqlite {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|error| StoreError::Lock(folder.to_owned(), error))?;
         }
-        let lock = lock(&path)?;
+        let lock = lock_soon(&path).await?;
         if settings.migrates {
             migrate(&path).await?;
         } else {
@@ -71,7 +73,7 @@ impl Sqlite {
 
 impl Sqlite {
     pub(in crate::store) async fn migrate(path: &Path) -> Result<(), StoreError> {
-        let _lock = lock(path)?;
+        let _lock = lock_soon(path).await?;
         migrate(path).await
     }
 }
@@ -157,6 +159,17 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
 
 fn require(setting: &'static str, wanted: &'static str, found: String) -> Result<(), StoreError> {
     if found == wanted { Ok(()) } else { Err(StoreError::NotDurable { setting, wanted, found }) }
+}
+
+/// The lock, also where whoever had it is just letting go: a process that ends, or a child that was forked and has not begun yet.
+async fn lock_soon(path: &Path) -> Result<File, StoreError> {
+    for _ in 0..LOCK_TRIES {
+        match lock(path) {
+            Err(StoreError::InUse(_)) => tokio::time::sleep(LOCK_RETRY).await,
+            locked => return locked,
+        }
+    }
+    lock(path)
 }
 
 /// An exclusive lock on `<database>.lock`, given back by the operating system when the process ends however it ends.

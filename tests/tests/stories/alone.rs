@@ -1,8 +1,13 @@
-//! The SQLite file: one server has it, damage in it stays where it is, and no secret is in it.
+//! One server with an SQLite file of its own: nobody else may have the file, damage in it stays where it is, no secret is in it, and
+//! its plugin directory is all there is of plugins.
 
 use std::time::Duration;
 
+use expect_test::expect;
 use hookfast::domain::JobState;
+use hookfast::sandbox::PluginState;
+use hookfast_tests::build::guest;
+use hookfast_tests::wait::eventually;
 use hookfast_tests::{Source, World, logs};
 
 #[tokio::test]
@@ -46,6 +51,27 @@ async fn the_token_that_proves_a_request_is_never_stored() {
     assert!(shown.body.contains(r#"["x-gitlab-token","[verified]"]"#), "{}", shown.body);
     assert!(!shown.body.contains("shared-secret"));
     assert!(!everything_on_disk(&world).windows(13).any(|window| window == b"shared-secret"));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_plugin_that_is_taken_away_leaves_its_jobs_waiting() {
+    let world = World::stripe().start().await;
+    world.withdraw("stripe-crm");
+    world.until_plugin("stripe-crm", |status| status.state == PluginState::Removed).await;
+    let event = world.send("stripe", "invoice.paid").await;
+    world.settle().await;
+    world
+        .check_attempts(
+            event,
+            expect![[r#"
+        stripe-crm is parked: plugin_missing
+    "#]],
+        )
+        .await;
+
+    world.publish("stripe-crm", &guest("stripe-crm"));
+    eventually("the parked job to run", async || world.counts().await.parked == 0).await;
     world.finish().await;
 }
 
