@@ -124,6 +124,7 @@ fn prepare(path: &Path, settings: StoreSettings) -> Result<(Writer, Parts, Found
     let suspects = "SELECT EXISTS (SELECT 1 FROM jobs WHERE suspect = 1)";
     let may_have_suspects = Arc::new(AtomicBool::new(connection.query_row(suspects, [], |row| row.get(0))?));
     let writer = Writer {
+        refused_at: None,
         opened_at: now,
         may_have_suspects: Arc::clone(&may_have_suspects),
         node,

@@ -22,11 +22,16 @@ use crate::store::{AdmitError, Backlog, Claimed, SettleError, Slots, StoreError}
 /// How long settlements that a full disk refused wait for the next try.
 const DISK_RETRY: Duration = Duration::from_millis(500);
 
+/// How long a disk that refused writes is left alone before it is tried: senders were told to come back after as long. A nearly full
+/// disk takes a write now and then, and a node that is ready for moments only is of no use.
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 /// As much as an event takes that is not small.
 const PROBE_BYTES: i64 = 256 << 10;
 
 /// The thread's state.
 pub(super) struct Writer {
+    /// When the disk last refused a write; `None` while it takes them.
+    pub(super) refused_at: Option<Instant>,
     pub(super) opened_at: Timestamp,
     pub(super) may_have_suspects: Arc<AtomicBool>,
     pub(super) node: NodeId,
@@ -73,15 +78,19 @@ impl Writer {
     pub(super) fn run(mut self) {
         let mut last_start = Instant::now();
         loop {
-            let takes_writes = self.writable.load(Ordering::Relaxed);
-            let patience = (!self.deferred.is_empty() || !takes_writes).then_some(DISK_RETRY);
+            let patience = match (self.deferred.is_empty(), self.refused_at) {
+                (false, _) => Some(DISK_RETRY),
+                (true, Some(_)) => Some(PROBE_INTERVAL),
+                (true, None) => None,
+            };
             let Some(arrived) = self.inbox.next_batch(last_start, patience) else { break };
             last_start = Instant::now();
             let mut batch = std::mem::take(&mut self.deferred);
             batch.extend(arrived);
             if !batch.is_empty() {
                 self.round(batch);
-            } else if !takes_writes {
+            }
+            if self.refused_at.is_some_and(|refused_at| refused_at.elapsed() >= PROBE_INTERVAL) {
                 self.probe();
             }
         }
@@ -97,7 +106,8 @@ impl Writer {
         match self.commit(&batch) {
             Ok((applied, draft)) => {
                 self.metrics.commit(started.elapsed(), batch.len());
-                if batch.iter().any(|operation| matches!(operation, Operation::Admit(_) | Operation::Settle(_))) {
+                // A settlement is small, and says nothing of whether there is room for an event.
+                if batch.iter().any(|operation| matches!(operation, Operation::Admit(_))) {
                     self.takes_writes_again();
                 }
                 self.after_commit(draft);
@@ -138,14 +148,17 @@ impl Writer {
     }
 
     /// Nobody may be writing because this node says that it is not ready: then it must find out by itself that it is again.
-    fn probe(&self) {
+    fn probe(&mut self) {
         let written = self.connection.execute("INSERT INTO disk_probe (space) VALUES (zeroblob(?1))", [PROBE_BYTES]);
         if written.and_then(|_| self.connection.execute("DELETE FROM disk_probe", [])).is_ok() {
             self.takes_writes_again();
+        } else {
+            self.refused_at = Some(Instant::now());
         }
     }
 
-    fn takes_writes_again(&self) {
+    fn takes_writes_again(&mut self) {
+        self.refused_at = None;
         if !self.writable.swap(true, Ordering::Relaxed) {
             info!("the database's disk takes writes again");
         }
@@ -173,6 +186,7 @@ impl Writer {
 
     /// The disk takes nothing now: admissions are told to come back, settlements wait, the rest is told so.
     fn refuse(&mut self, batch: Vec<Operation>, error: &rusqlite::Error) {
+        self.refused_at = Some(Instant::now());
         if self.writable.swap(false, Ordering::Relaxed) {
             error!(%error, "the database's disk refuses writes; admissions are answered 503 until it takes them again");
         }
