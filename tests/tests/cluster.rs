@@ -190,3 +190,29 @@ async fn while_the_database_is_away_senders_are_told_so_at_once_and_then_all_goe
     }
     server.kill().await;
 }
+
+/// What a job came to is not waited for: a crash of the database may forget it, and then the job must run again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outcome_that_the_database_forgot_is_made_again() {
+    let database = Arc::new(start_database().await);
+    let upstream = Upstream::start().await;
+    // Nothing else makes the database sync: neither its own background writer, nor a lease that is renewed.
+    database.run("ALTER SYSTEM SET wal_writer_delay = '10s'", "postgres");
+    database.run("SELECT pg_reload_conf()", "postgres");
+    let site = Site::new(&plan(&database.database()), upstream.address);
+    site.edit(|file| file.replace("lease = \"1s\"", "lease = \"2m\""));
+    let server = site.start().await;
+    for round in 0..3 {
+        let event = send(&server, &format!("evt_{round}")).await.event().to_string();
+        let is_done =
+            async || site.try_get(&server, &format!("/api/v1/events/{event}")).await.is_ok_and(|answer| answer.body.contains("\"done\""));
+        eventually("the event to be done", is_done).await;
+        let crashed = Arc::clone(&database);
+        tokio::task::spawn_blocking(move || crashed.crash()).await.expect("no panic");
+        // Nothing more is sent: the node must find out by itself.
+        eventually("the event to be done for good", is_done).await;
+        eventually("nothing to be left running", async || site.is_quiet(&server).await).await;
+        eventually("the node to be ready", async || site.get(&server, "/readyz").await.status == 200).await;
+    }
+    server.kill().await;
+}

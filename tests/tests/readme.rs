@@ -20,8 +20,13 @@ fn every_command_of_the_readme_works() {
     for file in blocks.iter().filter_map(Block::file) {
         reader.write(file.0, file.1);
     }
+    // What stands in a sentence is a command that there is.
+    for command in inline(&readme, "hookfast ") {
+        reader.expect_success(&format!("{command} --help"));
+    }
     let mut commands = blocks.iter().filter(|block| block.language == "sh").flat_map(|block| block.text.lines());
     let in_ci = fs::read_to_string(build::root().join(".ci/run")).expect("the CI script");
+    assert!(in_ci.lines().any(|line| line == "cargo build --release"), "CI builds what the README tells to build");
     for command in ["cargo run --release -- demo", "cargo test --workspace"] {
         assert_eq!(commands.next(), Some(command), "the README begins with the two commands");
         assert!(in_ci.lines().any(|line| line == command), "CI runs `{command}`");
@@ -117,6 +122,13 @@ impl Drop for Reader {
         // What is left in the temporary folder harms nobody.
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// The code in sentences that begins so, without its flags.
+fn inline(markdown: &str, start: &str) -> Vec<String> {
+    let outside: String = markdown.split("\n```").step_by(2).collect();
+    let spans = outside.split('`').skip(1).step_by(2).filter(|span| span.starts_with(start));
+    spans.map(|span| span.split(' ').take_while(|word| !word.starts_with('-')).collect::<Vec<_>>().join(" ")).collect()
 }
 
 /// A fenced block, and the line before it.

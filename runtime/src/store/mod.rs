@@ -107,6 +107,10 @@ fn require_version(found: Option<i64>, migrations: &sqlx::migrate::Migrator) -> 
     if found == wanted { Ok(()) } else { Err(StoreError::Outdated { found, wanted }) }
 }
 
+/// So many charges make a dead letter of a suspect.
+const CHARGES_MAX: u32 = 3;
+/// What such a dead letter says.
+const CONDEMNED: &str = "the server process died three times while this job was running alone among its suspects";
 /// A suspect that was charged waits until the process has lived so long for each charge. Where processes are killed by another hand,
 /// that hand mostly strikes sooner, and what happened to run then is not taken for the cause.
 const QUIET_FOR_EACH_CHARGE: Duration = Duration::from_secs(1);

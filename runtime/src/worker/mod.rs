@@ -65,7 +65,7 @@ pub struct Worker {
 pub struct Inheritance {
     /// Jobs born running.
     pub born: mpsc::UnboundedReceiver<Claimed>,
-    /// Whether there was unfinished work: then concurrency grows slowly, and there may be suspects of a crash.
+    /// Whether there was unfinished work: then concurrency grows slowly.
     pub has_work: bool,
 }
 
@@ -85,7 +85,6 @@ impl Worker {
         let Inheritance { born, has_work } = inheritance;
         worker.tasks.spawn(Arc::clone(&crew).run_born(born));
         worker.tasks.spawn(Arc::clone(&crew).run_claimed());
-        // Those that were given back at a shutdown are suspects still, though nothing was rescued.
         worker.tasks.spawn(Arc::clone(&crew).run_suspects());
         worker.tasks.spawn(Arc::clone(&crew).open_places(places, has_work));
         worker

@@ -1,6 +1,6 @@
 //! Storing events with their dedupe keys and jobs: a group is one statement, so one round trip and one commit.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use tracing::error;
 
 use super::link::{Failure, Link};
 use super::{Node, Run};
-use crate::domain::{Answer, DedupeKey, Event, EventId, Job, JobId, Lineage, Route};
+use crate::domain::{Answer, DedupeKey, Event, EventId, Job, JobId, Lineage, NodeId, Route, Timestamp};
 use crate::store::{AdmitError, Admitted, Claimed};
 
 // The keys are inserted in their order, so that two flushers never wait for each other. A key whose time is over is taken anew.
@@ -132,26 +132,27 @@ impl Node {
         let is_behind = self.backlog.borrow().is_due(self.clock.now());
         let owed = sent.iter().flat_map(|admission| admission.routes.iter().map(|route| (*admission, route)));
         // While something is due, a new job queues behind it.
-        let owed = owed.map(|(admission, route)| Owed { admission, route, place: self.slots.try_take().filter(|_| !is_behind) });
-        let mut owed: Vec<Owed<'_>> = owed.collect();
-        let rows = insert(connection, self, &sent, &owed).await?;
-        let mut fresh = HashMap::new();
-        for row in rows {
+        let place = || if is_behind { None } else { self.slots.try_take() };
+        let owed: Vec<Owed<'_>> = owed.map(|(admission, route)| Owed { admission, route, place: place() }).collect();
+        let lease = self.lease();
+        let rows = insert(connection, self, lease, &sent, &owed).await?;
+        let mut owed: HashMap<_, _> = owed.into_iter().map(|owed| ((owed.admission.event.id, owed.route.name.as_str()), owed)).collect();
+        let mut fresh = HashSet::new();
+        for row in &rows {
             let event = EventId::from_bytes(row.get::<Uuid, _>("event_id").into_bytes());
             let Some(route) = row.get::<Option<&str>, _>("route") else {
-                fresh.insert(event, ());
+                fresh.insert(event);
                 continue;
             };
-            let at = owed.iter().position(|owed| owed.admission.event.id == event && owed.route.name.as_str() == route);
-            let owed_since = crate::domain::Timestamp::from_millis(row.get("owed_since"));
-            match (at, row.get::<Option<i64>, _>("job")) {
-                (Some(at), Some(id)) => self.give_birth(owed.swap_remove(at), JobId(id), owed_since),
+            let owed_since = Timestamp::from_millis(row.get("owed_since"));
+            match (owed.remove(&(event, route)), row.get::<Option<i64>, _>("job")) {
+                (Some(owed), Some(id)) => self.give_birth(owed, JobId(id), lease, owed_since),
                 _ => self.becomes_due(self.clock.now()),
             }
         }
         // Places of jobs that were not born go back here.
         drop(owed);
-        let is_new = |admission: &Admission| fresh.contains_key(&admission.event.id);
+        let is_new = |admission: &Admission| fresh.contains(&admission.event.id);
         let duplicates = group.iter().filter(|admission| !is_new(admission)).filter_map(|admission| admission.key.as_ref());
         let hashes: Vec<Uuid> = duplicates.map(|key| Uuid::from_bytes(key.hash)).collect();
         let firsts = if hashes.is_empty() { HashMap::new() } else { firsts(connection, &hashes).await? };
@@ -168,13 +169,13 @@ impl Node {
     }
 
     /// Hands a job to the worker that was born running.
-    fn give_birth(&self, owed: Owed<'_>, id: JobId, owed_since: crate::domain::Timestamp) {
+    fn give_birth(&self, owed: Owed<'_>, id: JobId, lease: NodeId, owed_since: Timestamp) {
         let Owed { admission, route, place } = owed;
         let Some(place) = place else { return };
         let event = Arc::clone(&admission.event);
         let job = Job {
             id,
-            owner: self.lease(),
+            owner: lease,
             lineage: Lineage { event: event.id, route: route.name.clone() },
             source: event.source.clone(),
             plugin: route.plugin.clone(),
@@ -192,22 +193,22 @@ impl Node {
 async fn insert(
     connection: &mut PgConnection,
     node: &Node,
+    lease: NodeId,
     sent: &[&Admission],
     owed: &[Owed<'_>],
 ) -> Result<Vec<sqlx::postgres::PgRow>, sqlx::Error> {
     fn column<'a, T>(sent: &[&'a Admission], of: impl Fn(&'a Admission) -> T) -> Vec<T> {
         sent.iter().map(|admission| of(admission)).collect()
     }
-    let key = |admission: &Admission| admission.key.clone();
     let unusual = |admission: &Admission| admission.told != Answer::default();
     let headers: Vec<Vec<u8>> = column(sent, |admission| admission.event.headers.encode());
     sqlx::query(ADMIT)
         .bind(node.given_now())
-        .bind(Uuid::from_bytes(*node.lease().as_bytes()))
+        .bind(Uuid::from_bytes(*lease.as_bytes()))
         .bind(column(sent, |admission| Uuid::from_bytes(*admission.event.id.as_bytes())))
-        .bind(column(sent, |admission| key(admission).map(|key| Uuid::from_bytes(key.hash))))
-        .bind(column(sent, |admission| key(admission).map(|key| i64::from_le_bytes(key.body_hash))))
-        .bind(column(sent, |admission| key(admission).map(|key| millis(key.window))))
+        .bind(column(sent, |admission| admission.key.as_ref().map(|key| Uuid::from_bytes(key.hash))))
+        .bind(column(sent, |admission| admission.key.as_ref().map(|key| i64::from_le_bytes(key.body_hash))))
+        .bind(column(sent, |admission| admission.key.as_ref().map(|key| millis(key.window))))
         .bind(column(sent, |admission| admission.event.source.as_str()))
         .bind(column(sent, |admission| admission.event.event_type.as_deref()))
         .bind(column(sent, |admission| admission.event.dedupe_key.as_deref()))

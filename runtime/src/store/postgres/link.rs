@@ -18,9 +18,8 @@ pub(super) struct Link {
     options: PgConnectOptions,
     connection: Option<PgConnection>,
     used_at: Instant,
-    was_connected: bool,
-    /// Set whenever a connection had to be made anew.
-    reconnected: Arc<AtomicBool>,
+    /// Set whenever a connection is made.
+    connected: Arc<AtomicBool>,
 }
 
 /// What failed: the database as such, or this one statement.
@@ -33,8 +32,8 @@ pub(super) enum Failure {
 }
 
 impl Link {
-    pub(super) fn new(options: PgConnectOptions, reconnected: Arc<AtomicBool>) -> Self {
-        Self { options, connection: None, used_at: Instant::now(), was_connected: false, reconnected }
+    pub(super) fn new(options: PgConnectOptions, connected: Arc<AtomicBool>) -> Self {
+        Self { options, connection: None, used_at: Instant::now(), connected }
     }
 
     /// Runs statements on the connection; one that fails with an outage is not used again.
@@ -47,20 +46,16 @@ impl Link {
             }
             connection => connection,
         };
-        let was_connected = std::mem::take(&mut self.was_connected);
-        let connection = match connection {
-            Some(connection) => Ok(connection),
-            // The database may have crashed, and with it commits that were not waited for.
-            None if was_connected => {
-                self.reconnected.store(true, Ordering::Relaxed);
-                within(CONNECT_MAX, self.options.connect()).await
+        let mut connection = match connection {
+            Some(connection) => connection,
+            None => {
+                // The database may have crashed, and with it commits that were not waited for.
+                self.connected.store(true, Ordering::Relaxed);
+                within(CONNECT_MAX, self.options.connect()).await.map_err(Failure::Outage)?
             }
-            None => within(CONNECT_MAX, self.options.connect()).await,
         };
-        let mut connection = connection.map_err(Failure::Outage)?;
         let result = within(STATEMENT_MAX, statements(&mut connection)).await.map_err(Failure::from);
         self.used_at = Instant::now();
-        self.was_connected = true;
         if !matches!(result, Err(Failure::Outage(_))) {
             self.connection = Some(connection);
         }

@@ -61,7 +61,7 @@ struct Node {
     may_have_suspects: AtomicBool,
     /// Statements that take jobs hold it shared until their jobs are in `held`; who compares the two holds it alone.
     taking: RwLock<()>,
-    /// A statement that takes or settles jobs may have been committed without our hearing of it.
+    /// A statement that takes or settles jobs may have been committed without our hearing of it, or forgotten by a crash.
     is_uncertain: Arc<AtomicBool>,
     is_writable: AtomicBool,
     admissions: Queue<Admission>,
@@ -103,7 +103,8 @@ impl Postgres {
 
     pub(super) async fn settle(&self, job: Job, outcome: Outcome, record: Option<AttemptRecord>) -> Result<(), SettleError> {
         let (reply, answer) = oneshot::channel();
-        self.node.settlements.push(Settlement { job, outcome, record, reply }, 0).map_err(|_| SettleError::Closed)?;
+        let bytes = record.as_ref().map_or(0, AttemptRecord::bytes);
+        self.node.settlements.push(Settlement { job, outcome, record, reply }, bytes).map_err(|_| SettleError::Closed)?;
         answer.await.unwrap_or(Err(SettleError::Closed))
     }
 

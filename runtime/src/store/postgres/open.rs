@@ -1,8 +1,7 @@
 //! Opening: the migrations, the settings that make a 2xx true and are read back, the lease, the rescue, the tasks.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -31,7 +30,8 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/postg
 impl Postgres {
     pub(in crate::store) async fn open(url: &PostgresUrl, settings: StoreSettings) -> Result<(Self, Found), StoreError> {
         let options = options(&url.0, "on");
-        let pool = PgPoolOptions::new().max_connections(POOL).acquire_timeout(ACQUIRE_MAX).connect_with(options.clone()).await?;
+        let is_uncertain = Arc::new(AtomicBool::new(false));
+        let pool = pool(options.clone(), &is_uncertain).await?;
         if settings.migrates {
             // One node at a time: the migrator holds an advisory lock.
             MIGRATIONS.run(&pool).await?;
@@ -48,7 +48,6 @@ impl Postgres {
         keeper::register(&mut connection, lease, lease_time, given).await?;
         let has_work = sqlx::query("SELECT EXISTS (SELECT FROM jobs)").fetch_one(&mut *connection).await?.get(0);
         drop(connection);
-        let is_uncertain = Arc::new(AtomicBool::new(false));
         let link = |options| Link::new(options, Arc::clone(&is_uncertain));
         let node = Arc::new(Node {
             pool,
@@ -90,6 +89,18 @@ impl Postgres {
         connection.close().await?;
         Ok(())
     }
+}
+
+/// A pool heals itself in silence; but a connection that has to be made may be the only sign of a crash, which forgets commits that
+/// were not waited for.
+async fn pool(options: PgConnectOptions, connected: &Arc<AtomicBool>) -> Result<PgPool, sqlx::Error> {
+    let connected = Arc::clone(connected);
+    let pool = PgPoolOptions::new().max_connections(POOL).acquire_timeout(ACQUIRE_MAX);
+    let pool = pool.after_connect(move |_, _| {
+        connected.store(true, Ordering::Relaxed);
+        Box::pin(std::future::ready(Ok(())))
+    });
+    pool.connect_with(options).await
 }
 
 /// A connection's settings, whatever the role's defaults are.

@@ -4,10 +4,7 @@ use sqlx::types::Uuid;
 use sqlx::{Connection, PgConnection, Row};
 
 use crate::domain::{DeadReason, NodeId};
-use crate::store::Rescued;
-
-/// So many charges make a dead letter of a job.
-const CHARGES_MAX: i32 = 3;
+use crate::store::{CHARGES_MAX, CONDEMNED, Rescued};
 
 // Locked for good: no settle under this lease can slip in behind the takeover.
 const EXPIRED: &str = "SELECT id FROM nodes WHERE lease_until < hookfast_now($1) AND id <> $2 ORDER BY id FOR UPDATE SKIP LOCKED";
@@ -35,9 +32,9 @@ pub(super) async fn rescue(connection: &mut PgConnection, own: NodeId, given: Op
         return Ok(Rescued { suspects: orphans, ..Rescued::default() });
     }
     let nodes: Vec<Uuid> = expired.iter().map(|row| row.get(0)).collect();
-    let reason = "the server process died three times while this job was running alone among its suspects";
     let charged = sqlx::query(CHARGE).bind(&nodes).execute(&mut *transaction).await?.rows_affected();
-    let condemn = sqlx::query(CONDEMN).bind(&nodes).bind(CHARGES_MAX).bind(DeadReason::ProcessCrash.code()).bind(reason).bind(given);
+    let condemn =
+        sqlx::query(CONDEMN).bind(&nodes).bind(i64::from(CHARGES_MAX)).bind(DeadReason::ProcessCrash.code()).bind(CONDEMNED).bind(given);
     let condemned = condemn.execute(&mut *transaction).await?.rows_affected();
     let suspects = sqlx::query(SUSPECT).bind(&nodes).bind(given).execute(&mut *transaction).await?.rows_affected();
     sqlx::query(FORGET).bind(&nodes).execute(&mut *transaction).await?;

@@ -4,10 +4,7 @@
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use crate::domain::{DeadReason, Timestamp};
-use crate::store::Rescued;
-
-/// So many charges make a dead letter of a job.
-const CHARGES_MAX: i64 = 3;
+use crate::store::{CHARGES_MAX, CONDEMNED, Rescued};
 
 /// Only a suspect that ran when the process died is charged. Ordinary jobs beside it become suspects uncharged: one of them
 /// may be the culprit, and must run alone to be found out.
@@ -24,11 +21,10 @@ pub(super) fn rescue(connection: &mut Connection, now: Timestamp) -> Result<Resc
 }
 
 fn condemn(transaction: &Transaction<'_>, now: Timestamp) -> Result<u64, rusqlite::Error> {
-    let reason = "the server process died three times while this job was running alone among its suspects";
     let buried = transaction.execute(
         "INSERT INTO dead_letters (event_seq, source, route, plugin, attempts, cause, reason, died_at) \
          SELECT event_seq, source, route, plugin, attempt, ?1, ?2, ?3 FROM jobs WHERE state = 'running' AND charges >= ?4",
-        params![DeadReason::ProcessCrash.code(), reason, now.as_millis(), CHARGES_MAX],
+        params![DeadReason::ProcessCrash.code(), CONDEMNED, now.as_millis(), CHARGES_MAX],
     )?;
     transaction.execute("DELETE FROM jobs WHERE state = 'running' AND charges >= ?1", [CHARGES_MAX])?;
     Ok(buried as u64)
