@@ -63,6 +63,7 @@ pub struct Plan {
     server: Vec<String>,
     upstream: Vec<String>,
     limits: Vec<String>,
+    grants: Vec<String>,
     places: u32,
     storage: String,
 }
@@ -77,6 +78,7 @@ impl Default for Plan {
             server: Vec::new(),
             upstream: Vec::new(),
             limits: Vec::new(),
+            grants: Vec::new(),
             places: 8,
             storage: "url = \"sqlite:hookfast.db\"".into(),
         }
@@ -123,6 +125,12 @@ impl Plan {
         self
     }
 
+    /// With one more line in the grant of every plugin.
+    pub fn grant(mut self, line: &str) -> Self {
+        self.grants.push(line.into());
+        self
+    }
+
     /// With so many attempts at once.
     pub fn places(mut self, places: u32) -> Self {
         self.places = places;
@@ -144,6 +152,7 @@ impl Plan {
     /// The file. The scripted upstream has three names, and each of the known guests is granted the one that it wants.
     pub(crate) fn file(&self, upstream: std::net::SocketAddr) -> String {
         let (server, own, limits) = (self.server.join("\n"), self.upstream.join("\n"), self.limits.join(", "));
+        let grants = self.grants.join("\n");
         let Self { places, storage, .. } = self;
         let mut file = format!(
             "[server]\ningest = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n{server}\n\n[storage]\n{storage}\n\n\
@@ -153,7 +162,7 @@ impl Plan {
             let _ = writeln!(file, "[upstreams.{name}]\nurl = \"http://{upstream}/{name}\"\nallow_private = true\n{own}\n");
         }
         for (plugin, name) in [("stripe-crm", "crm"), ("github-notify", "chat"), ("forward", "target"), ("hostile", "target")] {
-            let _ = writeln!(file, "[grants.{plugin}]\nupstreams = [\"{name}\"]\nlimits = {{ {limits} }}\n");
+            let _ = writeln!(file, "[grants.{plugin}]\nupstreams = [\"{name}\"]\nlimits = {{ {limits} }}\n{grants}\n");
         }
         self.sources.iter().for_each(|source| file.push_str(&source.section()));
         file

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use expect_test::Expect;
 use hookfast::app::{self, App, TOKEN_FILE};
 use hookfast::clock::Clock;
@@ -168,12 +169,24 @@ impl World {
     pub async fn admin(&self, request: &str) -> Answer {
         let (method, rest) = request.split_once(' ').expect("a method");
         let (path, body) = rest.split_once(' ').unwrap_or((rest, ""));
+        self.ask_admin(method, path, body.to_owned().into()).await
+    }
+
+    /// Loads a plugin through the admin API.
+    ///
+    /// # Panics
+    /// If no answer comes.
+    pub async fn load(&self, plugin: &str, wasm: Vec<u8>) -> Answer {
+        self.ask_admin("PUT", &format!("/plugins/{plugin}"), wasm.into()).await
+    }
+
+    async fn ask_admin(&self, method: &str, path: &str, body: Bytes) -> Answer {
         let token = std::fs::read_to_string(self.path(TOKEN_FILE)).expect("a token file");
         let mut headers = Headers::default();
         headers.push("authorization", format!("Bearer {}", token.trim()));
         headers.push("content-type", "application/json");
         let method = method.parse::<Method>().expect("a method");
-        let request = Delivery { method, path: format!("/api/v1{path}"), headers, body: body.to_owned().into() };
+        let request = Delivery { method, path: format!("/api/v1{path}"), headers, body };
         within("an answer", self.wire.send(self.app().admin.address, &request)).await.expect("an answer")
     }
 

@@ -76,6 +76,57 @@ async fn a_guest_has_the_memory_that_it_is_granted_and_no_more() {
     world.finish_with("1 dead").await;
 }
 
+/// What the guest says of each of these events in turn, as its last attempt was recorded.
+async fn say(world: &World, bodies: &[&str]) -> Vec<String> {
+    let mut said = Vec::new();
+    for (turn, body) in bodies.iter().enumerate() {
+        // No two bodies alike, or the later one would be a duplicate.
+        let (_, attempt) = run(world, &body.replacen('{', &format!("{{\"turn\":{turn},"), 1)).await;
+        assert!(attempt.log.len() <= 2, "the log of an event begins empty");
+        said.push(attempt.detail.unwrap_or_default());
+    }
+    said
+}
+
+const COUNT: &str = r#"{"type":"count"}"#;
+
+#[tokio::test]
+async fn every_event_has_a_fresh_instance() {
+    let world = plan().start().await;
+    assert_eq!(say(&world, &[COUNT, COUNT]).await, ["event 1 of this instance"; 2]);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_instance_handles_as_many_events_as_its_grant_allows() {
+    let world = plan().grant("events_per_instance = 3").start().await;
+    let said = say(&world, &[COUNT; 4]).await;
+    assert_eq!(said, [1, 2, 3, 1].map(|seen| format!("event {seen} of this instance")));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_instance_that_trapped_or_wrote_to_stderr_sees_no_other_event() {
+    let world = plan().grant("events_per_instance = 100").start().await;
+    let noisy = r#"{"type":"count","stderr":true}"#;
+    let said = say(&world, &[COUNT, r#"{"type":"trap"}"#, COUNT, noisy, COUNT]).await;
+    let seen = [&said[0], &said[2], &said[3], &said[4]];
+    assert_eq!(seen, ["event 1 of this instance", "event 1 of this instance", "event 2 of this instance", "event 1 of this instance"]);
+    world.finish_with("1 dead").await;
+}
+
+/// Ticks, calls and memory are counted for each event, not for the life of the instance.
+#[tokio::test]
+async fn a_used_instance_has_all_its_bounds_anew() {
+    let world = plan().grant("events_per_instance = 100").start().await;
+    let memory = r#"{"type":"memory","mebibytes":5}"#;
+    let said = say(&world, &[COUNT, memory, memory, COUNT]).await;
+    assert_eq!(said, ["event 1 of this instance", "had 5 MiB", "had 5 MiB", "event 2 of this instance"]);
+    let (_, looped) = run(&world, r#"{"type":"spin"}"#).await;
+    assert_eq!(looped.failure.as_deref(), Some("cpu_limit"));
+    world.finish_with("1 dead").await;
+}
+
 /// The small stack that plugins are built with is enough for what a stranger can put into a body.
 #[tokio::test]
 async fn a_body_that_is_nested_as_deep_as_json_is_read_fits_the_stack() {
@@ -107,8 +158,8 @@ async fn a_panic_is_told_with_its_message() {
         "panic",
         "1 dead",
         expect![[r#"
-        1 at 0s [] dead trap — trapped: panicked at hostile/src/lib.rs:62: nobody expects the type panic
-        hostile is dead: max_attempts: trapped: panicked at hostile/src/lib.rs:62: nobody expects the type panic
+        1 at 0s [] dead trap — trapped: panicked at hostile/src/lib.rs:64: nobody expects the type panic
+        hostile is dead: max_attempts: trapped: panicked at hostile/src/lib.rs:64: nobody expects the type panic
     "#]],
     )
     .await;

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -113,9 +114,10 @@ impl App {
             role.as_str()
         );
         let (parts, inheritance) = Parts::open(live, &storage, worker_settings.concurrency, world).await?;
-        let watcher = parts.watch(&plugin_directory, &storage, role).await?;
+        let (uploads, uploaded) = mpsc::channel(1);
+        let watcher = parts.watch(&plugin_directory, &storage, role, uploaded).await?;
         let limits = ListenLimits { header_timeout: server.header_timeout };
-        let admin = Listener::start(server.admin, parts.admin().router(), limits).await;
+        let admin = Listener::start(server.admin, parts.admin(uploads).router(), limits).await;
         let admin = admin.with_context(|| format!("cannot listen on {} (server.admin)", server.admin))?;
         let ingest = match role {
             Role::Worker => None,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -15,7 +16,7 @@ use super::{Role, World, token};
 use crate::clock::Clock;
 use crate::config::{Current, Live, Storage};
 use crate::domain::NodeId;
-use crate::http::{Admin, ApiToken, FrontDoor, RefusalLog};
+use crate::http::{Admin, ApiToken, FrontDoor, RefusalLog, Upload};
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::sandbox::{Directory, Engine, EngineSettings, Loader, Plugins};
@@ -71,12 +72,25 @@ impl Parts {
     }
 
     /// The plugin directory; what is in it is live, or has failed, when this returns.
-    pub(super) async fn watch(&self, directory: &Path, storage: &Storage, role: Role) -> anyhow::Result<Watcher> {
+    pub(super) async fn watch(
+        &self,
+        directory: &Path,
+        storage: &Storage,
+        role: Role,
+        uploads: mpsc::Receiver<Upload>,
+    ) -> anyhow::Result<Watcher> {
         let loader = Arc::new(Loader::new(Arc::clone(&self.engine), &storage.beside("plugin-cache"))?);
         let shared = SharedPlugins::new(self.store.clone(), Arc::clone(&loader), Arc::clone(&self.plugins), self.clock.clone());
         let directory = Directory::new(directory, loader, Arc::clone(&self.plugins), self.clock.clone());
-        let mut watcher =
-            Watcher { directory, shared, role, current: self.current.clone(), store: self.store.clone(), unwoken: BTreeSet::new() };
+        let mut watcher = Watcher {
+            directory,
+            shared,
+            role,
+            current: self.current.clone(),
+            store: self.store.clone(),
+            unwoken: BTreeSet::new(),
+            uploads,
+        };
         watcher.poll().await;
         Ok(watcher)
     }
@@ -107,8 +121,9 @@ impl Parts {
         }
     }
 
-    pub(super) fn admin(&self) -> Admin {
+    pub(super) fn admin(&self, uploads: mpsc::Sender<Upload>) -> Admin {
         Admin {
+            uploads,
             store: self.store.clone(),
             plugins: Arc::clone(&self.plugins),
             current: self.current.clone(),

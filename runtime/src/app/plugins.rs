@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -10,6 +11,7 @@ use super::Role;
 use super::shared_plugins::SharedPlugins;
 use crate::config::{Current, InForce};
 use crate::domain::PluginName;
+use crate::http::Upload;
 use crate::sandbox::{Change, Directory};
 use crate::store::{NodeFacts, Store};
 
@@ -22,6 +24,8 @@ pub(super) struct Watcher {
     pub(super) current: Current,
     pub(super) store: Store,
     pub(super) role: Role,
+    /// Versions that came through the admin API.
+    pub(super) uploads: mpsc::Receiver<Upload>,
     /// Live plugins whose parked jobs could not be made ready yet.
     pub(super) unwoken: BTreeSet<PluginName>,
 }
@@ -32,11 +36,26 @@ impl Watcher {
         NodeFacts { role: self.role.as_str(), configuration: in_force.settings.digest.clone(), plugins: live.collect() }
     }
 
-    /// Looks twice a second until `closing`.
+    /// Looks twice a second, and loads what comes through the admin API, until `closing`.
     pub(super) async fn run(mut self, closing: CancellationToken) {
-        while closing.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
+        loop {
+            tokio::select! {
+                () = closing.cancelled() => break,
+                () = tokio::time::sleep(INTERVAL) => self.poll().await,
+                Some(upload) = self.uploads.recv() => self.load(upload).await,
+            }
+        }
+    }
+
+    async fn load(&mut self, upload: Upload) {
+        let Upload { name, wasm, answer } = upload;
+        let grant = self.current.load().settings.grant(&name);
+        let put = self.directory.put(&name, &wasm, grant).await;
+        if put.is_ok() {
             self.poll().await;
         }
+        // Whoever asked may have gone; what was asked is done all the same.
+        let _ = answer.send(put);
     }
 
     /// Looks once.

@@ -21,6 +21,7 @@ use crate::upstream::fetch;
 
 /// A bulk operation on the store may wait for many commits.
 const TIMEOUT: Duration = Duration::from_secs(60);
+const JSON: &str = "application/json";
 
 /// A server's admin API.
 pub(super) struct Client {
@@ -56,20 +57,25 @@ impl Client {
         let given = query.iter().filter_map(|(name, value)| value.as_ref().map(|value| format!("{name}={}", encoded(value))));
         let query = given.collect::<Vec<_>>().join("&");
         let separator = if query.is_empty() { "" } else { "?" };
-        self.ask("GET", &format!("{path}{separator}{query}"), Bytes::new()).await
+        self.ask("GET", &format!("{path}{separator}{query}"), JSON, Bytes::new()).await
     }
 
     /// What the server answers to a document.
     pub(super) async fn post(&self, path: &str, document: &Value) -> anyhow::Result<Value> {
-        self.ask("POST", path, document.to_string().into()).await
+        self.ask("POST", path, JSON, document.to_string().into()).await
     }
 
-    async fn ask(&self, method: &str, path: &str, body: Bytes) -> anyhow::Result<Value> {
+    /// What the server answers to a component.
+    pub(super) async fn put_wasm(&self, path: &str, wasm: Vec<u8>) -> anyhow::Result<Value> {
+        self.ask("PUT", path, "application/wasm", wasm.into()).await
+    }
+
+    async fn ask(&self, method: &str, path: &str, content_type: &'static str, body: Bytes) -> anyhow::Result<Value> {
         let url = format!("{}/api/v1{path}", self.base);
         let mut headers = Headers::default();
         headers.push("authorization", self.token.bearer());
         headers.push("accept", "application/json");
-        headers.push("content-type", "application/json");
+        headers.push("content-type", content_type);
         let answer = fetch(method, &url, headers, body, TIMEOUT)
             .await
             .map_err(|fault| unanswered(&fault, "is the server running? hookfast serve"))?;

@@ -13,6 +13,7 @@ use super::build::{Built, STACK_BYTES, build_plugins};
 use super::client::{self, Client, Page};
 use super::output::{Output, plain};
 use super::table::Table;
+use super::time::Times;
 use crate::domain::{Digest, PluginName};
 use crate::metrics::Metrics;
 use crate::sandbox::{Description, Engine, EngineSettings, Loader, Plugin as Loaded};
@@ -25,6 +26,9 @@ pub(super) enum Plugin {
     /// List the server's plugins and their states
     #[command(after_help = "Example:\n  hookfast plugins list")]
     List(List),
+    /// Load a plugin into the server; what serves goes on serving until it has passed every check
+    #[command(after_help = "Example:\n  hookfast plugin load target/stripe-crm.wasm")]
+    Load(Load),
     /// Build the plugin, or the workspace of plugins, in a directory
     #[command(after_help = "Examples:\n  hookfast plugin build stripe-crm\n  hookfast plugin build --out /var/lib/hookfast/plugins")]
     Build(Build),
@@ -35,6 +39,14 @@ pub(super) enum Plugin {
 
 #[derive(Debug, Args)]
 pub(super) struct List {
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Load {
+    /// The component; its file's name is the plugin's name
+    file: PathBuf,
     #[command(flatten)]
     connection: Connection,
 }
@@ -87,6 +99,7 @@ struct Inspected {
 pub(super) async fn run(command: Plugin) -> anyhow::Result<()> {
     match command {
         Plugin::List(arguments) => list(&arguments.connection).await,
+        Plugin::Load(arguments) => load(&arguments).await,
         Plugin::Build(arguments) => build(&arguments),
         Plugin::Inspect(arguments) => inspect(&arguments).await,
     }
@@ -99,14 +112,23 @@ async fn list(connection: &Connection) -> anyhow::Result<()> {
     if data.is_empty() {
         output.hint("no plugins; put NAME.wasm into the server's plugin directory");
     }
-    output.show(&document, |times| {
-        let row = |status: Status| {
-            let failure = status.failure.map(|(stage, sentence)| format!("{stage}: {sentence}")).unwrap_or_default();
-            let version = status.description.map(|description| description.version).unwrap_or_default();
-            [status.name, status.state, version, times.write(&status.since), status.digest.unwrap_or_default(), failure]
-        };
-        Table::new(["NAME", "STATE", "VERSION", "SINCE", "DIGEST", "FAILURE"], data.into_iter().map(row)).to_string()
-    })
+    output.show(&document, |times| table(data, times))
+}
+
+fn table(plugins: Vec<Status>, times: Times) -> String {
+    let row = |status: Status| {
+        let failure = status.failure.map(|(stage, sentence)| format!("{stage}: {sentence}")).unwrap_or_default();
+        let version = status.description.map(|description| description.version).unwrap_or_default();
+        [status.name, status.state, version, times.write(&status.since), status.digest.unwrap_or_default(), failure]
+    };
+    Table::new(["NAME", "STATE", "VERSION", "SINCE", "DIGEST", "FAILURE"], plugins.into_iter().map(row)).to_string()
+}
+
+async fn load(arguments: &Load) -> anyhow::Result<()> {
+    let (name, wasm) = read(&arguments.file)?;
+    let document = Client::open(&arguments.connection)?.put_wasm(&format!("/plugins/{name}"), wasm).await?;
+    let loaded = client::read::<Status>(&document)?;
+    Output::new(arguments.connection.json).show(&document, |times| table(vec![loaded], times))
 }
 
 fn build(arguments: &Build) -> anyhow::Result<()> {
@@ -124,17 +146,22 @@ fn build(arguments: &Build) -> anyhow::Result<()> {
 }
 
 async fn inspect(arguments: &Inspect) -> anyhow::Result<()> {
-    let plugin = load(&arguments.file).await?;
+    let plugin = look_into(&arguments.file).await?;
     let imports = plugin.imports();
     let Loaded { name, digest, wasm_bytes, description, .. } = plugin;
     let inspected = Inspected { name, digest, wasm_bytes, description, imports };
     Output::new(arguments.json).show(&inspected, |_| inspected.write())
 }
 
-async fn load(file: &Path) -> anyhow::Result<Loaded> {
+/// The plugin's name and its component.
+fn read(file: &Path) -> anyhow::Result<(PluginName, Vec<u8>)> {
     let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    let name: PluginName = stem.parse().with_context(|| format!("`{stem}` cannot be a plugin's name"))?;
-    let wasm = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let name = stem.parse().with_context(|| format!("`{stem}` cannot be a plugin's name"))?;
+    Ok((name, std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?))
+}
+
+async fn look_into(file: &Path) -> anyhow::Result<Loaded> {
+    let (name, wasm) = read(file)?;
     let engine = Engine::start(EngineSettings { instances: INSTANCES }, Arc::new(Metrics::default()))?;
     let loader = Arc::new(Loader::uncached(Arc::new(engine))?);
     let loaded = loader.inspect(name, wasm).await;

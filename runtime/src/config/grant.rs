@@ -20,7 +20,9 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>) -> Option<Granted> {
     let text = |(key, field): (String, Field<'_>)| field.as_str().map(|value| (key, value.to_owned()));
     let config = section.section("config", |config| config.entries().into_iter().filter_map(text).collect()).unwrap_or_default();
     let limits = section.section("limits", read_limits).unwrap_or_default();
-    Some(Granted { plugin: plugin?, grant: Grant { upstreams, config, limits }, unless_configured })
+    let events = section.field("events_per_instance").and_then(|field| field.as_integer(1..=1_000_000));
+    let events_per_instance = events.and_then(|events| u32::try_from(events).ok()).unwrap_or(1);
+    Some(Granted { plugin: plugin?, grant: Grant { upstreams, config, limits, events_per_instance }, unless_configured })
 }
 
 fn wanted(field: &Field<'_>) -> Option<(UpstreamName, Mistake)> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::UpstreamName;
 
 /// One plugin's `[grants.NAME]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     /// Upstreams it may call.
     pub upstreams: BTreeSet<UpstreamName>,
@@ -14,6 +14,15 @@ pub struct Grant {
     pub config: BTreeMap<String, String>,
     /// Its bounds.
     pub limits: Limits,
+    /// How many events an instance handles before it is thrown away, 1 to 1,000,000. With 1, the default, no event meets what
+    /// another has left in memory.
+    pub events_per_instance: u32,
+}
+
+impl Default for Grant {
+    fn default() -> Self {
+        Self { upstreams: BTreeSet::new(), config: BTreeMap::new(), limits: Limits::default(), events_per_instance: 1 }
+    }
 }
 
 /// The bounds of one attempt.

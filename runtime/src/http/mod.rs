@@ -5,6 +5,6 @@ mod listen;
 mod ingest;
 mod admin;
 
-pub use admin::{Admin, ApiToken};
+pub use admin::{Admin, ApiToken, Upload};
 pub use ingest::{FrontDoor, RefusalLog};
 pub use listen::{ListenLimits, Listener};

@@ -2,7 +2,8 @@
 //! bind mounts and swapped symlinks alike. Publish by rename; a half-written file fails validation and is tried again.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -80,6 +81,26 @@ impl Directory {
         }
         changes.extend(self.remove_missing(&found));
         changes
+    }
+
+    /// Puts a version into the directory once it has passed every stage of loading; the next poll makes it live.
+    pub async fn put(&self, name: &PluginName, wasm: &[u8], grant: Arc<Grant>) -> Result<(), LoadFailure> {
+        self.loader.load(name.clone(), wasm.to_vec(), grant).await?;
+        self.write(name, wasm).map_err(|error| {
+            let message = format!("passed, but {} cannot be written: {error}", self.path.display());
+            LoadFailure::new(LoadStage::Keep, message)
+        })
+    }
+
+    /// Published by rename, so that nobody sees half of it.
+    fn write(&self, name: &PluginName, wasm: &[u8]) -> io::Result<()> {
+        std::fs::create_dir_all(&self.path)?;
+        let unfinished = self.path.join(format!("{name}.wasm.unfinished"));
+        let mut file = File::create(&unfinished)?;
+        file.write_all(wasm)?;
+        file.sync_all()?;
+        std::fs::rename(unfinished, self.path.join(format!("{name}.wasm")))?;
+        File::open(&self.path)?.sync_all()
     }
 
     /// `None` where the bytes are those that were tried last, under the same grant.

@@ -6,6 +6,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tracing::warn;
 use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
@@ -26,6 +27,9 @@ const MEMORY_KEPT_BYTES: usize = 512 << 10;
 const ALL_KEPT_BYTES: usize = 64 << 20;
 const TABLE_KEPT_BYTES: usize = 16 << 10;
 
+/// Instances of all plugins that wait for another event, where grants allow it.
+const WAITING_MAX: u32 = 64;
+
 /// What one component may have at most.
 pub(super) const CORE_INSTANCES: u32 = 8;
 pub(super) const MEMORIES: u32 = 2;
@@ -41,6 +45,7 @@ pub struct EngineSettings {
 /// The engine and its ticker. Dropping it stops the ticker.
 pub struct Engine {
     engine: wasmtime::Engine,
+    waiting_room: Arc<Semaphore>,
     stop: Option<mpsc::Sender<()>>,
     ticker: Option<JoinHandle<()>>,
 }
@@ -64,11 +69,17 @@ impl Engine {
             }
         };
         let ticker = std::thread::Builder::new().name("sandbox-ticker".into()).spawn(tick).map_err(SandboxError::Ticker)?;
-        Ok(Self { engine, stop: Some(stop), ticker: Some(ticker) })
+        let waiting_room = Arc::new(Semaphore::new(waiting(settings.instances) as usize));
+        Ok(Self { engine, waiting_room, stop: Some(stop), ticker: Some(ticker) })
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.engine
+    }
+
+    /// A permit for each instance that may wait for another event.
+    pub(super) fn waiting_room(&self) -> &Arc<Semaphore> {
+        &self.waiting_room
     }
 }
 
@@ -80,6 +91,11 @@ impl Drop for Engine {
             let _ = ticker.join();
         }
     }
+}
+
+/// How many instances may wait beside so many places.
+fn waiting(places: u32) -> u32 {
+    places.min(WAITING_MAX)
 }
 
 fn base() -> Config {
@@ -94,9 +110,9 @@ fn base() -> Config {
 fn pooled(instances: u32) -> Config {
     let mut pool = PoolingAllocationConfig::default();
     let kept = MEMORY_KEPT_BYTES.min(ALL_KEPT_BYTES / instances.max(1) as usize);
-    // One more than the places: a plugin that is being loaded describes itself while all places are busy. A Rust component is
+    // More than the places: instances wait for another event, and a plugin that is being loaded describes itself while all places are busy. A Rust component is
     // about three core modules with two tables and one memory; no component gets more than a place's share of the pool.
-    let instances = instances.saturating_add(1);
+    let instances = instances.saturating_add(waiting(instances)).saturating_add(1);
     pool.total_component_instances(instances)
         .total_core_instances(instances.saturating_mul(CORE_INSTANCES))
         .total_memories(instances.saturating_mul(MEMORIES))

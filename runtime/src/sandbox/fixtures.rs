@@ -15,8 +15,10 @@ const FIXTURES_MAX: usize = 64;
 
 /// Runs the fixtures in order; the first that does not end as done fails the load.
 pub(super) async fn pass(engine: &Engine, plugin: &Plugin, grant: &Arc<Grant>) -> Result<(), LoadFailure> {
+    // An instance that has seen a fixture never sees an event.
+    let grant = Arc::new(Grant { events_per_instance: 1, ..Grant::clone(grant) });
     for fixture in plugin.description.fixtures.iter().take(FIXTURES_MAX) {
-        let ran = plugin.run(engine, run(fixture, grant)).await;
+        let ran = plugin.run(engine, run(fixture, &grant)).await;
         let reason = match ran.verdict {
             Verdict::Done(_) => continue,
             Verdict::Retry { reason, .. } => format!("asked for a retry: {reason}"),

@@ -72,6 +72,19 @@ impl Guest {
         }
     }
 
+    /// For another event: every bound and every power anew. What its memory takes, its open handles and its stderr stay.
+    fn renew(&mut self, limits: &Limits, powers: Powers) {
+        self.wasi = empty_wasi(self.stderr.clone(), powers.random.clone().random(), powers.now);
+        self.meter = self.meter.renewed(limits);
+        self.log = Log { bytes_left: limits.log_bytes, ..Log::default() };
+        self.powers = Some(powers);
+    }
+
+    /// Whether nothing went to stderr, whose bytes count for the life of an instance.
+    pub(super) fn is_clean(&self) -> bool {
+        self.stderr.contents().is_empty()
+    }
+
     /// All that was logged, with what went to stderr and a word on what was dropped.
     pub(super) fn finished_log(&mut self) -> Vec<LogLine> {
         let stderr = self.stderr.contents();
@@ -109,6 +122,12 @@ pub(super) fn store(engine: &Engine, limits: &Limits, powers: Option<Powers>) ->
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|mut context| Ok(context.data_mut().meter.tick()));
     store
+}
+
+/// Prepares the store of an instance for another event.
+pub(super) fn renew(store: &mut Store<Guest>, limits: &Limits, powers: Powers) {
+    store.data_mut().renew(limits, powers);
+    store.set_epoch_deadline(1);
 }
 
 /// No files, no environment, no arguments, no sockets; a clock that stands still; seeded randomness; stderr into the log.

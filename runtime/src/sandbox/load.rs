@@ -11,11 +11,12 @@ use super::describe::describe;
 use super::engine::Engine;
 use super::fixtures;
 use super::guest::Guest;
+use super::instance::Waiting;
 use super::plugin::Plugin;
 use crate::domain::{Digest, Grant, PluginName};
 
 /// The largest `.wasm` that is compiled.
-const WASM_BYTES_MAX: usize = 64 << 20;
+pub const WASM_BYTES_MAX: usize = 64 << 20;
 const WASM_MAGIC: &[u8] = b"\0asm";
 const CORE_MODULE_VERSION: &[u8] = &[1, 0, 0, 0];
 
@@ -36,6 +37,8 @@ pub enum LoadStage {
     Describe,
     /// One of its own fixtures did not end as done.
     Fixtures,
+    /// It is good, and cannot be written into the plugin directory.
+    Keep,
 }
 
 impl LoadStage {
@@ -49,6 +52,7 @@ impl LoadStage {
             Self::Grant => "grant",
             Self::Describe => "describe",
             Self::Fixtures => "fixtures",
+            Self::Keep => "keep",
         }
     }
 }
@@ -109,7 +113,7 @@ impl Loader {
         let pre = self.linker.instantiate_pre(&component).and_then(PluginPre::new);
         let pre = pre.map_err(|error| LoadFailure::new(LoadStage::TypeCheck, type_mismatch(&error)))?;
         let description = describe(&self.engine, &pre).await?;
-        Ok(Plugin { name, digest, wasm_bytes, description, pre })
+        Ok(Plugin { name, digest, wasm_bytes, description, pre, waiting: Waiting::default() })
     }
 
     fn compile(&self, wasm: &[u8], digest: Digest) -> Result<Component, LoadFailure> {

@@ -56,6 +56,11 @@ impl Meter {
         }
     }
 
+    /// The meter of the same instance for another event: its memory is what it has grown to.
+    pub(super) fn renewed(&self, limits: &Limits) -> Self {
+        Self { memory_bytes: self.memory_bytes, ..Self::new(limits) }
+    }
+
     /// A tick found this guest running: about 10 ms of CPU. Over budget it is interrupted, else it lets others run.
     pub(super) fn tick(&mut self) -> UpdateDeadline {
         self.ticks += u64::from(!std::mem::take(&mut self.waited));

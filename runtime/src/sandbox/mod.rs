@@ -11,6 +11,7 @@ mod cache;
 mod registry;
 mod directory;
 mod run;
+mod instance;
 mod guest;
 mod host;
 mod meter;
@@ -18,7 +19,7 @@ mod failure;
 
 pub use directory::{Change, Directory};
 pub use engine::{Engine, EngineSettings};
-pub use load::{LoadFailure, LoadStage, Loader, digest};
+pub use load::{LoadFailure, LoadStage, Loader, WASM_BYTES_MAX, digest};
 pub use plugin::{Description, Fixture, Plugin};
 pub use registry::{PluginState, PluginStatus, Plugins};
 pub use run::{Caller, Ran, Run};

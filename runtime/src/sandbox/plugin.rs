@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bindings::PluginPre;
 use super::guest::Guest;
+use super::instance::Waiting;
 use crate::domain::{Digest, Grant, PluginName};
 
 /// A loaded plugin. Running attempts hold it, so that an old version lives until its last attempt has ended.
@@ -17,6 +18,7 @@ pub struct Plugin {
     /// What it says of itself.
     pub description: Description,
     pub(super) pre: PluginPre<Guest>,
+    pub(super) waiting: Waiting,
 }
 
 impl Plugin {

@@ -1,4 +1,4 @@
-//! One attempt: a fresh instance, the handler, and what it came to. Nothing of the instance outlives it.
+//! One attempt: an instance, the handler, and what it came to.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use super::bindings::exports::hookfast::plugin::handler::{Event as GuestEvent, F
 use super::bindings::hookfast::plugin::types::Header;
 use super::engine::Engine;
 use super::failure::classify;
-use super::guest::{self, Guest, Powers};
+use super::guest::Powers;
 use super::host::without_nul;
 use super::plugin::Plugin;
 use crate::domain::{AttemptRecord, CallFault, CallRecord, Event, FailureKind, Grant, OutboundAnswer, OutboundRequest, Timestamp, Verdict};
@@ -55,25 +55,25 @@ impl Plugin {
         let started_at = run.now;
         let limits = run.grant.limits;
         let powers = Powers::new(Arc::clone(&run.grant), Arc::clone(&run.caller), run.now, limits.wall, run.seed);
-        let mut store = guest::store(engine, &limits, Some(powers));
-        let handled = tokio::time::timeout(limits.wall, self.handle(&mut store, &run)).await;
+        let mut instance = self.waiting.take(engine, &run.grant, powers);
+        let handled = tokio::time::timeout(limits.wall, instance.handle(&self.pre, &guest_event(&run))).await;
+        let has_returned = matches!(handled, Ok(Ok(_)));
         let verdict = match handled {
             Ok(Ok(answer)) => verdict(answer),
-            Ok(Err(error)) => failed(classify(&error, store.data())),
+            Ok(Err(error)) => failed(classify(&error, instance.store.data())),
             Err(_) => {
                 failed((FailureKind::WallTimeout, format!("took longer than its wall-clock limit of {} ms", limits.wall.as_millis())))
             }
         };
         let failure = if let Verdict::Retry { kind, .. } = &verdict { Some(*kind) } else { None };
-        let calls = std::mem::take(&mut store.data_mut().calls);
-        let log = store.data_mut().finished_log();
+        let guest = instance.store.data_mut();
+        let (calls, log) = (std::mem::take(&mut guest.calls), guest.finished_log());
         let record = AttemptRecord { started_at, duration: started.elapsed(), digest: self.digest, failure, calls, log };
+        // What trapped or was stopped in the middle never sees another event.
+        if has_returned {
+            self.waiting.keep(engine, instance);
+        }
         Ran { verdict, record }
-    }
-
-    async fn handle(&self, store: &mut wasmtime::Store<Guest>, run: &Run) -> wasmtime::Result<Result<Option<String>, Failure>> {
-        let instance = self.pre.instantiate_async(&mut *store).await?;
-        instance.hookfast_plugin_handler().call_handle(store, &guest_event(run)).await
     }
 }
 

@@ -157,3 +157,35 @@ async fn a_plugin_that_wants_more_than_it_is_granted_does_not_load_until_it_is()
     assert_eq!(world.event(event).await.jobs[0].state, JobState::Done);
     world.finish().await;
 }
+
+#[tokio::test]
+async fn a_plugin_is_loaded_through_the_admin_api_and_stays_after_a_restart() {
+    let mut world = World::stripe().without_plugin("stripe-crm").start().await;
+    let event = world.send("stripe", "invoice.paid").await;
+    let answer = world.load("stripe-crm", guest("stripe-crm")).await;
+    assert_eq!((answer.status, &answer.json()["state"]), (200, &"live".into()));
+    world.settle().await;
+    assert_eq!(world.event(event).await.jobs[0].state, JobState::Done);
+
+    world.stop().await;
+    world.start_again().await;
+    assert_eq!(world.plugin("stripe-crm").map(|status| status.state), Some(PluginState::Live));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_plugin_that_does_not_load_is_refused_by_the_admin_api_and_changes_nothing() {
+    let world = World::stripe().start().await;
+    let old = world.plugin("stripe-crm").and_then(|status| status.digest);
+    let answer = world.load("stripe-crm", guest("stripe-crm")[..1000].to_vec()).await;
+    assert_eq!((answer.status, &answer.json()["code"]), (422, &"plugin_refused".into()));
+    let greedy = world.load("greedy", guest("stripe-crm")).await;
+    let detail = greedy.json()["detail"].as_str().map(str::to_owned).unwrap_or_default();
+    assert!(greedy.status == 422 && detail.contains("at stage grant"), "{detail}");
+    assert_eq!(world.load("no%20name", guest("stripe-crm")).await.status, 400);
+
+    let status = world.plugin("stripe-crm").expect("a status");
+    assert_eq!((status.digest, status.state), (old, PluginState::Live));
+    assert!(!world.path("plugins/greedy.wasm").exists());
+    world.finish().await;
+}

@@ -12,17 +12,20 @@ mod problem;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::Current;
 use crate::metrics::Metrics;
-use crate::sandbox::Plugins;
+use crate::sandbox::{Plugins, WASM_BYTES_MAX};
 use crate::store::{Slots, Store};
 
 pub use auth::ApiToken;
+pub use plugins::Upload;
 
 use super::ingest::RefusalLog;
 
@@ -33,6 +36,8 @@ pub struct Admin {
     pub store: Store,
     /// The plugins and their states.
     pub plugins: Arc<Plugins>,
+    /// Takes plugins to load.
+    pub uploads: mpsc::Sender<Upload>,
     /// The configuration.
     pub current: Current,
     /// What is counted.
@@ -60,6 +65,7 @@ impl Admin {
             .route("/dead-letters/discard", post(dead_letters::discard))
             .route("/requests", get(requests::list))
             .route("/plugins", get(plugins::list))
+            .route("/plugins/{name}", put(plugins::load).layer(DefaultBodyLimit::max(WASM_BYTES_MAX)))
             .route("/nodes", get(nodes::list))
             .route_layer(from_fn_with_state(self.clone(), auth::require));
         Router::new()

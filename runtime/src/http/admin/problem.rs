@@ -6,6 +6,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tracing::error;
 
+use crate::domain::PluginName;
+use crate::sandbox::LoadFailure;
 use crate::store::StoreError;
 
 /// An error of the API.
@@ -22,6 +24,19 @@ impl Problem {
 
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
         Self { status: StatusCode::NOT_FOUND, code: "not_found", detail: detail.into() }
+    }
+
+    pub(super) fn conflict(detail: impl Into<String>) -> Self {
+        Self { status: StatusCode::CONFLICT, code: "conflict", detail: detail.into() }
+    }
+
+    pub(super) fn unavailable(detail: impl Into<String>) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, code: "unavailable", detail: detail.into() }
+    }
+
+    pub(super) fn refused_plugin(name: &PluginName, failure: &LoadFailure) -> Self {
+        let detail = format!("{name} did not load at stage {}: it {failure}", failure.stage.code());
+        Self { status: StatusCode::UNPROCESSABLE_ENTITY, code: "plugin_refused", detail }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A guest that misbehaves: the event's type says how. Each way ends at one bound of the sandbox, and must never end anything else.
 
 use std::hint::black_box;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use hookfast_sdk::prelude::*;
 
@@ -20,6 +21,7 @@ hookfast_sdk::plugin! {
     on "ask_elsewhere" => ask_elsewhere,
     on "memory" => allocate_some,
     on "deep" => read_deep,
+    on "count" => count,
 }
 
 fn spin(_: Event, _: &mut Context) -> Outcome {
@@ -108,6 +110,17 @@ fn snoop(event: Event, _: &mut Context) -> Outcome {
 fn ask_elsewhere(_: Event, cx: &mut Context) -> Outcome {
     cx.get("crm", "/secrets").send()?.success()?;
     done("answered")
+}
+
+/// How many events this instance has seen, and its parts of the world that must be new for each.
+fn count(event: Event, cx: &mut Context) -> Outcome {
+    static SEEN: AtomicU32 = AtomicU32::new(0);
+    let seen = SEEN.fetch_add(1, Ordering::Relaxed) + 1;
+    cx.info("seen", &[("events", &seen)]);
+    if event.data_at::<bool>("/stderr").is_ok() {
+        eprintln!("a word");
+    }
+    done(format!("event {seen} of this instance"))
 }
 
 /// Reads a body that is nested as deep as JSON is read, with everything that recurses on it: parse, clone, compare, write, drop.
