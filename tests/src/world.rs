@@ -16,7 +16,7 @@ use hookfast::config;
 use hookfast::domain::{EventId, Headers, JobState, Timestamp};
 use hookfast::random::Random;
 use hookfast::sandbox::PluginStatus;
-use hookfast::store::{AttemptView, EventView, JobCounts};
+use hookfast::store::{AttemptView, Database, EventView, JobCounts};
 use http::Method;
 
 use crate::directory::Directory;
@@ -118,6 +118,14 @@ impl World {
     /// Where webhooks are sent to.
     pub fn ingest(&self) -> SocketAddr {
         self.app().ingest.as_ref().expect("a front door").address
+    }
+
+    /// The database that its configuration names.
+    ///
+    /// # Panics
+    /// If the configuration has mistakes.
+    pub fn database(&self) -> Database {
+        config::read(&self.path(CONFIG)).settings.expect("a configuration").storage.database
     }
 
     /// A path in the world's directory.
@@ -306,6 +314,11 @@ impl World {
         self.boot().await;
     }
 
+    /// Ends the story in the middle, with whatever is left.
+    pub fn kill(mut self) {
+        drop(self.app.take());
+    }
+
     /// Ends the story, with no job left.
     pub async fn finish(self) {
         self.finish_with("").await;
@@ -317,8 +330,8 @@ impl World {
     /// If others are, or if a server logged an error that no story provokes.
     pub async fn finish_with(mut self, left: &str) {
         self.settle().await;
-        let JobCounts { ready, running, parked, dead, .. } = self.counts().await;
-        let counts = [(ready, "ready"), (running, "running"), (parked, "parked"), (dead, "dead")];
+        let JobCounts { ready, running, waiting, parked, dead, .. } = self.counts().await;
+        let counts = [(ready, "ready"), (running, "running"), (waiting, "waiting"), (parked, "parked"), (dead, "dead")];
         let found: Vec<_> = counts.iter().filter(|(count, _)| *count > 0).map(|(count, state)| format!("{count} {state}")).collect();
         assert_eq!(found.join(", "), left, "jobs are left behind");
         self.stop().await;

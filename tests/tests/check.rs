@@ -75,6 +75,7 @@ secrets = "literal:s"
 provider = "stripe"
 secrets = ["hunter2"]
 max_body = "64 MiB"
+ordering = { key = "customer", policy = "block", skip_after = 2 }
 retry = { strategy = "sometimes" }
 
 [upstreams.crm]
@@ -130,29 +131,39 @@ limits = { cpu = "1h" }
              17 | max_body = "64 MiB"
                 |            ^^^^^^^^
 
+            error: `policy = "block"` and `skip_after` contradict each other; keep one
+              --> hookfast.toml:18:12
+             18 | ordering = { key = "customer", policy = "block", skip_after = 2 }
+                |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+            error: `sources.pay.ordering.key` is `customer`: a location is a JSON pointer such as `/data/id`, or `header:NAME`
+              --> hookfast.toml:18:20
+             18 | ordering = { key = "customer", policy = "block", skip_after = 2 }
+                |                    ^^^^^^^^^^
+
             error: `sources.pay.retry.strategy` cannot be `sometimes`
-              --> hookfast.toml:18:22
-             18 | retry = { strategy = "sometimes" }
+              --> hookfast.toml:19:22
+             19 | retry = { strategy = "sometimes" }
                 |                      ^^^^^^^^^^^
               help: allowed here: exponential, schedule
 
             error: `upstreams.crm.url` is `ftp://crm`: an upstream's URL begins with https:// or http://
-              --> hookfast.toml:21:7
-             21 | url = "ftp://crm"
+              --> hookfast.toml:22:7
+             22 | url = "ftp://crm"
                 |       ^^^^^^^^^^^
 
             error: upstream `chat` is not configured
-              --> hookfast.toml:24:21
-             24 | upstreams = ["crm", "chat"]
+              --> hookfast.toml:25:21
+             25 | upstreams = ["crm", "chat"]
                 |                     ^^^^^^
               help: add [upstreams.chat], or grant one that is there
 
             error: `grants.crm-plugin.limits.cpu` must be between 10ms and 60s
-              --> hookfast.toml:25:18
-             25 | limits = { cpu = "1h" }
+              --> hookfast.toml:26:18
+             26 | limits = { cpu = "1h" }
                 |                  ^^^^
 
-            12 errors, 0 warnings in hookfast.toml
+            14 errors, 0 warnings in hookfast.toml
         "#]],
     );
 }

@@ -59,6 +59,7 @@ struct Event {
     #[serde(rename = "type")]
     event_type: Option<String>,
     dedupe_key: Option<String>,
+    ordering_key: Option<String>,
     received_at: String,
     body_bytes: u64,
     status: String,
@@ -148,11 +149,12 @@ impl Event {
             ("status", &self.status),
             ("received", &received),
             ("dedupe key", key),
+            ("ordering key", self.ordering_key.as_deref().unwrap_or("-")),
             ("body bytes", &bytes),
         ];
         let mut text = format!("{}\n", self.id);
         for (name, value) in facts {
-            text.push_str(&format!("  {name:12}{}\n", plain(value)));
+            text.push_str(&format!("  {name:14}{}\n", plain(value)));
         }
         text + &self.write_jobs(times) + &attempts::write(self.attempts.iter(), times) + &self.write_payload()
     }

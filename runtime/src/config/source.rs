@@ -9,7 +9,7 @@ use chrono::DateTime;
 use super::secret;
 use crate::document::{Field, Mistake, Section, Severity};
 use crate::domain::{Answer, DedupePolicy, PluginName, RetryPolicy, RetryStrategy, Route, SourceName, Timestamp};
-use crate::verify::{Catalogue, Options, SecretSpec, Verifier};
+use crate::verify::{Catalogue, Location, Options, SecretSpec, Verifier};
 
 const WINDOW_DEFAULT: Duration = Duration::from_hours(72);
 const DAY: Duration = Duration::from_hours(24);
@@ -29,6 +29,8 @@ pub struct Source {
     pub max_body: usize,
     /// How a resend is recognised.
     pub dedupe: DedupePolicy,
+    /// After how many failures of the head of a line the others of its ordering key go on without it; `None`: never.
+    pub skip_after: Option<u32>,
     /// What an accepted request is answered.
     pub answer: Answer,
 }
@@ -41,7 +43,9 @@ pub(super) struct Configured {
 
 pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogue, directory: &Path) -> Option<Configured> {
     let source_name: Option<SourceName> = name.parse();
-    let verifier = read_verifier(section, catalogue, directory);
+    let ordering = section.field("ordering").and_then(|field| read_ordering(&field));
+    let (ordering, skip_after) = ordering.map(|ordering| (ordering.key, ordering.skip_after)).unzip();
+    let verifier = read_verifier(section, catalogue, directory, ordering);
     let routes = section.field("routes").and_then(|field| field.as_list()).unwrap_or_default();
     let (routes, unless_there): (Vec<_>, Vec<_>) = routes.iter().filter_map(read_route).unzip();
     for (position, route) in routes.iter().enumerate() {
@@ -53,11 +57,12 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
     let max_body = section.field("max_body").and_then(|field| field.as_bytes(1..=32 << 20)).unwrap_or(1 << 20);
     let dedupe = section.field("dedupe").map_or(DedupePolicy::Window(WINDOW_DEFAULT), |field| read_dedupe(&field));
     let answer = section.section("response", read_answer).unwrap_or_default();
-    let source = Source { name: source_name?, verifier: verifier?, routes, retry, max_body, dedupe, answer };
+    let source =
+        Source { name: source_name?, verifier: verifier?, routes, retry, max_body, dedupe, skip_after: skip_after.flatten(), answer };
     Some(Configured { source, unless_there })
 }
 
-fn read_verifier(section: &Section<'_>, catalogue: &Catalogue, directory: &Path) -> Option<Verifier> {
+fn read_verifier(section: &Section<'_>, catalogue: &Catalogue, directory: &Path, ordering: Option<Location>) -> Option<Verifier> {
     let secrets = section.required("secrets").and_then(|field| field.as_list());
     let secrets = secrets.map(|list| list.iter().map(|field| read_secret(field, directory)).collect::<Option<Vec<_>>>());
     let tolerance = section.field("timestamp_tolerance").and_then(|field| field.as_duration(Duration::from_secs(1)..=DAY));
@@ -71,7 +76,7 @@ fn read_verifier(section: &Section<'_>, catalogue: &Catalogue, directory: &Path)
         section.entries();
         return None;
     };
-    let options = Options { tolerance, dedupe: dedupe_location, ..Options::read(section, provider) };
+    let options = Options { tolerance, dedupe: dedupe_location, ordering, ..Options::read(section, provider) };
     let secrets = secrets??;
     if secrets.is_empty() {
         section.error("`secrets` is empty: nothing could be verified");
@@ -145,6 +150,29 @@ fn read_retry(section: &Section<'_>) -> Option<RetryPolicy> {
     let max_attempts = section.field("max_attempts").map_or(Some(i64::from(default.max_attempts)), |field| field.as_integer(1..=1000));
     let strategy = RetryStrategy::Exponential { base: base?, factor: factor?, cap: cap? };
     Some(RetryPolicy { strategy, max_attempts: u32::try_from(max_attempts?).ok()?, max_age })
+}
+
+/// What a source orders its events by.
+struct Ordering {
+    key: Location,
+    skip_after: Option<u32>,
+}
+
+/// `"json:/data/customer"`, or `{ key = "header:x-customer", policy = "block" }`, or `{ key = …, skip_after = 3 }`.
+fn read_ordering(field: &Field<'_>) -> Option<Ordering> {
+    if !field.is_table() {
+        return field.parse().map(|key| Ordering { key, skip_after: None });
+    }
+    let read = |section: &Section<'_>| {
+        let key = section.required("key").and_then(|field| field.parse());
+        let blocks = section.field("policy").and_then(|field| field.one_of(&[("block", true)]));
+        let skip_after = section.field("skip_after").and_then(|field| field.as_integer(1..=1000)).and_then(|n| u32::try_from(n).ok());
+        if blocks.is_some() && skip_after.is_some() {
+            section.error("`policy = \"block\"` and `skip_after` contradict each other; keep one");
+        }
+        Some(Ordering { key: key?, skip_after })
+    };
+    field.section(read).flatten()
 }
 
 /// `dedupe = "72h"`, or `dedupe = "none"`.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{EventId, Headers, SourceName, Timestamp};
+use super::{EventId, Headers, OrderingKey, SourceName, Timestamp};
 
 /// An event as it is stored and handed to plugins.
 #[derive(Debug, Clone)]
@@ -32,6 +32,8 @@ pub struct NewEvent {
     pub event: Event,
     /// The key it is deduped by; `None` where the source does not dedupe.
     pub key: Option<DedupeKey>,
+    /// What it is ordered by; `None` where the source does not order, or this event has no such key.
+    pub ordering: Option<OrderingKey>,
     /// What its sender is told, now and whenever it sends the same again.
     pub answer: Answer,
 }

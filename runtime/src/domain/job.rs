@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use super::{Lineage, NodeId, PluginName, SourceName, Timestamp};
+use super::{Line, Lineage, NodeId, PluginName, SourceName, Timestamp};
 
 /// A job's number in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,6 +32,8 @@ pub struct Job {
     pub owed_since: Timestamp,
     /// Whether it is a suspect of a crash, and so runs alone among the suspects: the others wait for its outcome.
     pub is_suspect: bool,
+    /// The line that it is the head of; the others of it wait for this one's outcome.
+    pub line: Option<Line>,
 }
 
 /// Where a live job stands. Finished jobs leave the live table.
@@ -42,6 +44,8 @@ pub enum JobState {
     Ready,
     /// Is being run by its owner.
     Running,
+    /// Waits in its line for the one before it.
+    Waiting,
     /// Waits for something that is not time: its plugin to be loaded.
     Parked,
     /// Finished: the handler succeeded.
@@ -54,13 +58,14 @@ pub enum JobState {
 
 impl JobState {
     /// All states.
-    pub const ALL: [Self; 6] = [Self::Ready, Self::Running, Self::Parked, Self::Done, Self::Dead, Self::Discarded];
+    pub const ALL: [Self; 7] = [Self::Ready, Self::Running, Self::Waiting, Self::Parked, Self::Done, Self::Dead, Self::Discarded];
 
     /// The word used in the store, the API and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "ready",
             Self::Running => "running",
+            Self::Waiting => "waiting",
             Self::Parked => "parked",
             Self::Done => "done",
             Self::Dead => "dead",

@@ -67,7 +67,7 @@ impl EventStatus {
         let any = |wanted: &[JobState]| jobs.iter().any(|job| wanted.contains(&job.state));
         match jobs {
             [] => Self::Stored,
-            _ if any(&[JobState::Ready, JobState::Running]) => Self::Pending,
+            _ if any(&[JobState::Ready, JobState::Running, JobState::Waiting]) => Self::Pending,
             _ if any(&[JobState::Parked]) => Self::Parked,
             _ if any(&[JobState::Dead]) => Self::Dead,
             _ => Self::Done,
@@ -87,6 +87,8 @@ pub struct EventView {
     pub event_type: Option<String>,
     /// The key it is stored once under.
     pub dedupe_key: Option<String>,
+    /// What it is ordered by.
+    pub ordering_key: Option<String>,
     /// When it arrived.
     pub received_at: Timestamp,
     /// The body's length in bytes.
@@ -231,6 +233,8 @@ pub struct JobCounts {
     pub due: u64,
     /// Running jobs.
     pub running: u64,
+    /// Jobs that wait in their line.
+    pub waiting: u64,
     /// Parked jobs.
     pub parked: u64,
     /// Dead letters.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::domain::{DedupeKey, DedupePolicy, RawRequest, SourceName};
+use crate::domain::{DedupeKey, DedupePolicy, Line, OrderingKey, RawRequest, SourceName};
 
 use super::identify::{Identity, Name};
 use super::verifier::Verifier;
@@ -40,6 +40,15 @@ impl Verifier {
                 (text, DedupeKey { hash: hash(&[b"body", &body]), body_hash, window: window.min(BODY_WINDOW_MAX) })
             }
         })
+    }
+}
+
+impl Verifier {
+    /// What a source orders this request by; `None` where it has no value at the configured place.
+    pub fn ordering_key(&self, source: &SourceName, identity: &Identity, skip_after: Option<u32>) -> Option<OrderingKey> {
+        let Name { label, value, .. } = identity.ordering.as_ref()?;
+        let hash = framed_hash(source, &[b"ordering", label.as_bytes(), value.as_bytes()]);
+        Some(OrderingKey { text: format!("{label}:{value}"), line: Line { hash, skip_after } })
     }
 }
 

@@ -5,6 +5,7 @@ use crate::domain::{Headers, RawRequest, Verified};
 
 use super::json::{self, Wanted};
 use super::location::{Location, Place};
+use super::options::Options;
 use super::provider::Provider;
 use super::verifier::Verifier;
 
@@ -19,6 +20,8 @@ pub struct Identity {
     pub attempt: Option<String>,
     /// The value that it is deduped by; the body's hash where there is none.
     pub(super) key: Option<Name>,
+    /// The value that it is ordered by.
+    pub(super) ordering: Option<Name>,
 }
 
 /// An event's id as the provider gave it.
@@ -43,6 +46,7 @@ pub(super) struct Name {
 pub(super) struct Lookup {
     wanted: Wanted,
     configured: Vec<Look>,
+    ordering: Vec<Look>,
     event_id: Vec<Look>,
     event_type: Vec<Look>,
     attempt: Vec<Look>,
@@ -55,7 +59,7 @@ enum Look {
 }
 
 impl Lookup {
-    pub(super) fn new(provider: &Provider, configured: Option<&Location>) -> Self {
+    pub(super) fn new(provider: &Provider, options: &Options) -> Self {
         let mut wanted = Wanted::default();
         let mut looks = |location: Option<&Location>, label: Option<&str>| -> Vec<Look> {
             let places = location.map_or(&[][..], Location::places).iter();
@@ -67,11 +71,12 @@ impl Lookup {
             };
             places.map(look).collect()
         };
-        let configured = looks(configured, None);
+        let configured = looks(options.dedupe.as_ref(), None);
+        let ordering = looks(options.ordering.as_ref(), None);
         let event_id = looks(provider.event_id.as_ref(), Some("id"));
         let event_type = looks(provider.event_type.as_ref(), None);
         let attempt = looks(provider.attempt.as_ref(), None);
-        Self { wanted, configured, event_id, event_type, attempt }
+        Self { wanted, configured, ordering, event_id, event_type, attempt }
     }
 }
 
@@ -86,6 +91,7 @@ impl Verifier {
             event_type: scene.first(&self.lookup.event_type).map(|name| name.value),
             attempt: scene.first(&self.lookup.attempt).map(|name| name.value),
             key: key.or_else(|| scene.header("idempotency-key")).or_else(|| scene.header("webhook-id")),
+            ordering: scene.first(&self.lookup.ordering),
         }
     }
 }

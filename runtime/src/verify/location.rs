@@ -56,7 +56,7 @@ impl FromStr for Place {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.strip_prefix("header:") {
             Some(name) => carrier::header_name(name).map(Self::Header),
-            None => text.parse().map(Self::Json),
+            None => text.strip_prefix("json:").unwrap_or(text).parse().map(Self::Json),
         }
     }
 }

@@ -20,6 +20,8 @@ pub struct Options {
     pub tolerance: Option<Duration>,
     /// Where the source's own dedupe key stands, before all others.
     pub dedupe: Option<Location>,
+    /// Where the source's ordering key stands.
+    pub ordering: Option<Location>,
     /// The lower-case name of the header that carries the proof.
     pub header: Option<String>,
     /// What stands before the proof; may be empty.
@@ -46,6 +48,7 @@ impl Options {
         Self {
             tolerance: None,
             dedupe: None,
+            ordering: None,
             header: header(Setting::Header),
             prefix: field(Setting::Prefix).and_then(|field| field.as_str()).map(Into::into),
             algorithm: field(Setting::Algorithm).and_then(|field| field.one_of(&Algorithm::WORDS)),

@@ -73,7 +73,7 @@ impl Verifier {
                 armed.push(Armed { scheme: index, keys });
             }
         }
-        let lookup = Lookup::new(&provider, options.dedupe.as_ref());
+        let lookup = Lookup::new(&provider, options);
         let question = provider.handshake.as_ref().map(Question::new);
         Ok(Self { provider, armed, lookup, question })
     }

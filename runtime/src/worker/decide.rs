@@ -36,6 +36,7 @@ mod tests {
             attempts_before,
             owed_since: Timestamp::from_millis(0),
             is_suspect: false,
+            line: None,
         }
     }
 

@@ -7,44 +7,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use hookfast::clock::Clock;
 use hookfast::domain::{
-    Answer, AttemptRecord, DeadReason, DedupeKey, Digest, Event, EventId, Headers, Job, NewEvent, NodeId, Outcome, ParkReason, Route,
-    Timestamp,
+    Answer, AttemptRecord, DeadReason, DedupeKey, Digest, Event, EventId, Headers, Job, Line, NewEvent, NodeId, OrderingKey, Outcome,
+    ParkReason, Route, Timestamp,
 };
 use hookfast::metrics::Metrics;
 use hookfast::random::Random;
 use hookfast::store::{Admitted, Claimed, Database, DeadFilter, SettleError, Slots, Store, StoreSettings};
 use tokio::sync::{Semaphore, mpsc};
 
+use super::model::{Believed, ModelJob};
 use super::step::{End, Step};
 
 const WINDOW: Duration = Duration::from_mins(1);
 const RETENTION: Duration = Duration::from_secs(45);
 const CHARGES_MAX: u32 = 3;
-
-/// Where the model believes a job to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Believed {
-    Ready { due: Timestamp },
-    Running,
-    Parked,
-    Done,
-    Dead,
-    Discarded,
-}
-
-#[derive(Debug, Clone)]
-struct ModelJob {
-    state: Believed,
-    attempt: u32,
-    attempts_before: u32,
-    suspect: bool,
-    charges: u32,
-    /// The numbers of the attempts that are on record.
-    recorded: Vec<u32>,
-    arrived: Timestamp,
-    /// Until it is forgotten.
-    is_kept: bool,
-}
 
 /// The store, and what it must hold.
 pub(super) struct History {
@@ -139,20 +115,10 @@ impl History {
             None => {
                 assert_eq!(admitted, Admitted::New(id));
                 self.keys.insert(key, (id, now + WINDOW));
-                let state = Believed::Ready { due: now };
-                self.jobs.insert(
-                    id,
-                    ModelJob {
-                        state,
-                        attempt: 0,
-                        attempts_before: 0,
-                        suspect: false,
-                        charges: 0,
-                        recorded: Vec::new(),
-                        arrived: now,
-                        is_kept: true,
-                    },
-                );
+                let line = line(key);
+                let state = if self.line_of(line).next().is_some() { Believed::Waiting } else { Believed::Ready { due: now } };
+                let number = self.jobs.len();
+                self.jobs.insert(id, ModelJob::new(state, number, now, line));
             }
         }
         // A job may have been born running: then it is handed over, and counts as claimed.
@@ -217,6 +183,7 @@ impl History {
         if matches!(end, End::Park) {
             model.suspect = false;
         }
+        self.leave_line(&job.lineage.event, matches!(end, End::Retry { .. }));
         self.lost.push(job);
     }
 
@@ -239,16 +206,43 @@ impl History {
         (self.store, self.born) = (Some(store), born);
         let now = self.clock.now();
         self.opened_at = now;
-        for job in self.jobs.values_mut().filter(|job| job.state == Believed::Running) {
+        let mut condemned = Vec::new();
+        for (id, job) in self.jobs.iter_mut().filter(|(_, job)| job.state == Believed::Running) {
             job.charges += u32::from(job.suspect);
             if job.charges >= CHARGES_MAX {
                 job.state = Believed::Dead;
+                condemned.push(*id);
             } else {
                 (job.state, job.suspect) = (Believed::Ready { due: now }, true);
                 job.attempts_before += 1;
             }
         }
+        condemned.iter().for_each(|id| self.leave_line(id, false));
         self.lost.append(&mut self.held);
+    }
+
+    /// Whoever stands in this line, unfinished.
+    fn line_of(&self, line: Option<Line>) -> impl Iterator<Item = (&EventId, &ModelJob)> {
+        let stands = |job: &ModelJob| job.is_in_line && !matches!(job.state, Believed::Done | Believed::Discarded);
+        self.jobs.iter().filter(move |(_, job)| line.is_some() && job.line == line && stands(job))
+    }
+
+    /// After a job has ended or failed: whether it still holds its line up, and if not, who is next.
+    fn leave_line(&mut self, id: &EventId, was_retried: bool) {
+        let now = self.clock.now();
+        let job = self.jobs.get_mut(id).expect("a job of the model");
+        let skip_after = job.line.and_then(|line| line.skip_after);
+        let has_failed_enough = was_retried && skip_after.is_some_and(|failures| job.attempt - job.attempts_before >= failures);
+        let is_dead_to_it = job.state == Believed::Dead && skip_after.is_some();
+        if has_failed_enough || is_dead_to_it {
+            job.is_in_line = false;
+        }
+        let line = job.line;
+        let next = self.line_of(line).min_by_key(|(_, job)| (job.state == Believed::Waiting, job.number));
+        let next = next.filter(|(_, job)| job.state == Believed::Waiting).map(|(id, _)| *id);
+        if let Some(next) = next {
+            self.jobs.get_mut(&next).expect("a job of the model").state = Believed::Ready { due: now };
+        }
     }
 
     async fn unpark(&mut self) {
@@ -272,9 +266,12 @@ impl History {
     async fn discard(&mut self) {
         let filter = DeadFilter { all: true, ..DeadFilter::default() };
         let discarded = self.store().discard_dead(filter, "not wanted".into()).await.expect("discarded");
-        let dead: Vec<_> = self.jobs.values_mut().filter(|job| job.state == Believed::Dead).collect();
+        let dead: Vec<_> = self.jobs.iter().filter(|(_, job)| job.state == Believed::Dead).map(|(id, _)| *id).collect();
         assert_eq!(discarded.len(), dead.len());
-        dead.into_iter().for_each(|job| job.state = Believed::Discarded);
+        for id in dead {
+            self.jobs.get_mut(&id).expect("a job of the model").state = Believed::Discarded;
+            self.leave_line(&id, false);
+        }
     }
 
     /// What is old and finished goes; what is old and owed or dead stays.
@@ -292,6 +289,7 @@ impl History {
         let counts = self.store().job_counts().await.expect("counts");
         assert_eq!(counts.ready, count(|state| matches!(state, Believed::Ready { .. })));
         assert_eq!(counts.running, count(|state| *state == Believed::Running));
+        assert_eq!(counts.waiting, count(|state| *state == Believed::Waiting));
         assert_eq!(counts.parked, count(|state| *state == Believed::Parked));
         assert_eq!(counts.dead, count(|state| *state == Believed::Dead));
         for (id, expected) in &self.jobs {
@@ -303,19 +301,8 @@ impl History {
             let attempts: Vec<_> = event.attempts.iter().map(|attempt| attempt.attempt).collect();
             assert_eq!(attempts, expected.recorded, "every run is on record once");
             let [job] = &event.jobs[..] else { panic!("{:?} for {expected:?}", event.jobs) };
-            assert_eq!((job.state.as_str(), job.attempts), (word(&expected.state), expected.attempt), "{expected:?}");
+            assert_eq!((job.state.as_str(), job.attempts), (expected.state.word(), expected.attempt), "{expected:?}");
         }
-    }
-}
-
-fn word(state: &Believed) -> &'static str {
-    match state {
-        Believed::Ready { .. } => "ready",
-        Believed::Running => "running",
-        Believed::Parked => "parked",
-        Believed::Done => "done",
-        Believed::Dead => "dead",
-        Believed::Discarded => "discarded",
     }
 }
 
@@ -340,8 +327,19 @@ fn event(id: EventId, key: u8, received_at: Timestamp) -> NewEvent {
         headers: Headers::default(),
         body: Bytes::from(vec![key; 8]),
     };
+    let number = key;
     let key = DedupeKey { hash: [key; 16], body_hash: [key; 8], window: WINDOW };
-    NewEvent { event, key: Some(key), answer: Answer::default() }
+    let ordering = line(number).map(|line| OrderingKey { text: "customer".into(), line });
+    NewEvent { event, key: Some(key), ordering, answer: Answer::default() }
+}
+
+/// Two thirds of the events are ordered: by two keys, one of which waits for its head as long as it takes.
+fn line(key: u8) -> Option<Line> {
+    match key % 3 {
+        0 => Some(Line { hash: [1; 16], skip_after: None }),
+        1 => Some(Line { hash: [2; 16], skip_after: Some(2) }),
+        _ => None,
+    }
 }
 
 fn record(now: Timestamp) -> AttemptRecord {

@@ -2,6 +2,7 @@
 //! stale settle changes nothing, and a crash costs no attempt.
 
 mod history;
+mod model;
 mod step;
 
 use std::cell::Cell;

@@ -3,6 +3,7 @@
 mod delivery;
 mod refusal;
 mod retry;
+mod ordering;
 mod plugin;
 mod reload;
 mod restart;

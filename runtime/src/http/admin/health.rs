@@ -46,7 +46,13 @@ async fn ticks(metrics: &Metrics) -> bool {
 pub(super) async fn metrics(State(admin): State<Admin>) -> Result<Response, Problem> {
     let counts = admin.store.job_counts().await?;
     let oldest = counts.oldest_due.map(|due| admin.clock.now().since(due)).unwrap_or_default();
-    let by_state = [("ready", counts.ready), ("running", counts.running), ("parked", counts.parked), ("dead", counts.dead)];
+    let by_state = [
+        ("ready", counts.ready),
+        ("running", counts.running),
+        ("waiting", counts.waiting),
+        ("parked", counts.parked),
+        ("dead", counts.dead),
+    ];
     admin.metrics.queue(&by_state, counts.due, oldest, admin.slots.free());
     let mut response = admin.metrics.text().into_response();
     let content_type = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");

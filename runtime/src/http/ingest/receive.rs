@@ -97,6 +97,7 @@ impl Visit {
     async fn admit(&self, source: &Arc<Source>, mut request: RawRequest, verified: &Verified) -> Result<Receipt, RefusalCause> {
         let identity = source.verifier.identify(&request, verified);
         let key = source.verifier.dedupe_key(&source.name, &request, &identity, source.dedupe);
+        let ordering = source.verifier.ordering_key(&source.name, &identity, source.skip_after);
         source.verifier.redact(&mut request.headers, verified);
         let (dedupe_key, key) = key.unzip();
         let routes = source.routes.iter().filter(|route| route.takes(identity.event_type.as_deref())).cloned().collect();
@@ -110,7 +111,7 @@ impl Visit {
             body: request.body,
         };
         let id = event.id;
-        match self.door.store.admit(NewEvent { event, key, answer: source.answer.clone() }, routes).await {
+        match self.door.store.admit(NewEvent { event, key, ordering, answer: source.answer.clone() }, routes).await {
             Ok(Admitted::New(id)) => {
                 debug!(event = %id, source = %source.name, bytes = self.body_bytes, "accepted");
                 Ok(Receipt::Accepted { id, answer: source.answer.clone() })

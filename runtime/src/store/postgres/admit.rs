@@ -6,13 +6,15 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use sqlx::types::Uuid;
-use sqlx::{PgConnection, Row};
+use sqlx::{Connection, PgConnection, Row};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::error;
 
+use super::line;
 use super::link::{Failure, Link};
+use super::settle::number;
 use super::{Node, Run};
-use crate::domain::{Answer, DedupeKey, Event, EventId, Job, JobId, Lineage, NodeId, Route, Timestamp};
+use crate::domain::{Answer, DedupeKey, Event, EventId, Job, JobId, Lineage, NodeId, OrderingKey, Route, Timestamp};
 use crate::store::{AdmitError, Admitted, Claimed};
 
 // The keys are inserted in their order, so that two flushers never wait for each other. A key whose time is over is taken anew.
@@ -20,24 +22,30 @@ use crate::store::{AdmitError, Admitted, Claimed};
 const ADMIT: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now), \
      lease AS MATERIALIZED (SELECT id FROM nodes WHERE id = $2 FOR SHARE), \
      input AS MATERIALIZED (SELECT * FROM unnest($3::uuid[], $4::uuid[], $5::bigint[], $6::bigint[], $7::text[], $8::text[], $9::text[], \
-       $10::bigint[], $11::bytea[], $12::bytea[], $13::smallint[], $14::bytea[]) AS i \
-       (id, hash, body_hash, remembered, source, event_type, dedupe_key, received_at, headers, body, answer_status, answer_body)), \
+       $10::bigint[], $11::bytea[], $12::bytea[], $13::smallint[], $14::bytea[], $15::text[]) AS i \
+       (id, hash, body_hash, remembered, source, event_type, dedupe_key, received_at, headers, body, answer_status, answer_body, ordering_key)), \
      keys AS (INSERT INTO dedupe_keys AS k (hash, body_hash, event_id, expires_at) \
        SELECT i.hash, i.body_hash, i.id, c.now + i.remembered FROM input i, clock c WHERE i.hash IS NOT NULL ORDER BY i.hash \
        ON CONFLICT (hash) DO UPDATE SET body_hash = excluded.body_hash, event_id = excluded.event_id, expires_at = excluded.expires_at \
          WHERE k.expires_at <= (SELECT now FROM clock) \
        RETURNING event_id), \
-     fresh AS (INSERT INTO events (id, source, event_type, dedupe_key, received_at, headers, body, answer_status, answer_body) \
-       SELECT id, source, event_type, dedupe_key, received_at, headers, body, answer_status, answer_body FROM input \
+     fresh AS (INSERT INTO events (id, source, event_type, dedupe_key, received_at, headers, body, answer_status, answer_body, ordering_key) \
+       SELECT id, source, event_type, dedupe_key, received_at, headers, body, answer_status, answer_body, ordering_key FROM input \
        WHERE hash IS NULL OR id IN (SELECT event_id FROM keys) RETURNING id, source), \
-     owed AS (INSERT INTO jobs (event_id, source, route, plugin, state, due_at, attempt, attempts_before, owed_since, owner, suspect, charges) \
-       SELECT f.id, f.source, r.route, r.plugin, CASE WHEN r.born AND l.id IS NOT NULL THEN 'running' ELSE 'ready' END, c.now, \
-         CASE WHEN r.born AND l.id IS NOT NULL THEN 1 ELSE 0 END, 0, c.now, CASE WHEN r.born THEN l.id END, false, 0 \
-       FROM unnest($15::uuid[], $16::text[], $17::text[], $18::bool[]) AS r (event_id, route, plugin, born) \
-         JOIN fresh f ON f.id = r.event_id CROSS JOIN clock c LEFT JOIN lease l ON true \
+     lined AS (SELECT r.*, f.source, row_number() OVER (PARTITION BY r.line, r.route ORDER BY r.nth) AS place \
+       FROM unnest($16::uuid[], $17::text[], $18::text[], $19::bool[], $20::uuid[], $21::integer[]) WITH ORDINALITY \
+         AS r (event_id, route, plugin, born, line, skip_after, nth) JOIN fresh f ON f.id = r.event_id), \
+     placed AS (SELECT r.*, l.id AS lease, CASE WHEN r.line IS NOT NULL AND (r.place > 1 OR j.id IS NOT NULL OR d.id IS NOT NULL) THEN 'waiting' \
+         WHEN r.born AND l.id IS NOT NULL THEN 'running' ELSE 'ready' END AS state \
+       FROM lined r LEFT JOIN lease l ON true \
+         LEFT JOIN LATERAL (SELECT id FROM jobs WHERE line = r.line AND route = r.route LIMIT 1) j ON true \
+         LEFT JOIN LATERAL (SELECT id FROM dead_letters WHERE line = r.line AND route = r.route LIMIT 1) d ON true), \
+     owed AS (INSERT INTO jobs (event_id, source, route, plugin, state, due_at, attempt, attempts_before, owed_since, owner, suspect, charges, line, skip_after) \
+       SELECT p.event_id, p.source, p.route, p.plugin, p.state, c.now, CASE p.state WHEN 'running' THEN 1 ELSE 0 END, 0, c.now, \
+         CASE p.state WHEN 'running' THEN p.lease END, false, 0, p.line, p.skip_after FROM placed p CROSS JOIN clock c ORDER BY p.nth \
        RETURNING id, event_id, route, state, owed_since) \
-     SELECT id AS event_id, NULL::text AS route, NULL::bigint AS job, NULL::bigint AS owed_since FROM fresh \
-     UNION ALL SELECT event_id, route, CASE state WHEN 'running' THEN id END, owed_since FROM owed";
+     SELECT id AS event_id, NULL::text AS route, NULL::text AS state, NULL::bigint AS job, NULL::bigint AS owed_since FROM fresh \
+     UNION ALL SELECT event_id, route, state, id, owed_since FROM owed";
 const FIRSTS: &str = "SELECT k.hash, k.event_id, k.body_hash, e.id IS NOT NULL AS is_kept, e.answer_status, e.answer_body \
      FROM dedupe_keys k LEFT JOIN events e ON e.id = k.event_id WHERE k.hash = ANY($1)";
 
@@ -45,10 +53,19 @@ const FIRSTS: &str = "SELECT k.hash, k.event_id, k.body_hash, e.id IS NOT NULL A
 pub(super) struct Admission {
     pub(super) event: Arc<Event>,
     pub(super) key: Option<DedupeKey>,
+    pub(super) ordering: Option<OrderingKey>,
     /// What its sender is told.
     pub(super) told: Answer,
     pub(super) routes: Vec<Route>,
     pub(super) reply: oneshot::Sender<Result<Admitted, AdmitError>>,
+}
+
+impl Admission {
+    /// The line that its jobs join, and when that goes on without a head that fails.
+    fn line(&self) -> Option<(Uuid, Option<i32>)> {
+        let line = self.ordering.as_ref()?.line;
+        Some((Uuid::from_bytes(line.hash), line.skip_after.map(number)))
+    }
 }
 
 /// What is known of the event that came first under a key.
@@ -135,7 +152,16 @@ impl Node {
         let place = || if is_behind { None } else { self.slots.try_take() };
         let owed: Vec<Owed<'_>> = owed.map(|(admission, route)| Owed { admission, route, place: place() }).collect();
         let lease = self.lease();
-        let rows = insert(connection, self, lease, &sent, &owed).await?;
+        let lines: Vec<Uuid> = sent.iter().filter_map(|admission| Some(admission.line()?.0)).collect();
+        let rows = if lines.is_empty() {
+            insert(connection, self, lease, &sent, &owed).await?
+        } else {
+            let mut transaction = connection.begin().await?;
+            line::hold(&mut transaction, lines).await?;
+            let rows = insert(&mut transaction, self, lease, &sent, &owed).await?;
+            transaction.commit().await?;
+            rows
+        };
         let mut owed: HashMap<_, _> = owed.into_iter().map(|owed| ((owed.admission.event.id, owed.route.name.as_str()), owed)).collect();
         let mut fresh = HashSet::new();
         for row in &rows {
@@ -145,8 +171,9 @@ impl Node {
                 continue;
             };
             let owed_since = Timestamp::from_millis(row.get("owed_since"));
-            match (owed.remove(&(event, route)), row.get::<Option<i64>, _>("job")) {
-                (Some(owed), Some(id)) => self.give_birth(owed, JobId(id), lease, owed_since),
+            match (owed.remove(&(event, route)), row.get::<&str, _>("state")) {
+                (Some(owed), "running") => self.give_birth(owed, JobId(row.get("job")), lease, owed_since),
+                (_, "waiting") => {}
                 _ => self.becomes_due(self.clock.now()),
             }
         }
@@ -183,6 +210,7 @@ impl Node {
             attempts_before: 0,
             owed_since,
             is_suspect: false,
+            line: admission.ordering.as_ref().map(|ordering| ordering.line),
         };
         self.held().insert(Run::of(&job));
         // The receiver is gone only while the worker ends: the job is given back with the lease.
@@ -217,10 +245,13 @@ async fn insert(
         .bind(column(sent, |admission| &admission.event.body[..]))
         .bind(column(sent, |admission| unusual(admission).then(|| i16::try_from(admission.told.status).unwrap_or(202))))
         .bind(column(sent, |admission| admission.told.body.as_deref()))
+        .bind(column(sent, |admission| admission.ordering.as_ref().map(|ordering| ordering.text.as_str())))
         .bind(owed.iter().map(|owed| Uuid::from_bytes(*owed.admission.event.id.as_bytes())).collect::<Vec<_>>())
         .bind(owed.iter().map(|owed| owed.route.name.as_str()).collect::<Vec<_>>())
         .bind(owed.iter().map(|owed| owed.route.plugin.as_str()).collect::<Vec<_>>())
         .bind(owed.iter().map(|owed| owed.place.is_some()).collect::<Vec<_>>())
+        .bind(owed.iter().map(|owed| Some(owed.admission.line()?.0)).collect::<Vec<Option<Uuid>>>())
+        .bind(owed.iter().map(|owed| owed.admission.line()?.1).collect::<Vec<Option<i32>>>())
         .fetch_all(connection)
         .await
 }

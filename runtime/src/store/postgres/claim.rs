@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering;
 
 use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
-use sqlx::{PgConnection, Row};
+use sqlx::{Connection, PgConnection, Row};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::error;
 
+use super::line;
 use super::link::{Failure, STATEMENT_MAX, within};
 use super::{Node, Run};
-use crate::domain::{DeadReason, Event, EventId, Headers, Job, JobId, Lineage, NodeId, Timestamp};
+use crate::domain::{DeadReason, Event, EventId, Headers, Job, JobId, Line, Lineage, NodeId, Timestamp};
 use crate::store::{Backlog, Claimed, QUIET_FOR_EACH_CHARGE, StoreError};
 
 // A loose index scan: one step a source, however many jobs each has. Literal states, so that the partial index serves.
@@ -26,18 +27,18 @@ const CLAIM: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now)
      picked AS MATERIALIZED (SELECT id FROM jobs WHERE state = 'ready' AND NOT suspect AND source = $3 AND due_at <= (SELECT now FROM clock) \
        ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED), \
      taken AS (UPDATE jobs j SET state = 'running', owner = l.id, attempt = j.attempt + 1 FROM lease l WHERE j.id = ANY (ARRAY(SELECT id FROM picked)) \
-       RETURNING j.id, j.event_id, j.source, j.route, j.plugin, j.attempt, j.attempts_before, j.owed_since, j.suspect) \
-     SELECT t.id AS job, t.event_id, t.source, t.route, t.plugin, t.attempt, t.attempts_before, t.owed_since, t.suspect, \
+       RETURNING j.id, j.event_id, j.source, j.route, j.plugin, j.attempt, j.attempts_before, j.owed_since, j.suspect, j.line, j.skip_after) \
+     SELECT t.id AS job, t.event_id, t.source, t.route, t.plugin, t.attempt, t.attempts_before, t.owed_since, t.suspect, t.line, t.skip_after, \
        e.event_type, e.dedupe_key, e.received_at, e.headers, e.body FROM taken t LEFT JOIN events e ON e.id = t.event_id";
 const SUSPECT: &str = "WITH lease AS MATERIALIZED (SELECT id FROM nodes WHERE id = $1 FOR SHARE), \
      picked AS MATERIALIZED (SELECT id FROM jobs WHERE state = 'ready' AND suspect AND charges <= $2 ORDER BY charges, id LIMIT 1 FOR UPDATE SKIP LOCKED), \
      taken AS (UPDATE jobs j SET state = 'running', owner = l.id, attempt = j.attempt + 1 FROM lease l WHERE j.id = ANY (ARRAY(SELECT id FROM picked)) \
-       RETURNING j.id, j.event_id, j.source, j.route, j.plugin, j.attempt, j.attempts_before, j.owed_since, j.suspect) \
-     SELECT t.id AS job, t.event_id, t.source, t.route, t.plugin, t.attempt, t.attempts_before, t.owed_since, t.suspect, \
+       RETURNING j.id, j.event_id, j.source, j.route, j.plugin, j.attempt, j.attempts_before, j.owed_since, j.suspect, j.line, j.skip_after) \
+     SELECT t.id AS job, t.event_id, t.source, t.route, t.plugin, t.attempt, t.attempts_before, t.owed_since, t.suspect, t.line, t.skip_after, \
        e.event_type, e.dedupe_key, e.received_at, e.headers, e.body FROM taken t LEFT JOIN events e ON e.id = t.event_id";
-const BURY: &str = "WITH gone AS (DELETE FROM jobs WHERE id = $1 RETURNING event_id, source, route, plugin, attempt) \
-     INSERT INTO dead_letters (event_id, source, route, plugin, attempts, cause, reason, died_at) \
-     SELECT event_id, source, route, plugin, attempt, $2, $3, hookfast_now($4) FROM gone";
+const BURY: &str = "WITH gone AS (DELETE FROM jobs WHERE id = $1 RETURNING event_id, source, route, plugin, attempt, line, skip_after) \
+     INSERT INTO dead_letters (event_id, source, route, plugin, attempts, cause, reason, died_at, line) \
+     SELECT event_id, source, route, plugin, attempt, $2, $3, hookfast_now($4), CASE WHEN skip_after IS NULL THEN line END FROM gone";
 
 /// A job and its event, taken and not yet handed over.
 type Taken = (Job, Arc<Event>);
@@ -177,8 +178,17 @@ impl Node {
         error!(job_number = job, "a job's event cannot be read from the database; the job becomes a dead letter");
         let reason = "its event cannot be read from the database";
         let bury = sqlx::query(BURY).bind(job).bind(DeadReason::Unstorable.code()).bind(reason).bind(self.given_now());
-        bury.execute(connection).await.map(|_| None)
+        let Some(hash) = row.get::<Option<Uuid>, _>("line") else { return bury.execute(connection).await.map(|_| None) };
+        let mut transaction = connection.begin().await?;
+        line::hold(&mut transaction, vec![hash]).await?;
+        bury.execute(&mut *transaction).await?;
+        line::advance(&mut transaction, &[(hash, row.get("route"))], self.given_now()).await?;
+        transaction.commit().await.map(|()| None)
     }
+}
+
+fn skip_after(row: &PgRow) -> Option<u32> {
+    row.get::<Option<i32>, _>("skip_after").and_then(|failures| u32::try_from(failures).ok())
 }
 
 /// `None` where the row does not hold a job and its event.
@@ -204,6 +214,7 @@ fn read(owner: NodeId, row: &PgRow) -> Option<Taken> {
         attempts_before: u32::try_from(row.get::<i32, _>("attempts_before")).ok()?,
         owed_since: Timestamp::from_millis(row.get("owed_since")),
         is_suspect: row.get("suspect"),
+        line: row.get::<Option<Uuid>, _>("line").map(|hash| Line { hash: hash.into_bytes(), skip_after: skip_after(row) }),
     };
     Some((job, Arc::new(event)))
 }

@@ -1,9 +1,10 @@
 //! The rare writes: unparking, replaying and discarding dead letters, the rings of refused requests, pruning.
 
+use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
-use sqlx::{PgConnection, Row};
+use sqlx::{Connection, PgConnection, Row};
 
-use super::{Node, Postgres};
+use super::{Node, Postgres, line};
 use crate::domain::{EventId, Lineage, PluginName, Refusal, Timestamp};
 use crate::store::{DeadFilter, StoreError};
 
@@ -19,18 +20,17 @@ const REFUSALS: &str = "INSERT INTO requests (id, source, at, cause, status, det
      SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::smallint[], $6::text[], $7::bigint[])";
 const TRIM: &str = "DELETE FROM requests WHERE source IS NOT DISTINCT FROM $1 AND seq <= \
      (SELECT seq FROM requests WHERE source IS NOT DISTINCT FROM $1 ORDER BY seq DESC LIMIT 1 OFFSET $2)";
+const DEAD: &str = "SELECT id, event_id, route, line FROM dead_letters \
+     WHERE ($1::uuid IS NULL OR event_id = $1) AND ($2::text IS NULL OR route = $2) AND ($3::text IS NULL OR source = $3) \
+     ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED";
 // A replay resumes the lineage: attempts count on, the retry budget begins anew.
-const REPLAY: &str = "WITH risen AS (DELETE FROM dead_letters WHERE id IN ( \
-         SELECT id FROM dead_letters WHERE ($1::uuid IS NULL OR event_id = $1) AND ($2::text IS NULL OR route = $2) AND ($3::text IS NULL OR source = $3) \
-         ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED) RETURNING event_id, source, route, plugin, attempts), \
-     clock AS MATERIALIZED (SELECT hookfast_now($5) AS now) \
-     INSERT INTO jobs (event_id, source, route, plugin, state, due_at, attempt, attempts_before, owed_since, suspect, charges) \
-     SELECT event_id, source, route, plugin, 'ready', now, attempts, attempts, now, false, 0 FROM risen, clock RETURNING event_id, route";
-const DISCARD: &str = "WITH gone AS (DELETE FROM dead_letters WHERE id IN ( \
-         SELECT id FROM dead_letters WHERE ($1::uuid IS NULL OR event_id = $1) AND ($2::text IS NULL OR route = $2) AND ($3::text IS NULL OR source = $3) \
-         ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED) RETURNING event_id, route, plugin, attempts) \
+const REPLAY: &str = "WITH risen AS (DELETE FROM dead_letters WHERE id = ANY($1) RETURNING event_id, source, route, plugin, attempts, line), \
+     clock AS MATERIALIZED (SELECT hookfast_now($2) AS now) \
+     INSERT INTO jobs (event_id, source, route, plugin, state, due_at, attempt, attempts_before, owed_since, suspect, charges, line) \
+     SELECT event_id, source, route, plugin, 'ready', now, attempts, attempts, now, false, 0, line FROM risen, clock";
+const DISCARD: &str = "WITH gone AS (DELETE FROM dead_letters WHERE id = ANY($1) RETURNING event_id, route, plugin, attempts) \
      INSERT INTO discards (event_id, route, plugin, attempts, discarded_at, reason) \
-     SELECT event_id, route, plugin, attempts, hookfast_now($5), $6 FROM gone RETURNING event_id, route";
+     SELECT event_id, route, plugin, attempts, hookfast_now($2), $3 FROM gone";
 const PRUNE: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now), \
      old AS MATERIALIZED (SELECT hash FROM dedupe_keys WHERE expires_at <= (SELECT now FROM clock) LIMIT $2 FOR UPDATE SKIP LOCKED) \
      DELETE FROM dedupe_keys WHERE hash = ANY (ARRAY(SELECT hash FROM old)) AND expires_at <= (SELECT now FROM clock)";
@@ -81,11 +81,7 @@ impl Postgres {
     }
 
     pub(in crate::store) async fn replay_dead(&self, filter: DeadFilter) -> Result<Vec<Lineage>, StoreError> {
-        let lineages = self.node.move_dead(&filter, REPLAY, None).await?;
-        if !lineages.is_empty() {
-            self.node.changed();
-        }
-        Ok(lineages)
+        self.node.move_dead(&filter, REPLAY, None).await
     }
 
     pub(in crate::store) async fn discard_dead(&self, filter: DeadFilter, reason: String) -> Result<Vec<Lineage>, StoreError> {
@@ -122,11 +118,18 @@ impl Node {
         loop {
             let given = self.given_now();
             let rows = self.statements(async |connection| {
-                let query = sqlx::query(sql).bind(event).bind(route).bind(source).bind(BATCH).bind(given);
-                match reason {
-                    Some(reason) => query.bind(reason).fetch_all(connection).await,
-                    None => query.fetch_all(connection).await,
-                }
+                let mut transaction = connection.begin().await?;
+                let dead = sqlx::query(DEAD).bind(event).bind(route).bind(source).bind(BATCH);
+                let dead = dead.fetch_all(&mut *transaction).await?;
+                let held = |row: &PgRow| Some((row.get::<Option<Uuid>, _>("line")?, row.get("route")));
+                let places: Vec<line::Place> = dead.iter().filter_map(held).collect();
+                line::hold(&mut transaction, line::lines_of(&places)).await?;
+                let ids: Vec<i64> = dead.iter().map(|row| row.get("id")).collect();
+                let query = sqlx::query(sql).bind(ids).bind(given);
+                let query = if let Some(reason) = reason { query.bind(reason) } else { query };
+                query.execute(&mut *transaction).await?;
+                line::advance(&mut transaction, &places, given).await?;
+                transaction.commit().await.map(|()| dead)
             });
             let rows = rows.await?;
             for row in &rows {
@@ -134,6 +137,9 @@ impl Node {
                 let route =
                     row.get::<&str, _>("route").parse().map_err(|_| StoreError::Damaged { table: "dead_letters", what: "route" })?;
                 moved.push(Lineage { event, route });
+            }
+            if !rows.is_empty() {
+                self.changed();
             }
             if rows.len() < usize::try_from(BATCH).unwrap_or(0) {
                 return Ok(moved);

@@ -7,6 +7,7 @@ mod link;
 mod queue;
 mod admit;
 mod settle;
+mod line;
 mod claim;
 mod keeper;
 mod rescue;
@@ -94,8 +95,8 @@ impl Postgres {
             return Err(AdmitError::Saturated);
         }
         let (reply, answer) = oneshot::channel();
-        let NewEvent { event, key, answer: told } = event;
-        let admission = Admission { event: Arc::new(event), key, told, routes, reply };
+        let NewEvent { event, key, ordering, answer: told } = event;
+        let admission = Admission { event: Arc::new(event), key, ordering, told, routes, reply };
         let bytes = admission.event.body.len() + 512;
         self.node.admissions.push(admission, bytes).map_err(|_| AdmitError::Saturated)?;
         answer.await.unwrap_or(Err(AdmitError::Saturated))

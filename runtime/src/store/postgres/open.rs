@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::link::Link;
 use super::queue::Queue;
 use super::settle::Links;
-use super::{Node, Postgres, PostgresUrl, admit, keeper, rescue, settle};
+use super::{Node, Postgres, PostgresUrl, admit, keeper, line, rescue, settle};
 use crate::store::{Backlog, Found, StoreError, StoreSettings, require_version};
 
 /// Connections for everything but the groups of admissions and settlements, which have their own.
@@ -45,6 +45,7 @@ impl Postgres {
         let given = clock.given().map(|now| now.as_millis());
         let mut connection = pool.acquire().await?;
         let rescued = rescue::rescue(&mut connection, lease, given).await?;
+        line::advance_headless(&mut connection, given).await?;
         keeper::register(&mut connection, lease, lease_time, given).await?;
         let has_work = sqlx::query("SELECT EXISTS (SELECT FROM jobs)").fetch_one(&mut *connection).await?.get(0);
         drop(connection);

@@ -9,10 +9,9 @@ use crate::domain::{EventId, Headers, Timestamp};
 use crate::store::answer::recorded;
 use crate::store::{AttemptView, EventFilter, EventStatus, EventView, JobView, Page, StoreError};
 
-const EVENTS: &str = "SELECT id, source, event_type, dedupe_key, received_at, length(body) AS body_bytes FROM events \
+const EVENTS: &str = "SELECT id, source, event_type, dedupe_key, ordering_key, received_at, length(body) AS body_bytes FROM events \
      WHERE ($1::text IS NULL OR source = $1) AND ($2::text IS NULL OR event_type = $2) AND ($3::uuid IS NULL OR id < $3) ORDER BY id DESC LIMIT $4";
-const EVENT: &str =
-    "SELECT id, source, event_type, dedupe_key, received_at, length(body) AS body_bytes, headers, body FROM events WHERE id = $1";
+const EVENT: &str = "SELECT id, source, event_type, dedupe_key, ordering_key, received_at, length(body) AS body_bytes, headers, body FROM events WHERE id = $1";
 // A live job, else a dead letter, else an operator's discard, else what its last attempt came to.
 const JOBS: &str = "SELECT event_id, route, plugin, state, attempt AS attempts, CASE state WHEN 'ready' THEN due_at END AS due_at, park_reason AS reason \
        FROM jobs WHERE event_id = ANY($1) \
@@ -68,6 +67,7 @@ async fn with_jobs(connection: &mut PgConnection, rows: &[PgRow]) -> Result<Vec<
                 source: row.get("source"),
                 event_type: row.get("event_type"),
                 dedupe_key: row.get("dedupe_key"),
+                ordering_key: row.get("ordering_key"),
                 received_at: Timestamp::from_millis(row.get("received_at")),
                 body_bytes: usize::try_from(row.get::<i32, _>("body_bytes")).unwrap_or(0),
                 status: EventStatus::of(&jobs),

@@ -20,7 +20,7 @@ const REQUESTS: &str = "SELECT seq, id, source, at, cause, status, detail, body_
 const COUNTS: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now) \
      SELECT count(*) FILTER (WHERE state = 'ready') AS ready, \
        count(*) FILTER (WHERE state = 'ready' AND due_at <= now) AS due, count(*) FILTER (WHERE state = 'running') AS running, \
-       count(*) FILTER (WHERE state = 'parked') AS parked, min(due_at) FILTER (WHERE state = 'ready' AND due_at <= now) AS oldest_due, \
+       count(*) FILTER (WHERE state = 'waiting') AS waiting, count(*) FILTER (WHERE state = 'parked') AS parked, min(due_at) FILTER (WHERE state = 'ready' AND due_at <= now) AS oldest_due, \
        (SELECT count(*) FROM dead_letters) AS dead FROM jobs, clock";
 
 impl Postgres {
@@ -58,6 +58,7 @@ impl Postgres {
             ready: count("ready"),
             due: count("due"),
             running: count("running"),
+            waiting: count("waiting"),
             parked: count("parked"),
             dead: count("dead"),
             oldest_due: row.get::<Option<i64>, _>("oldest_due").map(Timestamp::from_millis),

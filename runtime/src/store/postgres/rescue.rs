@@ -3,6 +3,7 @@
 use sqlx::types::Uuid;
 use sqlx::{Connection, PgConnection, Row};
 
+use super::line;
 use crate::domain::{DeadReason, NodeId};
 use crate::store::{CHARGES_MAX, CONDEMNED, Rescued};
 
@@ -10,9 +11,9 @@ use crate::store::{CHARGES_MAX, CONDEMNED, Rescued};
 const EXPIRED: &str = "SELECT id FROM nodes WHERE lease_until < hookfast_now($1) AND id <> $2 ORDER BY id FOR UPDATE SKIP LOCKED";
 const CHARGE: &str = "UPDATE jobs SET charges = charges + 1 WHERE state = 'running' AND owner = ANY($1) AND suspect";
 const CONDEMN: &str = "WITH condemned AS (DELETE FROM jobs WHERE state = 'running' AND owner = ANY($1) AND charges >= $2 \
-       RETURNING event_id, source, route, plugin, attempt) \
-     INSERT INTO dead_letters (event_id, source, route, plugin, attempts, cause, reason, died_at) \
-     SELECT event_id, source, route, plugin, attempt, $3, $4, hookfast_now($5) FROM condemned";
+       RETURNING event_id, source, route, plugin, attempt, line, skip_after) \
+     INSERT INTO dead_letters (event_id, source, route, plugin, attempts, cause, reason, died_at, line) \
+     SELECT event_id, source, route, plugin, attempt, $3, $4, hookfast_now($5), CASE WHEN skip_after IS NULL THEN line END FROM condemned";
 const SUSPECT: &str = "UPDATE jobs SET state = 'ready', owner = NULL, suspect = true, due_at = hookfast_now($2), attempts_before = attempts_before + 1 \
      WHERE state = 'running' AND owner = ANY($1)";
 // Taken by a statement that was committed after its node had gone.
@@ -39,6 +40,10 @@ pub(super) async fn rescue(connection: &mut PgConnection, own: NodeId, given: Op
     let suspects = sqlx::query(SUSPECT).bind(&nodes).bind(given).execute(&mut *transaction).await?.rows_affected();
     sqlx::query(FORGET).bind(&nodes).execute(&mut *transaction).await?;
     transaction.commit().await?;
+    // Afterwards: whoever holds a line may be waiting for a lease that the takeover has locked.
+    if condemned > 0 {
+        line::advance_headless(connection, given).await?;
+    }
     Ok(Rescued { suspects: suspects + orphans, charged, condemned })
 }
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::types::Uuid;
-use sqlx::{PgConnection, Row};
+use sqlx::{Connection, PgConnection, Row};
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
 use super::admit::millis;
+use super::line;
 use super::link::{Failure, Link};
 use super::{Node, Run};
 use crate::domain::{AttemptRecord, DeadReason, Job, JobId, Outcome};
@@ -24,19 +25,20 @@ const SETTLE: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now
      lease AS MATERIALIZED (SELECT id FROM nodes WHERE id IN (SELECT owner FROM input) FOR SHARE), \
      finished AS (DELETE FROM jobs j USING input i, lease l \
        WHERE i.move IN ('finish', 'bury') AND j.id = i.id AND j.state = 'running' AND j.owner = i.owner AND l.id = i.owner AND j.attempt = i.attempt \
-       RETURNING j.id, j.event_id, j.source, j.route, j.plugin, i.attempt, i.move, i.reason, i.cause), \
+       RETURNING j.id, j.event_id, j.source, j.route, j.plugin, i.attempt, i.move, i.reason, i.cause, CASE WHEN j.skip_after IS NULL THEN j.line END AS line), \
      moved AS (UPDATE jobs j SET owner = NULL, \
          state = CASE i.move WHEN 'park' THEN 'parked' ELSE 'ready' END, \
          due_at = CASE i.move WHEN 'retry' THEN c.now + i.delay ELSE j.due_at END, \
          attempt = CASE i.move WHEN 'retry' THEN j.attempt ELSE j.attempt - 1 END, \
          suspect = CASE i.move WHEN 'release' THEN j.suspect ELSE false END, \
-         park_reason = CASE i.move WHEN 'park' THEN i.reason END \
+         park_reason = CASE i.move WHEN 'park' THEN i.reason END, \
+         line = CASE WHEN i.move = 'retry' AND j.attempt - j.attempts_before >= j.skip_after THEN NULL ELSE j.line END \
        FROM input i, lease l, clock c \
        WHERE i.move IN ('retry', 'park', 'release') AND j.id = i.id AND j.state = 'running' AND j.owner = i.owner AND l.id = i.owner AND j.attempt = i.attempt \
        RETURNING j.id, j.event_id, j.route, i.attempt), \
      settled AS (SELECT id, event_id, route, attempt FROM finished UNION ALL SELECT id, event_id, route, attempt FROM moved), \
-     dead AS (INSERT INTO dead_letters (event_id, source, route, plugin, attempts, cause, reason, died_at) \
-       SELECT f.event_id, f.source, f.route, f.plugin, f.attempt, f.cause, f.reason, c.now FROM finished f, clock c WHERE f.move = 'bury'), \
+     dead AS (INSERT INTO dead_letters (event_id, source, route, plugin, attempts, cause, reason, died_at, line) \
+       SELECT f.event_id, f.source, f.route, f.plugin, f.attempt, f.cause, f.reason, c.now, f.line FROM finished f, clock c WHERE f.move = 'bury'), \
      recorded AS (INSERT INTO attempts (event_id, route, attempt, node, plugin, digest, started_at, duration_us, outcome, failure, detail, retry_at, calls, log) \
        SELECT s.event_id, s.route, s.attempt, r.node, r.plugin, r.digest, r.started_at, r.duration_us, r.outcome, r.failure, r.detail, r.retry_at, r.calls, r.log \
        FROM unnest($9::bigint[], $10::uuid[], $11::text[], $12::bytea[], $13::bigint[], $14::bigint[], $15::text[], $16::text[], $17::text[], $18::bigint[], $19::text[], $20::text[]) AS r \
@@ -133,6 +135,23 @@ impl Node {
 }
 
 async fn commit(connection: &mut PgConnection, node: &Node, group: &[Settlement]) -> Result<Vec<JobId>, sqlx::Error> {
+    let place = |job: &Job| job.line.map(|line| (Uuid::from_bytes(line.hash), job.lineage.route.to_string()));
+    let heads: Vec<line::Place> = group.iter().filter_map(|settlement| place(&settlement.job)).collect();
+    if heads.is_empty() {
+        return move_jobs(connection, node, group).await;
+    }
+    let mut transaction = connection.begin().await?;
+    line::hold(&mut transaction, line::lines_of(&heads)).await?;
+    let settled = move_jobs(&mut transaction, node, group).await?;
+    let advanced = line::advance(&mut transaction, &heads, node.given_now()).await?;
+    transaction.commit().await?;
+    if advanced > 0 {
+        node.becomes_due(node.clock.now());
+    }
+    Ok(settled)
+}
+
+async fn move_jobs(connection: &mut PgConnection, node: &Node, group: &[Settlement]) -> Result<Vec<JobId>, sqlx::Error> {
     fn column<'a, T>(group: &'a [Settlement], of: impl Fn(&'a Settlement) -> T) -> Vec<T> {
         group.iter().map(of).collect()
     }
@@ -182,6 +201,6 @@ fn verb(outcome: &Outcome) -> &'static str {
     }
 }
 
-fn number(attempt: u32) -> i32 {
+pub(super) fn number(attempt: u32) -> i32 {
     i32::try_from(attempt).unwrap_or(i32::MAX)
 }

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::dedupe::Seen;
+use super::line;
 use super::operation::Admission;
 use super::writer::Round;
-use crate::domain::{Answer, DedupeKey, Event, EventId, Job, JobId, Lineage, Route};
+use crate::domain::{Answer, DedupeKey, Event, EventId, Job, JobId, Line, Lineage, Route};
 use crate::store::{Admitted, Claimed};
 
 const INSERT_EVENT: &str = "INSERT INTO events (seq, id, source, event_type, dedupe_key, received_at, headers, body, \
-     answer_status, answer_body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+     answer_status, answer_body, ordering_key) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 const FIRST_ANSWER: &str = "SELECT answer_status, answer_body FROM events WHERE id = ?1";
 const INSERT_JOB: &str = "INSERT INTO jobs (id, event_seq, source, route, plugin, state, due_at, attempt, attempts_before, \
-     owed_since, owner, suspect, charges) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?7, ?9, 0, 0)";
+     owed_since, owner, suspect, charges, line, skip_after) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?7, ?9, 0, 0, ?10, ?11)";
 
 pub(super) fn apply(round: &mut Round<'_>, admission: &Admission) -> Result<Admitted, rusqlite::Error> {
     let event = &admission.event;
@@ -26,14 +27,16 @@ pub(super) fn apply(round: &mut Round<'_>, admission: &Admission) -> Result<Admi
         }
         insert_key(round, event, key)?;
     }
-    let event_seq = insert_event(round, event, &admission.answer)?;
+    let event_seq = insert_event(round, admission)?;
+    let line = admission.ordering.as_ref().map(|ordering| ordering.line);
     for route in &admission.routes {
-        insert_job(round, event, event_seq, route)?;
+        insert_job(round, event, event_seq, route, line)?;
     }
     Ok(Admitted::New(event.id))
 }
 
-fn insert_event(round: &mut Round<'_>, event: &Event, answer: &Answer) -> Result<i64, rusqlite::Error> {
+fn insert_event(round: &mut Round<'_>, admission: &Admission) -> Result<i64, rusqlite::Error> {
+    let Admission { event, answer, .. } = admission;
     let seq = round.numbers.event;
     round.numbers.event += 1;
     // The usual answer takes no space.
@@ -52,6 +55,7 @@ fn insert_event(round: &mut Round<'_>, event: &Event, answer: &Answer) -> Result
         &event.body[..],
         status,
         body.as_deref(),
+        admission.ordering.as_ref().map(|ordering| &ordering.text),
     ])?;
     Ok(seq)
 }
@@ -84,17 +88,29 @@ fn insert_key(round: &mut Round<'_>, event: &Event, key: &DedupeKey) -> Result<(
     Ok(())
 }
 
-/// Inserts the job already running and owned where a place is free, and ready where not.
-fn insert_job(round: &mut Round<'_>, event: &Arc<Event>, event_seq: i64, route: &Route) -> Result<(), rusqlite::Error> {
+/// Inserts the job already running and owned where a place is free, waiting where others of its line are before it, else ready.
+fn insert_job(round: &mut Round<'_>, event: &Arc<Event>, event_seq: i64, route: &Route, line: Option<Line>) -> Result<(), rusqlite::Error> {
     let id = round.numbers.job;
     round.numbers.job += 1;
-    let place = if round.may_be_born { round.slots.try_take() } else { None };
-    let (state, attempt, owner) = if place.is_some() { ("running", 1, Some(round.numbers.boot)) } else { ("ready", 0, None) };
+    let waits = match line {
+        Some(line) => line::is_occupied(round, line, route.name.as_str())?,
+        None => false,
+    };
+    let place = if round.may_be_born && !waits { round.slots.try_take() } else { None };
+    let (state, attempt, owner) = match &place {
+        Some(_) => ("running", 1, Some(round.numbers.boot)),
+        None if waits => ("waiting", 0, None),
+        None => ("ready", 0, None),
+    };
     let now = round.now.as_millis();
-    let values = params![id, event_seq, event.source.as_str(), route.name.as_str(), route.plugin.as_str(), state, now, attempt, owner];
+    let (hash, skip_after) = line.map(|line| (line.hash, line.skip_after)).unzip();
+    let (route_name, plugin) = (route.name.as_str(), route.plugin.as_str());
+    let values = params![id, event_seq, event.source.as_str(), route_name, plugin, state, now, attempt, owner, hash, skip_after.flatten()];
     round.connection.prepare_cached(INSERT_JOB)?.execute(values)?;
     let Some(place) = place else {
-        round.draft.becomes_due(round.now);
+        if !waits {
+            round.draft.becomes_due(round.now);
+        }
         return Ok(());
     };
     let job = Job {
@@ -107,6 +123,7 @@ fn insert_job(round: &mut Round<'_>, event: &Arc<Event>, event_seq: i64, route: 
         attempts_before: 0,
         owed_since: round.now,
         is_suspect: false,
+        line,
     };
     round.draft.born.push(Claimed { job, event: Arc::clone(event), place });
     Ok(())

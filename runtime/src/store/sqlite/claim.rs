@@ -5,10 +5,11 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension, Row, params};
 use tracing::error;
 
+use super::line;
 use super::operation::Applied;
 use super::settle::INSERT_DEAD;
 use super::writer::Round;
-use crate::domain::{DeadReason, Event, EventId, Headers, Job, JobId, Lineage, Timestamp};
+use crate::domain::{DeadReason, Event, EventId, Headers, Job, JobId, Line, Lineage, Timestamp};
 use crate::store::{Backlog, QUIET_FOR_EACH_CHARGE};
 
 // A loose index scan: one step a source, however many jobs each has.
@@ -22,7 +23,7 @@ const DUE: &str = "SELECT id FROM jobs WHERE state = 'ready' AND suspect = 0 AND
 const SUSPECT: &str = "SELECT id FROM jobs WHERE state = 'ready' AND suspect = 1 AND charges <= ?1 ORDER BY charges, id LIMIT 1";
 const ANY_SUSPECT: &str = "SELECT EXISTS (SELECT 1 FROM jobs WHERE state = 'ready' AND suspect = 1)";
 const TAKE: &str = "UPDATE jobs SET state = 'running', owner = ?2, attempt = attempt + 1 WHERE id = ?1 AND state = 'ready' \
-     RETURNING event_seq, source, route, plugin, attempt, attempts_before, owed_since, suspect";
+     RETURNING event_seq, source, route, plugin, attempt, attempts_before, owed_since, suspect, line, skip_after";
 const EVENT: &str = "SELECT id, event_type, dedupe_key, received_at, headers, body FROM events WHERE seq = ?1";
 
 pub(super) fn apply(round: &mut Round<'_>, places: usize) -> Result<Applied, rusqlite::Error> {
@@ -42,11 +43,12 @@ pub(super) fn apply(round: &mut Round<'_>, places: usize) -> Result<Applied, rus
         }
         waiting = unsatisfied;
     }
+    let claimed = taken.iter().filter_map(|taken| load(round, taken).transpose()).collect::<Result<_, _>>()?;
     let next_due = if taken.len() == places { Some(round.now) } else { next_due(round)? };
     round.draft.left = Some(Backlog::from(next_due));
     // What this round's earlier writes made due was seen by this claim.
     round.draft.due = None;
-    taken.iter().filter_map(|taken| load(round, taken).transpose()).collect::<Result<_, _>>().map(Applied::Claimed)
+    Ok(Applied::Claimed(claimed))
 }
 
 /// The first suspect whose event can be read; the others are buried on the way, so that none behind them is forgotten.
@@ -88,6 +90,7 @@ struct Taken {
     attempts_before: u32,
     owed_since: i64,
     is_suspect: bool,
+    line: Option<Line>,
 }
 
 fn take_due(round: &Round<'_>, source: &str, wanted: usize, taken: &mut Vec<Taken>) -> Result<usize, rusqlite::Error> {
@@ -112,14 +115,15 @@ fn take(round: &Round<'_>, id: i64) -> Result<Taken, rusqlite::Error> {
             attempts_before: row.get(5)?,
             owed_since: row.get(6)?,
             is_suspect: row.get(7)?,
+            line: row.get::<_, Option<_>>(8)?.map(|hash| Ok::<_, rusqlite::Error>(Line { hash, skip_after: row.get(9)? })).transpose()?,
         })
     })
 }
 
 /// The job with its event. One whose event cannot be read becomes a dead letter, so that it does not hold up the others.
-fn load(round: &Round<'_>, taken: &Taken) -> Result<Option<(Job, Arc<Event>)>, rusqlite::Error> {
-    let mut statement = round.connection.prepare_cached(EVENT)?;
-    let event = statement.query_row([taken.event_seq], |row| Ok(read_event(row, &taken.source))).optional()?.flatten();
+fn load(round: &mut Round<'_>, taken: &Taken) -> Result<Option<(Job, Arc<Event>)>, rusqlite::Error> {
+    let read = |row: &Row<'_>| Ok(read_event(row, &taken.source));
+    let event = round.connection.prepare_cached(EVENT)?.query_row([taken.event_seq], read).optional()?.flatten();
     let (Some(event), Ok(route), Ok(plugin)) = (event, taken.route.parse(), taken.plugin.parse()) else {
         bury(round, taken)?;
         return Ok(None);
@@ -134,18 +138,21 @@ fn load(round: &Round<'_>, taken: &Taken) -> Result<Option<(Job, Arc<Event>)>, r
         attempts_before: taken.attempts_before,
         owed_since: Timestamp::from_millis(taken.owed_since),
         is_suspect: taken.is_suspect,
+        line: taken.line,
     };
     Ok(Some((job, Arc::new(event))))
 }
 
-fn bury(round: &Round<'_>, taken: &Taken) -> Result<(), rusqlite::Error> {
+fn bury(round: &mut Round<'_>, taken: &Taken) -> Result<(), rusqlite::Error> {
     error!(job_number = taken.id, source = taken.source, "a job's event cannot be read from the database; the job becomes a dead letter");
     round.connection.execute("DELETE FROM jobs WHERE id = ?1", [taken.id])?;
     let reason = "its event cannot be read from the database";
     let cause = DeadReason::Unstorable.code();
     let died_at = round.now.as_millis();
-    let values = params![taken.event_seq, taken.source, taken.route, taken.plugin, taken.attempt, cause, reason, died_at];
-    round.connection.prepare_cached(INSERT_DEAD)?.execute(values).map(drop)
+    let line = taken.line.filter(|line| line.waits_for_the_dead()).map(|line| line.hash);
+    let values = params![taken.event_seq, taken.source, taken.route, taken.plugin, taken.attempt, cause, reason, died_at, line];
+    round.connection.prepare_cached(INSERT_DEAD)?.execute(values)?;
+    taken.line.map_or(Ok(()), |line| line::advance(round, line.hash, &taken.route))
 }
 
 /// `None` where the row does not hold an event. A value that is not of its column's kind is damage too, and fails no other job.

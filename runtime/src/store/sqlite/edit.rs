@@ -3,6 +3,7 @@
 use rusqlite::{ToSql, params};
 
 use super::expire;
+use super::line;
 use super::operation::{Edit, Edited};
 use super::writer::Round;
 use crate::domain::{EventId, Lineage, Refusal};
@@ -68,37 +69,47 @@ fn insert_refusals(round: &Round<'_>, refusals: &[Refusal]) -> Result<u64, rusql
 /// A replay resumes the lineage: attempts count on, the retry budget begins anew.
 fn replay(round: &mut Round<'_>, filter: &DeadFilter) -> Result<Vec<Lineage>, rusqlite::Error> {
     let dead = matching(round, filter)?;
-    for (dead_id, _) in &dead {
+    for Dead { id, .. } in &dead {
         round.connection.prepare_cached(
-            "INSERT INTO jobs (id, event_seq, source, route, plugin, state, due_at, attempt, attempts_before, owed_since, suspect, charges) \
-             SELECT ?2, event_seq, source, route, plugin, 'ready', ?3, attempts, attempts, ?3, 0, 0 FROM dead_letters WHERE id = ?1",
+            "INSERT INTO jobs (id, event_seq, source, route, plugin, state, due_at, attempt, attempts_before, owed_since, suspect, charges, line) \
+             SELECT ?2, event_seq, source, route, plugin, 'ready', ?3, attempts, attempts, ?3, 0, 0, line FROM dead_letters WHERE id = ?1",
         )?
-        .execute(params![dead_id, round.numbers.job, round.now.as_millis()])?;
-        round.connection.prepare_cached("DELETE FROM dead_letters WHERE id = ?1")?.execute([dead_id])?;
+        .execute(params![id, round.numbers.job, round.now.as_millis()])?;
+        round.connection.prepare_cached("DELETE FROM dead_letters WHERE id = ?1")?.execute([id])?;
         round.numbers.job += 1;
     }
     if !dead.is_empty() {
         round.draft.becomes_due(round.now);
     }
-    Ok(dead.into_iter().map(|(_, lineage)| lineage).collect())
+    Ok(dead.into_iter().map(|dead| dead.lineage).collect())
 }
 
-fn discard(round: &Round<'_>, filter: &DeadFilter, reason: &str) -> Result<Vec<Lineage>, rusqlite::Error> {
+fn discard(round: &mut Round<'_>, filter: &DeadFilter, reason: &str) -> Result<Vec<Lineage>, rusqlite::Error> {
     let dead = matching(round, filter)?;
-    for (dead_id, _) in &dead {
+    for Dead { id, line, lineage } in &dead {
         round
             .connection
             .prepare_cached(
                 "INSERT INTO discards (event_seq, route, plugin, attempts, discarded_at, reason) \
              SELECT event_seq, route, plugin, attempts, ?2, ?3 FROM dead_letters WHERE id = ?1",
             )?
-            .execute(params![dead_id, round.now.as_millis(), reason])?;
-        round.connection.prepare_cached("DELETE FROM dead_letters WHERE id = ?1")?.execute([dead_id])?;
+            .execute(params![id, round.now.as_millis(), reason])?;
+        round.connection.prepare_cached("DELETE FROM dead_letters WHERE id = ?1")?.execute([id])?;
+        if let Some(line) = line {
+            line::advance(round, *line, lineage.route.as_str())?;
+        }
     }
-    Ok(dead.into_iter().map(|(_, lineage)| lineage).collect())
+    Ok(dead.into_iter().map(|dead| dead.lineage).collect())
 }
 
-fn matching(round: &Round<'_>, filter: &DeadFilter) -> Result<Vec<(i64, Lineage)>, rusqlite::Error> {
+/// A dead letter that is meant, with the line that it holds up.
+struct Dead {
+    id: i64,
+    lineage: Lineage,
+    line: Option<[u8; 16]>,
+}
+
+fn matching(round: &Round<'_>, filter: &DeadFilter) -> Result<Vec<Dead>, rusqlite::Error> {
     let event = filter.lineage.as_ref().map(|lineage| lineage.event).or(filter.event).map(|event| *event.as_bytes());
     let route = filter.lineage.as_ref().map(|lineage| lineage.route.as_str());
     let source = filter.source.as_ref().map(|source| source.as_str());
@@ -106,14 +117,14 @@ fn matching(round: &Round<'_>, filter: &DeadFilter) -> Result<Vec<(i64, Lineage)
         return Ok(Vec::new());
     }
     let mut statement = round.connection.prepare_cached(
-        "SELECT d.id, e.id, d.route FROM dead_letters d JOIN events e ON e.seq = d.event_seq \
+        "SELECT d.id, e.id, d.route, d.line FROM dead_letters d JOIN events e ON e.seq = d.event_seq \
          WHERE (?1 IS NULL OR e.id = ?1) AND (?2 IS NULL OR d.route = ?2) AND (?3 IS NULL OR d.source = ?3) ORDER BY d.id LIMIT ?4",
     )?;
     let values: [&dyn ToSql; 4] = [&event, &route, &source, &EDIT_BATCH];
     let rows = statement.query_map(values, |row| {
         let route: String = row.get(2)?;
         let route = route.parse().map_err(|_| rusqlite::Error::InvalidColumnName("route".into()))?;
-        Ok((row.get(0)?, Lineage { event: EventId::from_bytes(row.get(1)?), route }))
+        Ok(Dead { id: row.get(0)?, lineage: Lineage { event: EventId::from_bytes(row.get(1)?), route }, line: row.get(3)? })
     })?;
     rows.collect()
 }

@@ -6,6 +6,7 @@ mod dedupe;
 mod edit;
 mod expire;
 mod inbox;
+mod line;
 mod open;
 mod operation;
 mod read_events;
@@ -50,7 +51,8 @@ pub(super) struct Sqlite {
 impl Sqlite {
     pub(super) async fn admit(&self, event: NewEvent, routes: Vec<Route>) -> Result<Admitted, AdmitError> {
         let (reply, answer) = oneshot::channel();
-        let admission = Admission { event: Arc::new(event.event), key: event.key, answer: event.answer, routes, reply };
+        let admission =
+            Admission { event: Arc::new(event.event), key: event.key, ordering: event.ordering, answer: event.answer, routes, reply };
         self.inbox.push(Operation::Admit(Box::new(admission))).map_err(|_| AdmitError::Saturated)?;
         answer.await.unwrap_or(Err(AdmitError::Saturated))
     }

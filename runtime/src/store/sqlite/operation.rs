@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::dedupe::Seen;
-use crate::domain::{Answer, AttemptRecord, DedupeKey, Event, Job, Lineage, Outcome, PluginName, Refusal, Route, Timestamp};
+use crate::domain::{Answer, AttemptRecord, DedupeKey, Event, Job, Lineage, OrderingKey, Outcome, PluginName, Refusal, Route, Timestamp};
 use crate::store::{AdmitError, Admitted, Backlog, Claimed, DeadFilter, SettleError, StoreError};
 
 /// A write. Everything it needs travels with it, so that a group can be tried again in halves.
@@ -23,6 +23,7 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 pub(super) struct Admission {
     pub(super) event: Arc<Event>,
     pub(super) key: Option<DedupeKey>,
+    pub(super) ordering: Option<OrderingKey>,
     pub(super) answer: Answer,
     pub(super) routes: Vec<Route>,
     pub(super) reply: oneshot::Sender<Result<Admitted, AdmitError>>,

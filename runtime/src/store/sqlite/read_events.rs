@@ -8,9 +8,9 @@ use crate::domain::{EventId, Headers, Timestamp};
 use crate::store::answer::recorded;
 use crate::store::{AttemptView, EventFilter, EventStatus, EventView, JobView, Page, StoreError};
 
-const EVENTS: &str = "SELECT seq, id, source, event_type, dedupe_key, received_at, length(body) AS body_bytes FROM events \
+const EVENTS: &str = "SELECT seq, id, source, event_type, dedupe_key, ordering_key, received_at, length(body) AS body_bytes FROM events \
      WHERE (?1 IS NULL OR source = ?1) AND (?2 IS NULL OR event_type = ?2) AND (?3 IS NULL OR seq < ?3) ORDER BY seq DESC LIMIT ?4";
-const EVENT: &str = "SELECT seq, id, source, event_type, dedupe_key, received_at, length(body) AS body_bytes, headers, body \
+const EVENT: &str = "SELECT seq, id, source, event_type, dedupe_key, ordering_key, received_at, length(body) AS body_bytes, headers, body \
      FROM events WHERE id = ?1";
 // A live job, else a dead letter, else an operator's discard, else what its last attempt came to.
 const JOBS: &str = "SELECT route, plugin, state, attempt AS attempts, CASE state WHEN 'ready' THEN due_at END AS due_at, park_reason AS reason \
@@ -62,6 +62,7 @@ impl Sqlite {
             source: row.get("source"),
             event_type: row.get("event_type"),
             dedupe_key: row.get("dedupe_key"),
+            ordering_key: row.get("ordering_key"),
             received_at: Timestamp::from_millis(row.get("received_at")),
             body_bytes: usize::try_from(row.get::<i64, _>("body_bytes")).unwrap_or(0),
             status: EventStatus::of(&jobs),

@@ -18,7 +18,7 @@ const REQUESTS: &str = "SELECT seq, id, source, at, cause, status, detail, body_
      WHERE (?1 IS NULL OR source = ?1) AND (?2 IS NULL OR cause = ?2) AND (?3 IS NULL OR seq < ?3) ORDER BY seq DESC LIMIT ?4";
 const COUNTS: &str = "SELECT count(*) FILTER (WHERE state = 'ready') AS ready, \
      count(*) FILTER (WHERE state = 'ready' AND due_at <= ?1) AS due, count(*) FILTER (WHERE state = 'running') AS running, \
-     count(*) FILTER (WHERE state = 'parked') AS parked, min(due_at) FILTER (WHERE state = 'ready' AND due_at <= ?1) AS oldest_due, \
+     count(*) FILTER (WHERE state = 'waiting') AS waiting, count(*) FILTER (WHERE state = 'parked') AS parked, min(due_at) FILTER (WHERE state = 'ready' AND due_at <= ?1) AS oldest_due, \
      (SELECT count(*) FROM dead_letters) AS dead FROM jobs";
 
 impl Sqlite {
@@ -52,6 +52,7 @@ impl Sqlite {
             ready: count("ready"),
             due: count("due"),
             running: count("running"),
+            waiting: count("waiting"),
             parked: count("parked"),
             dead: count("dead"),
             oldest_due: row.get::<Option<i64>, _>("oldest_due").map(Timestamp::from_millis),

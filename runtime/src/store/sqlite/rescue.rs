@@ -3,6 +3,7 @@
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
+use super::line;
 use crate::domain::{DeadReason, Timestamp};
 use crate::store::{CHARGES_MAX, CONDEMNED, Rescued};
 
@@ -16,14 +17,15 @@ pub(super) fn rescue(connection: &mut Connection, now: Timestamp) -> Result<Resc
         "UPDATE jobs SET state = 'ready', owner = NULL, suspect = 1, due_at = ?1, attempts_before = attempts_before + 1 WHERE state = 'running'",
         params![now.as_millis()],
     )?;
+    line::advance_all(&transaction, now)?;
     transaction.commit()?;
     Ok(Rescued { suspects: suspects as u64, charged: charged as u64, condemned })
 }
 
 fn condemn(transaction: &Transaction<'_>, now: Timestamp) -> Result<u64, rusqlite::Error> {
     let buried = transaction.execute(
-        "INSERT INTO dead_letters (event_seq, source, route, plugin, attempts, cause, reason, died_at) \
-         SELECT event_seq, source, route, plugin, attempt, ?1, ?2, ?3 FROM jobs WHERE state = 'running' AND charges >= ?4",
+        "INSERT INTO dead_letters (event_seq, source, route, plugin, attempts, cause, reason, died_at, line) \
+         SELECT event_seq, source, route, plugin, attempt, ?1, ?2, ?3, CASE WHEN skip_after IS NULL THEN line END FROM jobs WHERE state = 'running' AND charges >= ?4",
         params![DeadReason::ProcessCrash.code(), CONDEMNED, now.as_millis(), CHARGES_MAX],
     )?;
     transaction.execute("DELETE FROM jobs WHERE state = 'running' AND charges >= ?1", [CHARGES_MAX])?;

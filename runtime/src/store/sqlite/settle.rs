@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension, ToSql, params};
 
+use super::line;
 use super::operation::Settlement;
 use super::writer::Round;
 use crate::domain::{AttemptRecord, DeadReason, Job, Outcome};
@@ -9,7 +10,9 @@ use crate::store::{SettleError, answer};
 
 // Each statement names owner and attempt: a job that is no longer this process's at this attempt is not touched.
 const FINISH: &str = "DELETE FROM jobs WHERE id = ?1 AND state = 'running' AND owner = ?2 AND attempt = ?3 RETURNING event_seq";
-const RETRY: &str = "UPDATE jobs SET state = 'ready', owner = NULL, due_at = ?4, suspect = 0 \
+// One that has failed often enough leaves its line, and goes on by itself.
+const RETRY: &str = "UPDATE jobs SET state = 'ready', owner = NULL, due_at = ?4, suspect = 0, \
+       line = CASE WHEN attempt - attempts_before >= skip_after THEN NULL ELSE line END \
      WHERE id = ?1 AND state = 'running' AND owner = ?2 AND attempt = ?3 RETURNING event_seq";
 const PARK: &str = "UPDATE jobs SET state = 'parked', owner = NULL, attempt = attempt - 1, park_reason = ?4, suspect = 0 \
      WHERE id = ?1 AND state = 'running' AND owner = ?2 AND attempt = ?3 RETURNING event_seq";
@@ -17,8 +20,8 @@ const RELEASE: &str = "UPDATE jobs SET state = 'ready', owner = NULL, attempt = 
      WHERE id = ?1 AND state = 'running' AND owner = ?2 AND attempt = ?3 RETURNING event_seq";
 const INSERT_ATTEMPT: &str = "INSERT INTO attempts (event_seq, route, attempt, boot, plugin, digest, started_at, duration_us, outcome, \
      failure, detail, retry_at, calls, log) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
-pub(super) const INSERT_DEAD: &str = "INSERT INTO dead_letters (event_seq, source, route, plugin, attempts, cause, reason, died_at) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+pub(super) const INSERT_DEAD: &str = "INSERT INTO dead_letters (event_seq, source, route, plugin, attempts, cause, reason, died_at, line) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 
 pub(super) fn apply(round: &mut Round<'_>, settlement: &Settlement) -> Result<Result<(), SettleError>, rusqlite::Error> {
     let Settlement { job, outcome, record, .. } = settlement;
@@ -28,6 +31,9 @@ pub(super) fn apply(round: &mut Round<'_>, settlement: &Settlement) -> Result<Re
     }
     if let Outcome::Dead { cause, reason } = outcome {
         insert_dead(round, event_seq, job, *cause, reason)?;
+    }
+    if let Some(line) = job.line {
+        line::advance(round, line.hash, job.lineage.route.as_str())?;
     }
     Ok(Ok(()))
 }
@@ -81,6 +87,7 @@ fn insert_dead(round: &Round<'_>, event_seq: i64, job: &Job, cause: DeadReason, 
         cause.code(),
         reason,
         round.now.as_millis(),
+        job.line.filter(|line| line.waits_for_the_dead()).map(|line| line.hash),
     ])?;
     Ok(())
 }
