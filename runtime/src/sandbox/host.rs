@@ -116,7 +116,8 @@ fn check(powers: &Powers, calls: usize, request: &upstream::Outgoing) -> Result<
 }
 
 fn outbound(request: upstream::Outgoing, step: Option<Step>) -> OutboundRequest {
-    let mut headers = Headers::with_capacity(request.headers.len());
+    let bytes = request.headers.iter().map(|header| header.name.len() + header.value.len()).sum();
+    let mut headers = Headers::with_capacity(request.headers.len(), bytes);
     for header in request.headers {
         headers.push(&header.name.to_ascii_lowercase(), header.value);
     }

@@ -1,7 +1,6 @@
 //! Which headers cross between plugin and upstream. Those that belong to one connection, or that frame the message, cross in
 //! neither direction (RFC 9110 §7.6.1, RFC 9112 §6). Knows nothing of credentials.
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::domain::Headers;
@@ -47,9 +46,9 @@ pub(super) fn incoming(headers: &HeaderMap) -> Option<Headers> {
     if bytes > ANSWER_BYTES_MAX || headers.len() > ANSWER_COUNT_MAX {
         return None;
     }
-    let mut kept = Headers::with_capacity(headers.len());
+    let mut kept = Headers::with_capacity(headers.len(), bytes);
     for (name, value) in headers.iter().filter(|(name, _)| !is_connection_owned(name) && !is_named_by_connection(headers, name)) {
-        kept.push(name.as_str(), Bytes::copy_from_slice(value.as_bytes()));
+        kept.push(name.as_str(), value);
     }
     Some(kept)
 }

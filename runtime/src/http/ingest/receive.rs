@@ -144,9 +144,10 @@ impl Visit {
 }
 
 fn raw_request(head: &Parts, body: Bytes, received_at: Timestamp) -> RawRequest {
-    let mut headers = Headers::with_capacity(head.headers.len());
+    let bytes = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let mut headers = Headers::with_capacity(head.headers.len(), bytes);
     for (name, value) in &head.headers {
-        headers.push(name.as_str(), Bytes::copy_from_slice(value.as_bytes()));
+        headers.push(name.as_str(), value);
     }
     let target = head.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
     RawRequest { method: head.method.as_str().to_owned(), target, headers, body, received_at }

@@ -229,7 +229,6 @@ async fn insert(
         sent.iter().map(|admission| of(admission)).collect()
     }
     let unusual = |admission: &Admission| admission.told != Answer::default();
-    let headers: Vec<Vec<u8>> = column(sent, |admission| admission.event.headers.encode());
     sqlx::query(ADMIT)
         .bind(node.given_now())
         .bind(Uuid::from_bytes(*lease.as_bytes()))
@@ -241,7 +240,7 @@ async fn insert(
         .bind(column(sent, |admission| admission.event.event_type.as_deref()))
         .bind(column(sent, |admission| admission.event.dedupe_key.as_deref()))
         .bind(column(sent, |admission| admission.event.received_at.as_millis()))
-        .bind(headers)
+        .bind(column(sent, |admission| admission.event.headers.as_bytes()))
         .bind(column(sent, |admission| &admission.event.body[..]))
         .bind(column(sent, |admission| unusual(admission).then(|| i16::try_from(admission.told.status).unwrap_or(202))))
         .bind(column(sent, |admission| admission.told.body.as_deref()))

@@ -201,7 +201,7 @@ fn read(owner: NodeId, row: &PgRow) -> Option<Taken> {
         event_type: row.get("event_type"),
         dedupe_key: row.get("dedupe_key"),
         received_at: Timestamp::from_millis(row.get::<Option<i64>, _>("received_at")?),
-        headers: Headers::decode(&row.get::<Option<Vec<u8>>, _>("headers")?.into())?,
+        headers: Headers::from_bytes(row.get::<Option<Vec<u8>>, _>("headers")?)?,
         body: row.get::<Option<Vec<u8>>, _>("body")?.into(),
     };
     let job = Job {

@@ -46,7 +46,7 @@ impl Postgres {
         let Some(mut event) = with_jobs(&mut connection, &rows).await?.pop() else { return Ok(None) };
         let attempts = sqlx::query(ATTEMPTS).bind(id).fetch_all(&mut *connection).await?;
         event.attempts = attempts.iter().map(attempt).collect::<Result<_, _>>()?;
-        let headers = Headers::decode(&rows[0].get::<Vec<u8>, _>("headers").into());
+        let headers = Headers::from_bytes(rows[0].get("headers"));
         let headers = headers.ok_or(StoreError::Damaged { table: "events", what: "headers" })?;
         event.content = Some((headers, rows[0].get::<Vec<u8>, _>("body").into()));
         Ok(Some(event))

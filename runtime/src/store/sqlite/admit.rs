@@ -51,7 +51,7 @@ fn insert_event(round: &mut Round<'_>, admission: &Admission) -> Result<i64, rus
         event.event_type,
         event.dedupe_key,
         event.received_at.as_millis(),
-        event.headers.encode(),
+        event.headers.as_bytes(),
         &event.body[..],
         status,
         body.as_deref(),

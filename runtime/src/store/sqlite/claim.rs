@@ -163,7 +163,7 @@ fn read_event(row: &Row<'_>, source: &str) -> Option<Event> {
         event_type: row.get(1).ok()?,
         dedupe_key: row.get(2).ok()?,
         received_at: Timestamp::from_millis(row.get(3).ok()?),
-        headers: Headers::decode(&row.get::<_, Vec<u8>>(4).ok()?.into())?,
+        headers: Headers::from_bytes(row.get(4).ok()?)?,
         body: row.get::<_, Vec<u8>>(5).ok()?.into(),
     })
 }

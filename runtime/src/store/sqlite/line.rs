@@ -14,7 +14,7 @@ const ADVANCE: &str = "UPDATE jobs SET state = 'ready', due_at = ?3, owed_since 
        AND NOT EXISTS (SELECT 1 FROM jobs WHERE line = ?1 AND route = ?2 AND state <> 'waiting') \
        AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE line = ?1 AND route = ?2)";
 const ADVANCE_ALL: &str = "UPDATE jobs SET state = 'ready', due_at = ?1, owed_since = ?1 \
-     WHERE id IN (SELECT min(id) FROM jobs w WHERE state = 'waiting' \
+     WHERE id IN (SELECT min(id) FROM jobs w WHERE line IS NOT NULL AND state = 'waiting' \
          AND NOT EXISTS (SELECT 1 FROM jobs h WHERE h.line = w.line AND h.route = w.route AND h.state <> 'waiting') \
          AND NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.line = w.line AND d.route = w.route) \
        GROUP BY line, route)";

@@ -121,7 +121,7 @@ fn prepare(path: &Path, settings: StoreSettings) -> Result<(Writer, Parts, Found
     let (backlog_sender, backlog) = watch::channel(Backlog::from(Some(now)));
     let has_work = connection.query_row("SELECT EXISTS (SELECT 1 FROM jobs)", [], |row| row.get(0))?;
     let writable = Arc::new(AtomicBool::new(true));
-    let suspects = "SELECT EXISTS (SELECT 1 FROM jobs WHERE suspect = 1)";
+    let suspects = "SELECT EXISTS (SELECT 1 FROM jobs WHERE state = 'ready' AND suspect = 1)";
     let may_have_suspects = Arc::new(AtomicBool::new(connection.query_row(suspects, [], |row| row.get(0))?));
     let writer = Writer {
         refused_at: None,

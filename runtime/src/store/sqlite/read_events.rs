@@ -46,7 +46,7 @@ impl Sqlite {
         let mut event = self.with_jobs(&row).await?;
         let attempts = sqlx::query(ATTEMPTS).bind(row.get::<i64, _>("seq")).fetch_all(&self.reads).await?;
         event.attempts = attempts.iter().map(attempt).collect::<Result<_, _>>()?;
-        let headers = Headers::decode(&row.get::<Vec<u8>, _>("headers").into());
+        let headers = Headers::from_bytes(row.get("headers"));
         let headers = headers.ok_or(StoreError::Damaged { table: "events", what: "headers" })?;
         event.content = Some((headers, row.get::<Vec<u8>, _>("body").into()));
         Ok(Some(event))
