@@ -8,12 +8,16 @@ pub mod upstream;
 pub mod server;
 pub mod postgres;
 pub mod build;
+pub mod disk;
 pub mod wait;
+pub mod skip;
 pub mod logs;
 mod directory;
 
+pub use disk::Disk;
 pub use plan::{Plan, Source};
 pub use sender::{Answer, Delivery, Sender};
 pub use server::{Server, Site};
+pub use skip::skipped;
 pub use upstream::{Call, Gate, Reply, Upstream};
 pub use world::World;
