@@ -113,6 +113,7 @@ impl Node {
     /// The database is away: whether the last statement was committed is found out when it is back.
     pub(super) fn lost_sight(&self, error: &sqlx::Error) {
         self.is_uncertain.store(true, Ordering::Relaxed);
+        self.note_full(error);
         if self.is_writable.swap(false, Ordering::Relaxed) {
             error!(%error, "the database takes no writes; admissions are answered 503 until it does");
         }

@@ -93,6 +93,7 @@ impl Node {
     }
 
     fn failed(&self, error: sqlx::Error) -> StoreError {
+        self.note_full(&error);
         match Failure::from(error) {
             Failure::Outage(error) => {
                 self.is_uncertain.store(true, Ordering::Relaxed);
