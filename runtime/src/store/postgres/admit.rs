@@ -12,7 +12,7 @@ use tracing::error;
 
 use super::link::{Failure, Link};
 use super::{Node, Run};
-use crate::domain::{Answer, DedupeKey, Event, EventId, Job, JobId, Lineage, NodeId, Route, Timestamp};
+use crate::domain::{Answer, DedupeKey, Event, EventId, Job, JobId, Lineage, NodeId, Route};
 use crate::store::{AdmitError, Admitted, Claimed};
 
 // The keys are inserted in their order, so that two flushers never wait for each other. A key whose time is over is taken anew.
@@ -35,9 +35,9 @@ const ADMIT: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now)
          CASE WHEN r.born AND l.id IS NOT NULL THEN 1 ELSE 0 END, 0, c.now, CASE WHEN r.born THEN l.id END, false, 0 \
        FROM unnest($15::uuid[], $16::text[], $17::text[], $18::bool[]) AS r (event_id, route, plugin, born) \
          JOIN fresh f ON f.id = r.event_id CROSS JOIN clock c LEFT JOIN lease l ON true \
-       RETURNING id, event_id, route, state, owed_since) \
-     SELECT id AS event_id, NULL::text AS route, NULL::bigint AS job, NULL::bigint AS owed_since FROM fresh \
-     UNION ALL SELECT event_id, route, CASE state WHEN 'running' THEN id END, owed_since FROM owed";
+       RETURNING id, event_id, route, state) \
+     SELECT id AS event_id, NULL::text AS route, NULL::bigint AS job FROM fresh \
+     UNION ALL SELECT event_id, route, CASE state WHEN 'running' THEN id END FROM owed";
 const FIRSTS: &str = "SELECT k.hash, k.event_id, k.body_hash, e.id IS NOT NULL AS is_kept, e.answer_status, e.answer_body \
      FROM dedupe_keys k LEFT JOIN events e ON e.id = k.event_id WHERE k.hash = ANY($1)";
 
@@ -145,9 +145,8 @@ impl Node {
                 fresh.insert(event);
                 continue;
             };
-            let owed_since = Timestamp::from_millis(row.get("owed_since"));
             match (owed.remove(&(event, route)), row.get::<Option<i64>, _>("job")) {
-                (Some(owed), Some(id)) => self.give_birth(owed, JobId(id), lease, owed_since),
+                (Some(owed), Some(id)) => self.give_birth(owed, JobId(id), lease),
                 _ => self.becomes_due(self.clock.now()),
             }
         }
@@ -170,7 +169,7 @@ impl Node {
     }
 
     /// Hands a job to the worker that was born running.
-    fn give_birth(&self, owed: Owed<'_>, id: JobId, lease: NodeId, owed_since: Timestamp) {
+    fn give_birth(&self, owed: Owed<'_>, id: JobId, lease: NodeId) {
         let Owed { admission, route, place } = owed;
         let Some(place) = place else { return };
         let event = Arc::clone(&admission.event);
@@ -182,7 +181,7 @@ impl Node {
             plugin: route.plugin.clone(),
             attempt: 1,
             attempts_before: 0,
-            owed_since,
+            owed_since: self.clock.now(),
             is_suspect: false,
         };
         self.held().insert(Run::of(&job));
