@@ -18,6 +18,7 @@ use crate::disk::Disk;
 use crate::plan::Plan;
 use crate::sender::{Answer, Delivery, NoAnswer, Wire};
 use crate::wait::within;
+use crate::wall_clock::WallClock;
 
 /// Where servers run, one after another: a directory with configuration, plugins and what they leave there.
 pub struct Site {
@@ -96,6 +97,17 @@ impl Site {
     pub async fn start_as(&self, role: &str) -> Server {
         let mut command = Command::new(binary());
         command.args(["serve", "--role", role, "--config"]).arg(self.config());
+        self.run(command).await
+    }
+
+    /// Starts a server that takes the time from this clock.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub async fn start_under(&self, clock: &WallClock) -> Server {
+        let mut command = Command::new(binary());
+        command.args(["serve", "--config"]).arg(self.config());
+        clock.govern(&mut command);
         self.run(command).await
     }
 
