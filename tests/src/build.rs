@@ -92,6 +92,14 @@ fn lock() -> File {
 
 fn cargo(directory: &Path) -> Command {
     let mut cargo = Command::new(env!("CARGO"));
+    // What the cargo that runs the tests says of this package is taken by build scripts for a change of their own: they, and all that
+    // depends on them, would be built anew, and once more the next time.
+    let of_this_package = std::env::vars_os().map(|(name, _)| name);
+    let of_this_package = of_this_package
+        .filter(|name| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix.as_bytes())));
+    of_this_package.for_each(|name| {
+        cargo.env_remove(name);
+    });
     cargo.current_dir(directory).stdin(Stdio::null()).stderr(Stdio::piped()).stdout(Stdio::piped());
     cargo
 }

@@ -9,9 +9,14 @@ pub(crate) struct Directory(PathBuf);
 
 impl Directory {
     pub(crate) fn new() -> Self {
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// In another folder than where temporary files usually are.
+    pub(crate) fn below(folder: &Path) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("hookfast-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
+        let path = folder.join(name);
         // Of an older process with the same number, if it is there.
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(path.join("plugins")).expect("a temporary directory");

@@ -8,12 +8,18 @@ pub mod upstream;
 pub mod server;
 pub mod postgres;
 pub mod build;
+pub mod disk;
+pub mod wall_clock;
 pub mod wait;
+pub mod skip;
 pub mod logs;
 mod directory;
 
+pub use disk::Disk;
 pub use plan::{Plan, Source};
 pub use sender::{Answer, Delivery, Sender};
 pub use server::{Server, Site};
+pub use skip::skipped;
 pub use upstream::{Call, Gate, Reply, Upstream};
+pub use wall_clock::WallClock;
 pub use world::World;

@@ -1,13 +1,17 @@
 //! A throwaway PostgreSQL from the installed server binaries: one server a test process, one database a test. It ends with the
 //! process that started it, however that ends.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
+
+use crate::disk::Disk;
 
 /// PostgreSQL refuses to run as root; then it runs as this user (`nobody`).
 const NOBODY: u32 = 65534;
@@ -38,11 +42,27 @@ impl Postgres {
     /// # Panics
     /// If the binaries are not installed or the server does not start.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with its write-ahead log on this disk, in small segments.
+    ///
+    /// # Panics
+    /// As without.
+    pub fn start_with_log_on(disk: &Disk) -> Self {
+        let log = own_folder(&disk.path().join("log"));
+        Self::start_with(&["--wal-segsize=1".as_ref(), "--waldir".as_ref(), log.as_os_str()])
+    }
+
+    fn start_with(arguments: &[&OsStr]) -> Self {
         let bin = binaries();
         let folder = folder();
         let data = folder.join("data");
         let mut initdb = unprivileged(&bin.join("initdb"));
-        initdb.args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "--username", SUPERUSER, "--pgdata"]).arg(&data);
+        initdb
+            .args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "--username", SUPERUSER, "--pgdata"])
+            .arg(&data)
+            .args(arguments);
         succeed(&initdb.output().expect("initdb runs"), "initdb");
         let port = free_port();
         let child = Mutex::new(spawn(&bin, &data, port));
@@ -60,6 +80,17 @@ impl Postgres {
         let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
         self.run(&format!("CREATE DATABASE {name}"), "postgres");
         self.url(&name)
+    }
+
+    /// A new, empty database whose tables are on this disk; its URL.
+    ///
+    /// # Panics
+    /// If it cannot be created.
+    pub fn database_on(&self, disk: &Disk) -> String {
+        let tables = own_folder(&disk.path().join("tables"));
+        self.run(&format!("CREATE TABLESPACE small LOCATION '{}'", tables.display()), "postgres");
+        self.run("CREATE DATABASE small TABLESPACE small", "postgres");
+        self.url("small")
     }
 
     /// Kills all its processes at once and starts it anew: what was not synced is gone.
@@ -91,6 +122,26 @@ impl Postgres {
         self.until_ready();
     }
 
+    /// Starts it if it has ended by itself, as an operator would.
+    pub fn start_if_ended(&self) {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        if child.try_wait().expect("a child").is_some() {
+            *child = spawn(&self.bin, &self.folder.join("data"), self.port);
+        }
+    }
+
+    /// A connection that stays open.
+    ///
+    /// # Panics
+    /// If `psql` is not installed.
+    pub fn session(&self, url: &str) -> Session {
+        let mut psql = Command::new(self.bin.join("psql"));
+        psql.args(["-XAtq", url]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = psql.spawn().expect("psql runs");
+        let output = BufReader::new(child.stdout.take().expect("a pipe"));
+        Session { child, output }
+    }
+
     /// Runs a statement and gives what it prints.
     ///
     /// # Panics
@@ -119,6 +170,33 @@ impl Postgres {
             assert!(ended.is_none(), "PostgreSQL ended: see {}", self.folder.join("log").display());
         }
         panic!("PostgreSQL does not answer");
+    }
+}
+
+/// A connection that holds what a test wants held. Dropping it ends it, and its transaction.
+pub struct Session {
+    child: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Session {
+    /// Runs a statement to its end.
+    ///
+    /// # Panics
+    /// If the connection breaks.
+    pub fn run(&mut self, sql: &str) {
+        writeln!(self.child.stdin.as_mut().expect("a pipe"), "{sql};\n\\echo done").expect("psql reads");
+        let mut told = String::new();
+        while !told.ends_with("done\n") {
+            assert!(self.output.read_line(&mut told).expect("text") > 0, "psql ended: {told}");
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -182,11 +260,16 @@ fn folder() -> PathBuf {
         }
     }
     let folder = std::env::temp_dir().join(format!("{PREFIX}{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
-    fs::create_dir_all(&folder).expect("a folder");
+    own_folder(&folder)
+}
+
+/// A new folder of the server's user.
+fn own_folder(folder: &Path) -> PathBuf {
+    fs::create_dir_all(folder).expect("a folder");
     if is_root() {
-        chown(&folder, Some(NOBODY), Some(NOBODY)).expect("another owner");
+        chown(folder, Some(NOBODY), Some(NOBODY)).expect("another owner");
     }
-    folder
+    folder.to_owned()
 }
 
 fn unprivileged(program: &Path) -> Command {

@@ -14,9 +14,11 @@ use tokio::sync::watch;
 
 use crate::build::binary;
 use crate::directory::Directory;
+use crate::disk::Disk;
 use crate::plan::Plan;
 use crate::sender::{Answer, Delivery, NoAnswer, Wire};
 use crate::wait::within;
+use crate::wall_clock::WallClock;
 
 /// Where servers run, one after another: a directory with configuration, plugins and what they leave there.
 pub struct Site {
@@ -48,7 +50,17 @@ impl Process {
 impl Site {
     /// Writes the plan's files, with the scripted upstream at this address.
     pub fn new(plan: &Plan, upstream: SocketAddr) -> Self {
-        let directory = Directory::new();
+        Self::of(Directory::new(), plan, upstream)
+    }
+
+    /// With everything on this disk.
+    pub fn on(disk: &Disk, plan: &Plan, upstream: SocketAddr) -> Self {
+        let site = Self::of(Directory::below(&disk.path()), plan, upstream);
+        disk.sync();
+        site
+    }
+
+    fn of(directory: Directory, plan: &Plan, upstream: SocketAddr) -> Self {
         directory.write("hookfast.toml", plan.file(upstream));
         for (name, wasm) in &plan.plugins {
             directory.write(&format!("plugins/{name}.wasm"), wasm);
@@ -85,6 +97,17 @@ impl Site {
     pub async fn start_as(&self, role: &str) -> Server {
         let mut command = Command::new(binary());
         command.args(["serve", "--role", role, "--config"]).arg(self.config());
+        self.run(command).await
+    }
+
+    /// Starts a server that takes the time from this clock.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub async fn start_under(&self, clock: &WallClock) -> Server {
+        let mut command = Command::new(binary());
+        command.args(["serve", "--config"]).arg(self.config());
+        clock.govern(&mut command);
         self.run(command).await
     }
 
@@ -175,12 +198,21 @@ impl Server {
         format!("http://{}", self.admin)
     }
 
-    /// Stops all its threads, as a machine that hangs would.
+    /// Stops all its threads, as a machine that hangs would. None runs when this returns; one in the middle of a call to the kernel
+    /// does not return from it.
     ///
     /// # Panics
     /// If `kill` is not installed.
     pub fn pause(&self) {
-        self.signal("STOP");
+        let id = self.signal("STOP");
+        // `3 (store-writer) T …`: stopped, or `D`: waiting for a disk.
+        let is_still = |thread: std::fs::DirEntry| {
+            let state = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            state.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with(['T', 'D']))
+        };
+        while !std::fs::read_dir(format!("/proc/{id}/task")).expect("a process").flatten().all(is_still) {
+            std::thread::yield_now();
+        }
     }
 
     /// Lets them go on as if nothing had been.
@@ -191,10 +223,11 @@ impl Server {
         self.signal("CONT");
     }
 
-    fn signal(&self, name: &str) {
+    fn signal(&self, name: &str) -> u32 {
         let id = self.process.0.lock().unwrap_or_else(PoisonError::into_inner).id();
         let sent = Command::new("kill").args(["-s", name, &id.to_string()]).status();
         assert!(sent.expect("kill is installed").success(), "SIG{name} was not sent");
+        id
     }
 
     /// Gives its disk space again.

@@ -216,3 +216,49 @@ async fn an_outcome_that_the_database_forgot_is_made_again() {
     }
     server.kill().await;
 }
+
+/// Jobs are taken by what they are, not by where a reader has got to: numbers are given out before they are committed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_is_committed_late_is_run_though_later_ones_ran_long_before() {
+    const LATER: u32 = 20;
+    let database = start_database().await;
+    let upstream = Upstream::start().await;
+    let url = database.database();
+    let name = url.rsplit('/').next().expect("a name");
+    let plan = plan(&url).source(Source::new("held", "stripe").to("forward"));
+    let (front, back) = (Site::new(&plan, upstream.address), Site::new(&plan, upstream.address));
+    // The node's lease is locked for as long as its statement runs, and must not run out meanwhile.
+    front.edit(|file| file.replace("lease = \"1s\"", "lease = \"2m\""));
+    let (receiver, runner) = (front.start_as("ingest").await, back.start_as("worker").await);
+    // What stores an event of the source `held` waits, with its rows written and its job's number taken, until the test lets it go on.
+    let wait = "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 \
+        AS $$ BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END $$";
+    let held = "CREATE TRIGGER wait AFTER INSERT ON jobs FOR EACH ROW WHEN (NEW.source = 'held') EXECUTE FUNCTION wait()";
+    database.run(wait, name);
+    database.run(held, name);
+    let mut gate = database.session(&url);
+    gate.run("SELECT pg_advisory_lock(1)");
+
+    let delivery = Sender::new("held", "stripe", "shared-secret").delivery("invoice.paid", "evt_held", Clock::system().now());
+    let address = receiver.ingest;
+    let late = tokio::spawn(async move { Wire::new().send(address, &delivery).await.expect("an answer") });
+    let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+    eventually("the statement to wait", async || database.run(waits, name) == "1").await;
+
+    // One after another: each is found by a look of its own.
+    let status = async |event: &str| back.get(&runner, &format!("/api/v1/events/{event}")).await.json()["status"].clone();
+    for number in 0..LATER {
+        let event = send(&receiver, &format!("evt_{number}")).await.event().to_string();
+        eventually("a later event", async || status(&event).await == "done").await;
+    }
+    assert_eq!(database.run(waits, name), "1");
+    assert!(!late.is_finished(), "nobody was told of it yet");
+
+    gate.run("SELECT pg_advisory_unlock(1)");
+    let event = late.await.expect("no panic").event().to_string();
+    eventually("the late event", async || status(&event).await == "done").await;
+    let numbers = "SELECT count(*) FROM events";
+    assert_eq!(database.run(numbers, name), (LATER + 1).to_string());
+    receiver.kill().await;
+    runner.kill().await;
+}

@@ -12,5 +12,7 @@ mod refusal;
 mod reload;
 #[path = "stories/restart.rs"]
 mod restart;
+#[path = "stories/retention.rs"]
+mod retention;
 #[path = "stories/retry.rs"]
 mod retry;

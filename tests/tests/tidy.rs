@@ -89,9 +89,12 @@ fn sources() -> Vec<Source> {
 fn collect(folder: &Path, extension: &str, sources: &mut Vec<Source>) {
     for entry in fs::read_dir(folder).expect("a folder").flatten() {
         let path = entry.path();
+        // In a worktree `.git` is a file, and says where the repository is.
+        if path.ends_with("target") || path.ends_with(".git") {
+            continue;
+        }
         if path.is_dir() {
-            let is_ours = !path.ends_with("target") && !path.ends_with(".git");
-            is_ours.then(|| collect(&path, extension, sources));
+            collect(&path, extension, sources);
         } else if extension.is_empty() || path.extension().is_some_and(|own| own == extension) {
             // What is not UTF-8 is no text of ours.
             let Ok(text) = fs::read_to_string(&path) else { continue };

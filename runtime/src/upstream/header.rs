@@ -73,6 +73,8 @@ fn shown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn plugin(headers: &[(&'static str, &'static str)]) -> Headers {

@@ -2,6 +2,7 @@
 //! and no innocent job is condemned.
 
 mod cluster;
+mod power;
 mod ledger;
 mod provider;
 

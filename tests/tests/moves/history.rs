@@ -24,16 +24,16 @@ const CHARGES_MAX: u32 = 3;
 
 /// The store, and what it must hold.
 pub(super) struct History {
-    database: Database,
-    clock: Clock,
+    pub(super) database: Database,
+    pub(super) clock: Clock,
     opened_at: Timestamp,
-    random: Random,
+    pub(super) random: Random,
     /// `None` only while it is opened again: its lock goes with it.
     store: Option<Store>,
     born: mpsc::UnboundedReceiver<Claimed>,
     jobs: BTreeMap<EventId, ModelJob>,
     keys: BTreeMap<u8, (EventId, Timestamp)>,
-    held: Vec<Job>,
+    pub(super) held: Vec<Job>,
     lost: Vec<Job>,
 }
 
@@ -68,13 +68,15 @@ impl History {
         self.store().close().await;
     }
 
-    fn store(&self) -> Store {
+    pub(super) fn store(&self) -> Store {
         self.store.clone().expect("an open store")
     }
 
     pub(super) async fn take(&mut self, step: Step) {
         match step {
             Step::Admit { key } => self.admit(key).await,
+            Step::AdmitTogether { keys, bad } => self.admit_together(&keys, bad).await,
+            Step::SettleTogether { ends, bad } => self.settle_together(&ends, bad).await,
             Step::Claim { places } => self.claim(places).await,
             Step::ClaimSuspect => self.claim_suspect().await,
             Step::Settle { which, end } if !self.held.is_empty() => {
@@ -108,20 +110,28 @@ impl History {
     async fn admit(&mut self, key: u8) {
         let now = self.clock.now();
         let id = EventId::new(now, self.random.bytes());
-        let known = self.keys.get(&key).filter(|(_, expires)| *expires > now).map(|(first, _)| *first);
         let admitted = self.store().admit(event(id, key, now), vec![route()]).await.expect("admitted");
-        match known {
-            Some(of) => assert_eq!(admitted, Admitted::Duplicate { of, key_reused: false, answer: Answer::default() }),
-            None => {
-                assert_eq!(admitted, Admitted::New(id));
-                self.keys.insert(key, (id, now + WINDOW));
-                let line = line(key);
-                let state = if self.line_of(line).next().is_some() { Believed::Waiting } else { Believed::Ready { due: now } };
-                let number = self.jobs.len();
-                self.jobs.insert(id, ModelJob::new(state, number, now, line));
-            }
+        self.admitted(key, id, &admitted);
+        self.hold_born();
+    }
+
+    /// An event was answered so.
+    pub(super) fn admitted(&mut self, key: u8, id: EventId, admitted: &Admitted) {
+        let now = self.clock.now();
+        let known = self.keys.get(&key).filter(|(_, expires)| *expires > now).map(|(first, _)| *first);
+        if let Some(of) = known {
+            return assert_eq!(*admitted, Admitted::Duplicate { of, key_reused: false, answer: Answer::default() });
         }
-        // A job may have been born running: then it is handed over, and counts as claimed.
+        assert_eq!(*admitted, Admitted::New(id));
+        self.keys.insert(key, (id, now + WINDOW));
+        let line = line(key);
+        let state = if self.line_of(line).next().is_some() { Believed::Waiting } else { Believed::Ready { due: now } };
+        let job = ModelJob::new(state, self.jobs.len(), now, line);
+        self.jobs.insert(id, job);
+    }
+
+    /// A job may have been born running: then it is handed over, and counts as claimed.
+    pub(super) fn hold_born(&mut self) {
         while let Ok(claimed) = self.born.try_recv() {
             self.hold(&claimed, false);
         }
@@ -160,12 +170,16 @@ impl History {
     }
 
     async fn settle(&mut self, job: Job, end: End) {
-        let was_run = !matches!(end, End::Park | End::Release);
-        let record = was_run.then(|| record(self.clock.now()));
+        let record = was_run(end).then(|| record(self.clock.now()));
         self.store().settle(&job, self.outcome(end), record).await.expect("settled: it is still ours");
+        self.settled(job, end);
+    }
+
+    /// A job of ours ended so.
+    pub(super) fn settled(&mut self, job: Job, end: End) {
         let now = self.clock.now();
         let model = self.jobs.get_mut(&job.lineage.event).expect("a job that was admitted");
-        if was_run {
+        if was_run(end) {
             model.recorded.push(job.attempt);
             model.suspect = false;
         } else {
@@ -187,7 +201,15 @@ impl History {
         self.lost.push(job);
     }
 
-    fn outcome(&self, end: End) -> Outcome {
+    /// A job of ours ended in words that the database does not take.
+    pub(super) fn buried(&mut self, job: Job) {
+        let model = self.jobs.get_mut(&job.lineage.event).expect("a job that was admitted");
+        (model.state, model.suspect) = (Believed::Dead, false);
+        self.leave_line(&job.lineage.event, false);
+        self.lost.push(job);
+    }
+
+    pub(super) fn outcome(&self, end: End) -> Outcome {
         match end {
             End::Done => Outcome::Done { note: None },
             End::Retry { seconds } => Outcome::Retry { at: self.clock.now() + Duration::from_secs(seconds), reason: "later".into() },
@@ -306,17 +328,21 @@ impl History {
     }
 }
 
+pub(super) fn was_run(end: End) -> bool {
+    !matches!(end, End::Park | End::Release)
+}
+
 fn permits(count: usize) -> Vec<tokio::sync::OwnedSemaphorePermit> {
     let places = Arc::new(Semaphore::new(count));
     (0..count).map(|_| Arc::clone(&places).try_acquire_owned().expect("a free place")).collect()
 }
 
-fn route() -> Route {
+pub(super) fn route() -> Route {
     let plugin: hookfast::domain::PluginName = "crm".parse().expect("a name");
     Route { name: plugin.clone().into(), plugin, types: Vec::new() }
 }
 
-fn event(id: EventId, key: u8, received_at: Timestamp) -> NewEvent {
+pub(super) fn event(id: EventId, key: u8, received_at: Timestamp) -> NewEvent {
     let source = if key.is_multiple_of(2) { "even" } else { "odd" };
     let event = Event {
         id,
@@ -334,7 +360,7 @@ fn event(id: EventId, key: u8, received_at: Timestamp) -> NewEvent {
 }
 
 /// Two thirds of the events are ordered: by two keys, one of which waits for its head as long as it takes.
-fn line(key: u8) -> Option<Line> {
+pub(super) fn line(key: u8) -> Option<Line> {
     match key % 3 {
         0 => Some(Line { hash: [1; 16], skip_after: None }),
         1 => Some(Line { hash: [2; 16], skip_after: Some(2) }),
@@ -342,7 +368,7 @@ fn line(key: u8) -> Option<Line> {
     }
 }
 
-fn record(now: Timestamp) -> AttemptRecord {
+pub(super) fn record(now: Timestamp) -> AttemptRecord {
     let (calls, log, failure) = (Vec::new(), Vec::new(), None);
     AttemptRecord { started_at: now, duration: Duration::from_millis(1), digest: Digest::from_bytes([7; 32]), failure, calls, log }
 }

@@ -9,6 +9,16 @@ pub(super) enum Step {
     Admit {
         key: u8,
     },
+    /// Events under different keys arrive at once, and with them one that no database takes.
+    AdmitTogether {
+        keys: Vec<u8>,
+        bad: prop::sample::Index,
+    },
+    /// All that runs ends at once, and one of it in words that PostgreSQL does not take.
+    SettleTogether {
+        ends: Vec<End>,
+        bad: prop::sample::Index,
+    },
     /// The worker takes what is due.
     Claim {
         places: usize,
@@ -54,6 +64,9 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let which = any::<prop::sample::Index>;
     let step = prop_oneof![
         6 => (0..12_u8).prop_map(|key| Step::Admit { key }),
+        2 => (prop::collection::btree_set(0..12_u8, 1..6), which())
+            .prop_map(|(keys, bad)| Step::AdmitTogether { keys: keys.into_iter().collect(), bad }),
+        2 => (prop::collection::vec(end(), 4), which()).prop_map(|(ends, bad)| Step::SettleTogether { ends, bad }),
         4 => (1..4_usize).prop_map(|places| Step::Claim { places }),
         3 => Just(Step::ClaimSuspect),
         8 => (which(), end()).prop_map(|(which, end)| Step::Settle { which, end }),

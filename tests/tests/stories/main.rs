@@ -2,6 +2,7 @@
 
 mod delivery;
 mod refusal;
+mod retention;
 mod retry;
 mod ordering;
 mod plugin;

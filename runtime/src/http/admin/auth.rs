@@ -27,8 +27,7 @@ impl ApiToken {
             result => return result,
         }
         let token = format!("hf_{}", hex::encode(random.bytes::<32>()));
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        writeln!(file, "{token}")?;
+        write(path, &token)?;
         Ok(Self(Secret::new(token.into_bytes())))
     }
 
@@ -45,6 +44,15 @@ impl ApiToken {
     pub fn bearer(&self) -> Vec<u8> {
         [b"Bearer ", self.0.expose()].concat()
     }
+}
+
+/// Under its name only once it is on the disk: a power cut must not leave an empty file, with which no server starts.
+fn write(path: &Path, token: &str) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    writeln!(file, "{token}")?;
+    file.sync_all()?;
+    fs::rename(temporary, path)
 }
 
 /// Lets a request through if it carries the token.

@@ -14,7 +14,7 @@ use super::line;
 use super::link::{Failure, Link};
 use super::settle::number;
 use super::{Node, Run};
-use crate::domain::{Answer, DedupeKey, Event, EventId, Job, JobId, Lineage, NodeId, OrderingKey, Route, Timestamp};
+use crate::domain::{Answer, DedupeKey, Event, EventId, Job, JobId, Lineage, NodeId, OrderingKey, Route};
 use crate::store::{AdmitError, Admitted, Claimed};
 
 // The keys are inserted in their order, so that two flushers never wait for each other. A key whose time is over is taken anew.
@@ -43,9 +43,9 @@ const ADMIT: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now)
      owed AS (INSERT INTO jobs (event_id, source, route, plugin, state, due_at, attempt, attempts_before, owed_since, owner, suspect, charges, line, skip_after) \
        SELECT p.event_id, p.source, p.route, p.plugin, p.state, c.now, CASE p.state WHEN 'running' THEN 1 ELSE 0 END, 0, c.now, \
          CASE p.state WHEN 'running' THEN p.lease END, false, 0, p.line, p.skip_after FROM placed p CROSS JOIN clock c ORDER BY p.nth \
-       RETURNING id, event_id, route, state, owed_since) \
-     SELECT id AS event_id, NULL::text AS route, NULL::text AS state, NULL::bigint AS job, NULL::bigint AS owed_since FROM fresh \
-     UNION ALL SELECT event_id, route, state, id, owed_since FROM owed";
+       RETURNING id, event_id, route, state) \
+     SELECT id AS event_id, NULL::text AS route, NULL::text AS state, NULL::bigint AS job FROM fresh \
+     UNION ALL SELECT event_id, route, state, id FROM owed";
 const FIRSTS: &str = "SELECT k.hash, k.event_id, k.body_hash, e.id IS NOT NULL AS is_kept, e.answer_status, e.answer_body \
      FROM dedupe_keys k LEFT JOIN events e ON e.id = k.event_id WHERE k.hash = ANY($1)";
 
@@ -130,6 +130,7 @@ impl Node {
     /// The database is away: whether the last statement was committed is found out when it is back.
     pub(super) fn lost_sight(&self, error: &sqlx::Error) {
         self.is_uncertain.store(true, Ordering::Relaxed);
+        self.note_full(error);
         if self.is_writable.swap(false, Ordering::Relaxed) {
             error!(%error, "the database takes no writes; admissions are answered 503 until it does");
         }
@@ -170,9 +171,8 @@ impl Node {
                 fresh.insert(event);
                 continue;
             };
-            let owed_since = Timestamp::from_millis(row.get("owed_since"));
             match (owed.remove(&(event, route)), row.get::<&str, _>("state")) {
-                (Some(owed), "running") => self.give_birth(owed, JobId(row.get("job")), lease, owed_since),
+                (Some(owed), "running") => self.give_birth(owed, JobId(row.get("job")), lease),
                 (_, "waiting") => {}
                 _ => self.becomes_due(self.clock.now()),
             }
@@ -196,7 +196,7 @@ impl Node {
     }
 
     /// Hands a job to the worker that was born running.
-    fn give_birth(&self, owed: Owed<'_>, id: JobId, lease: NodeId, owed_since: Timestamp) {
+    fn give_birth(&self, owed: Owed<'_>, id: JobId, lease: NodeId) {
         let Owed { admission, route, place } = owed;
         let Some(place) = place else { return };
         let event = Arc::clone(&admission.event);
@@ -208,7 +208,7 @@ impl Node {
             plugin: route.plugin.clone(),
             attempt: 1,
             attempts_before: 0,
-            owed_since,
+            owed_since: self.clock.now(),
             is_suspect: false,
             line: admission.ordering.as_ref().map(|ordering| ordering.line),
         };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
@@ -28,13 +29,13 @@ const CLAIM: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now)
        ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED), \
      taken AS (UPDATE jobs j SET state = 'running', owner = l.id, attempt = j.attempt + 1 FROM lease l WHERE j.id = ANY (ARRAY(SELECT id FROM picked)) \
        RETURNING j.id, j.event_id, j.source, j.route, j.plugin, j.attempt, j.attempts_before, j.owed_since, j.suspect, j.line, j.skip_after) \
-     SELECT t.id AS job, t.event_id, t.source, t.route, t.plugin, t.attempt, t.attempts_before, t.owed_since, t.suspect, t.line, t.skip_after, \
+     SELECT t.id AS job, t.event_id, t.source, t.route, t.plugin, t.attempt, t.attempts_before, (SELECT now FROM clock) - t.owed_since AS owed_for, t.suspect, t.line, t.skip_after, \
        e.event_type, e.dedupe_key, e.received_at, e.headers, e.body FROM taken t LEFT JOIN events e ON e.id = t.event_id";
 const SUSPECT: &str = "WITH lease AS MATERIALIZED (SELECT id FROM nodes WHERE id = $1 FOR SHARE), \
      picked AS MATERIALIZED (SELECT id FROM jobs WHERE state = 'ready' AND suspect AND charges <= $2 ORDER BY charges, id LIMIT 1 FOR UPDATE SKIP LOCKED), \
      taken AS (UPDATE jobs j SET state = 'running', owner = l.id, attempt = j.attempt + 1 FROM lease l WHERE j.id = ANY (ARRAY(SELECT id FROM picked)) \
        RETURNING j.id, j.event_id, j.source, j.route, j.plugin, j.attempt, j.attempts_before, j.owed_since, j.suspect, j.line, j.skip_after) \
-     SELECT t.id AS job, t.event_id, t.source, t.route, t.plugin, t.attempt, t.attempts_before, t.owed_since, t.suspect, t.line, t.skip_after, \
+     SELECT t.id AS job, t.event_id, t.source, t.route, t.plugin, t.attempt, t.attempts_before, hookfast_now($3) - t.owed_since AS owed_for, t.suspect, t.line, t.skip_after, \
        e.event_type, e.dedupe_key, e.received_at, e.headers, e.body FROM taken t LEFT JOIN events e ON e.id = t.event_id";
 const BURY: &str = "WITH gone AS (DELETE FROM jobs WHERE id = $1 RETURNING event_id, source, route, plugin, attempt, line, skip_after) \
      INSERT INTO dead_letters (event_id, source, route, plugin, attempts, cause, reason, died_at, line) \
@@ -61,6 +62,7 @@ impl Node {
                 let lease = self.lease();
                 let quiet = self.clock.now().since(self.opened_at).as_millis() / QUIET_FOR_EACH_CHARGE.as_millis();
                 let suspect = sqlx::query(SUSPECT).bind(Uuid::from_bytes(*lease.as_bytes())).bind(i32::try_from(quiet).unwrap_or(i32::MAX));
+                let suspect = suspect.bind(self.given_now());
                 let row = suspect.fetch_optional(&mut *connection).await?;
                 let Some(row) = row else { return Ok(None) };
                 if let Some(taken) = self.readable(connection, lease, &row).await? {
@@ -94,6 +96,7 @@ impl Node {
     }
 
     fn failed(&self, error: sqlx::Error) -> StoreError {
+        self.note_full(&error);
         match Failure::from(error) {
             Failure::Outage(error) => {
                 self.is_uncertain.store(true, Ordering::Relaxed);
@@ -171,7 +174,7 @@ impl Node {
 
     /// The job with its event. One whose event cannot be read becomes a dead letter, so that it does not hold up the others.
     async fn readable(&self, connection: &mut PgConnection, lease: NodeId, row: &PgRow) -> Result<Option<Taken>, sqlx::Error> {
-        if let Some(taken) = read(lease, row) {
+        if let Some(taken) = read(lease, row, self.clock.now()) {
             return Ok(Some(taken));
         }
         let job: i64 = row.get("job");
@@ -191,8 +194,8 @@ fn skip_after(row: &PgRow) -> Option<u32> {
     row.get::<Option<i32>, _>("skip_after").and_then(|failures| u32::try_from(failures).ok())
 }
 
-/// `None` where the row does not hold a job and its event.
-fn read(owner: NodeId, row: &PgRow) -> Option<Taken> {
+/// `None` where the row does not hold a job and its event. How long it is owed is the database's to say: this node's clock may be off.
+fn read(owner: NodeId, row: &PgRow, now: Timestamp) -> Option<Taken> {
     let id = EventId::from_bytes(row.get::<Uuid, _>("event_id").into_bytes());
     let source = row.get::<&str, _>("source").parse().ok()?;
     let event = Event {
@@ -212,9 +215,13 @@ fn read(owner: NodeId, row: &PgRow) -> Option<Taken> {
         plugin: row.get::<&str, _>("plugin").parse().ok()?,
         attempt: u32::try_from(row.get::<i32, _>("attempt")).ok()?,
         attempts_before: u32::try_from(row.get::<i32, _>("attempts_before")).ok()?,
-        owed_since: Timestamp::from_millis(row.get("owed_since")),
+        owed_since: now - millis_ago(row.get("owed_for")),
         is_suspect: row.get("suspect"),
         line: row.get::<Option<Uuid>, _>("line").map(|hash| Line { hash: hash.into_bytes(), skip_after: skip_after(row) }),
     };
     Some((job, Arc::new(event)))
+}
+
+pub(super) fn millis_ago(millis: i64) -> Duration {
+    Duration::from_millis(millis.try_into().unwrap_or(0))
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use sqlx::PgConnection;
 use sqlx::types::Uuid;
+use sqlx::{Connection, PgConnection};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -23,6 +23,10 @@ const RENEWALS: u32 = 5;
 /// How often work is looked for that this node does not know of.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// How long a full disk is left alone before it is tried: senders were told to come back after as long. What is small finds room now
+/// and then, and a node that is ready for moments only is of no use.
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+
 const REGISTER: &str =
     "INSERT INTO nodes (id, host, version, started_at, lease_until) VALUES ($1, $2, $3, hookfast_now($4), hookfast_now($4) + $5)";
 const RENEW: &str =
@@ -34,7 +38,8 @@ const GIVE_BACK: &str = "UPDATE jobs SET state = 'ready', owner = NULL, attempt 
 pub(super) async fn keep(node: Arc<Node>, closing: CancellationToken) {
     let mut renewed = Instant::now();
     while closing.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
-        if renewed.elapsed() >= node.lease_time / RENEWALS || node.is_uncertain.load(Ordering::Relaxed) {
+        let is_in_doubt = node.is_uncertain.load(Ordering::Relaxed) || !node.is_writable.load(Ordering::Relaxed);
+        if renewed.elapsed() >= node.lease_time / RENEWALS || is_in_doubt {
             node.keep_place().await;
             renewed = Instant::now();
         }
@@ -59,6 +64,7 @@ impl Node {
             if self.is_uncertain.load(Ordering::Relaxed) {
                 self.give_back_unheard().await?;
             }
+            self.look_for_room().await?;
             rescue_others(self).await
         };
         match kept.await {
@@ -104,9 +110,6 @@ impl Node {
         });
         let jobs = given_back.await.inspect_err(|_| self.is_uncertain.store(true, Ordering::Relaxed))?;
         drop(alone);
-        if !self.is_writable.swap(true, Ordering::Relaxed) {
-            info!("the database takes writes again");
-        }
         if jobs > 0 {
             info!(jobs, "jobs were given back that were taken while the connection broke");
             self.becomes_due(self.clock.now());
@@ -114,6 +117,36 @@ impl Node {
         self.committed();
         Ok(())
     }
+
+    /// Nobody may be writing because this node says that it is not ready: then it must find out by itself that it is again.
+    async fn look_for_room(&self) -> Result<(), StoreError> {
+        if self.is_writable.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        if let Some(full_at) = self.full_at() {
+            if full_at.elapsed() < PROBE_INTERVAL {
+                return Ok(());
+            }
+            match self.statements(probe).await {
+                // A role that may not make the table cannot find out.
+                Ok(()) | Err(StoreError::Refused(_)) => {}
+                Err(error) => return Err(error),
+            }
+            *self.full_at.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        self.is_writable.store(true, Ordering::Relaxed);
+        info!("the database takes writes again");
+        Ok(())
+    }
+}
+
+/// Takes as much space as an event that is not small, and gives it back. In a table that is not logged: where it is the log that has
+/// no room, a try would end the whole database.
+async fn probe(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    sqlx::query("CREATE TEMPORARY TABLE hookfast_disk_probe (space text)").execute(&mut *transaction).await?;
+    sqlx::query("INSERT INTO hookfast_disk_probe SELECT repeat('x', 2000) FROM generate_series(1, 128)").execute(&mut *transaction).await?;
+    transaction.rollback().await
 }
 
 pub(super) async fn register(

@@ -63,6 +63,11 @@ impl Link {
     }
 }
 
+/// Whether the database's disk is full (`disk_full`).
+pub(super) fn is_full(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|refusal| refusal.code()).is_some_and(|code| code == "53100")
+}
+
 /// The result, or an outage if it takes longer than `time`.
 pub(super) async fn within<T>(time: Duration, work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
     let late = || sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "PostgreSQL did not answer in time"));

@@ -20,7 +20,7 @@ mod read_work;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
 use tokio::sync::{OwnedSemaphorePermit, RwLock, mpsc, oneshot, watch};
@@ -65,6 +65,8 @@ struct Node {
     /// A statement that takes or settles jobs may have been committed without our hearing of it, or forgotten by a crash.
     is_uncertain: Arc<AtomicBool>,
     is_writable: AtomicBool,
+    /// When the database last said that its disk is full.
+    full_at: Mutex<Option<Instant>>,
     admissions: Queue<Admission>,
     settlements: Queue<Settlement>,
     born: mpsc::UnboundedSender<Claimed>,
@@ -166,9 +168,18 @@ impl Node {
         self.clock.given().map(Timestamp::as_millis)
     }
 
+    fn full_at(&self) -> Option<Instant> {
+        *self.full_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_full(&self, error: &sqlx::Error) {
+        if link::is_full(error) {
+            *self.full_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+    }
+
     /// A write was committed.
     fn committed(&self) {
-        self.is_writable.store(true, Ordering::Relaxed);
         self.commits.send_modify(|count| *count += 1);
     }
 

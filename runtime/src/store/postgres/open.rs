@@ -65,6 +65,7 @@ impl Postgres {
             taking: tokio::sync::RwLock::new(()),
             is_uncertain: Arc::clone(&is_uncertain),
             is_writable: AtomicBool::new(true),
+            full_at: Mutex::default(),
             admissions: Queue::new(ADMISSIONS_MAX, ADMISSION_BYTES_MAX),
             settlements: Queue::new(Semaphore::MAX_PERMITS, Semaphore::MAX_PERMITS),
             born: born_sender,

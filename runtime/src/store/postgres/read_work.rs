@@ -5,6 +5,7 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
 
 use super::Postgres;
+use super::claim::millis_ago;
 use super::edit::parts;
 use super::read_events::count;
 use crate::domain::{EventId, RequestId, Timestamp};
@@ -20,7 +21,7 @@ const REQUESTS: &str = "SELECT seq, id, source, at, cause, status, detail, body_
 const COUNTS: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now) \
      SELECT count(*) FILTER (WHERE state = 'ready') AS ready, \
        count(*) FILTER (WHERE state = 'ready' AND due_at <= now) AS due, count(*) FILTER (WHERE state = 'running') AS running, \
-       count(*) FILTER (WHERE state = 'waiting') AS waiting, count(*) FILTER (WHERE state = 'parked') AS parked, min(due_at) FILTER (WHERE state = 'ready' AND due_at <= now) AS oldest_due, \
+       count(*) FILTER (WHERE state = 'waiting') AS waiting, count(*) FILTER (WHERE state = 'parked') AS parked, max(now - due_at) FILTER (WHERE state = 'ready' AND due_at <= now) AS due_for, \
        (SELECT count(*) FROM dead_letters) AS dead FROM jobs, clock";
 
 impl Postgres {
@@ -61,7 +62,8 @@ impl Postgres {
             waiting: count("waiting"),
             parked: count("parked"),
             dead: count("dead"),
-            oldest_due: row.get::<Option<i64>, _>("oldest_due").map(Timestamp::from_millis),
+            // By this node's clock, which may be off the database's.
+            oldest_due: row.get::<Option<i64>, _>("due_for").map(|millis| self.node.clock.now() - millis_ago(millis)),
         })
     }
 }

@@ -205,6 +205,8 @@ impl Writer {
     /// One write that the database refuses by itself: an event is refused, a settlement becomes a dead letter.
     fn blame(&mut self, culprit: Operation, error: rusqlite::Error) {
         match culprit {
+            // A disk that is failing can look so. It is not the event's fault: its sender is told to come back.
+            Operation::Admit(_) if is_damage(&error) => self.refuse(vec![culprit], &error),
             Operation::Admit(admission) => drop(admission.reply.send(Err(AdmitError::Unstorable(error.into())))),
             Operation::Settle(settlement) if is_unstorable(&settlement) => {
                 error!(%error, event = %settlement.job.lineage.event, lineage = %settlement.job.lineage, "a job could not be settled; it will be rescued at the next start");
@@ -268,6 +270,11 @@ fn is_disk_trouble(error: &rusqlite::Error) -> bool {
     use ErrorCode::{CannotOpen, DatabaseBusy, DiskFull, FileLockingProtocolFailed, OutOfMemory, ReadOnly, SystemIoFailure};
     let trouble = [CannotOpen, DatabaseBusy, DiskFull, FileLockingProtocolFailed, OutOfMemory, ReadOnly, SystemIoFailure];
     error.sqlite_error_code().is_some_and(|code| trouble.contains(&code))
+}
+
+/// Whether what was read is no database: then others of the group may have read another part of it.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
 /// The same failure for another caller; `rusqlite::Error` cannot be cloned.
