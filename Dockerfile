@@ -20,7 +20,7 @@ RUN --mount=type=cache,id=hookfast-registry,target=/usr/local/cargo/registry,sha
     cargo build --release --locked --package hookfast \
     && target/release/hookfast plugin build plugins --out /image/plugins \
     && install -D target/release/hookfast /image/hookfast \
-    && install -d --mode 0700 /image/data
+    && install -d /image/data
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 LABEL org.opencontainers.image.title="Hookfast" \
