@@ -74,11 +74,10 @@ make_run_base() {
     (cd "$debs" && apt-get download --quiet base-files ca-certificates libc6 libgcc-s1 libgomp1 libstdc++6 netbase tzdata)
     for deb in "$debs"/*.deb; do dpkg-deb --extract "$deb" "$root"; done
     (cd "$root" && rm --recursive --force usr/share/{doc,man,locale} usr/bin usr/sbin bin sbin)
-    mkdir --parents "$root/etc/ssl/certs" "$root/home/nonroot"
+    mkdir --parents "$root/etc/ssl/certs"
     find "$root/usr/share/ca-certificates" -name '*.crt' -exec cat {} + >"$root/etc/ssl/certs/ca-certificates.crt"
-    printf 'root:x:0:0:root:/:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n' >"$root/etc/passwd"
+    printf 'root:x:0:0:root:/:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/:/sbin/nologin\n' >"$root/etc/passwd"
     printf 'root:x:0:\nnonroot:x:65532:\n' >"$root/etc/group"
-    chown 65532:65532 "$root/home/nonroot"
     commit_base "$run_base" "$root" --user 65532 --env SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 }
 
