@@ -131,8 +131,21 @@ impl Site {
         self.run(command).await
     }
 
+    /// Takes a file away.
+    ///
+    /// # Panics
+    /// If it is not there.
+    pub fn remove(&self, name: &str) {
+        self.directory.remove(name);
+    }
+
+    /// Where a file of the site is, or would be.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
     fn config(&self) -> PathBuf {
-        self.directory.path().join("hookfast.toml")
+        self.path("hookfast.toml")
     }
 
     async fn run(&self, command: Command) -> Server {
@@ -221,6 +234,14 @@ impl Server {
     /// If `kill` is not installed.
     pub fn resume(&self) {
         self.signal("CONT");
+    }
+
+    /// Asks it to end, as a service manager does.
+    ///
+    /// # Panics
+    /// If `kill` is not installed.
+    pub fn terminate(&self) {
+        self.signal("TERM");
     }
 
     fn signal(&self, name: &str) -> u32 {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{check, demo, dlq, events, migrate, nodes, plugin, requests, send};
+use super::{check, demo, dlq, events, health, migrate, nodes, plugin, requests, send};
 use crate::app::Role;
 
 /// Hookfast: webhooks, made fast. Receives webhooks, proves who sent them, stores them before it answers, and runs your
@@ -29,6 +29,8 @@ pub(super) enum Command {
     Serve(Serve),
     /// Find all mistakes of a configuration without serving it
     Check(check::Check),
+    /// Ask a running server whether it takes webhooks, as a container's health check does
+    Health(health::Health),
     /// Send a signed sample to a source, as its provider would
     Send(send::Send),
     /// Look at events, and at what became of them

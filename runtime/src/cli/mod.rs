@@ -7,6 +7,7 @@ mod time;
 mod table;
 mod client;
 mod check;
+mod health;
 mod send;
 mod requests;
 mod events;
@@ -39,6 +40,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             app::serve(app::ServeOptions { config: serve.config, role: serve.role })
         }
         Command::Check(check) => check::run(&check),
+        Command::Health(health) => block_on(done(health::run(health))),
         Command::Send(send) => block_on(send::run(send)),
         Command::Events(events) => block_on(done(events::run(events))),
         Command::Requests(requests) => block_on(done(requests::run(requests))),

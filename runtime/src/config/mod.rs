@@ -11,6 +11,7 @@ mod grant;
 mod in_force;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -83,6 +84,17 @@ pub fn read(path: &Path) -> Reading {
 /// What is wrong with `[server]` and `[storage]`; the rest of the file is not looked at.
 pub fn locate(path: &Path) -> Result<(Server, PathBuf), Vec<Mistake>> {
     let mistakes = Mistakes::default();
+    let found = find(path, &mistakes);
+    found.filter(|_| !mistakes.any_error()).ok_or_else(|| mistakes.into_vec())
+}
+
+/// The admin address as far as the file tells it. A mistake that somebody has just saved is no matter of the server that runs
+/// and has refused it. `None` where the file cannot be read.
+pub fn admin_address(path: &Path) -> Option<SocketAddr> {
+    find(path, &Mistakes::default()).map(|(server, _)| server.admin)
+}
+
+fn find(path: &Path, mistakes: &Mistakes) -> Option<(Server, PathBuf)> {
     let directory = path.parent().unwrap_or(Path::new(""));
     let read = |root: &Section<'_>| {
         // Counts every other key as known.
@@ -95,8 +107,7 @@ pub fn locate(path: &Path) -> Result<(Server, PathBuf), Vec<Mistake>> {
         let own = root.section("storage", own).unwrap_or_else(|| directory.to_owned());
         (root.section("server", server::read_server).unwrap_or_default(), own)
     };
-    let found = files::read(path, &mistakes).map(|files| crate::document::read(&files.main.0, &files.main.1, &mistakes, read));
-    found.filter(|_| !mistakes.any_error()).ok_or_else(|| mistakes.into_vec())
+    files::read(path, mistakes).map(|files| crate::document::read(&files.main.0, &files.main.1, mistakes, read))
 }
 
 /// The settings as they come together from several files.

@@ -46,7 +46,8 @@ pub struct Storage {
     pub lease: Duration,
     /// How long finished events are kept; `None` for ever.
     pub retention: Option<Duration>,
-    /// What this node keeps of its own: the token file, compiled plugins. The folder of the SQLite file, or that of the configuration.
+    /// What this node keeps of its own: the token file, compiled plugins. Unless said otherwise the folder of the SQLite file, or that
+    /// of the configuration.
     directory: PathBuf,
 }
 
@@ -59,6 +60,11 @@ impl Storage {
     fn sqlite(path: PathBuf) -> Self {
         let directory = path.parent().unwrap_or(Path::new("")).to_owned();
         Self { database: Database::Sqlite(path), migrates: true, lease: LEASE_DEFAULT, retention: Some(RETENTION_DEFAULT), directory }
+    }
+
+    /// The folder of this node's own files.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// A file or folder of this node's own, such as the token file.
@@ -98,6 +104,7 @@ pub(super) fn read_storage(section: &Section<'_>, directory: &Path) -> Option<St
     let lease = section.field("lease").and_then(|field| field.as_duration(Duration::from_secs(1)..=Duration::from_mins(2)));
     let retention = section.field("retention").map(|field| read_retention(&field));
     let migrates = section.field("migrate").and_then(|field| field.as_bool());
+    let own = read_own_directory(section, directory);
     let field = section.required("url")?;
     let url = match field.as_str()?.split_once(':') {
         Some(("env" | "file" | "literal", _)) => String::from_utf8(secret::resolve(&field, directory)?.expose().to_vec()).ok(),
@@ -108,6 +115,7 @@ pub(super) fn read_storage(section: &Section<'_>, directory: &Path) -> Option<St
         migrates: migrates.unwrap_or(storage.migrates),
         lease: lease.unwrap_or(storage.lease),
         retention: retention.unwrap_or(storage.retention),
+        directory: own.unwrap_or(storage.directory),
         ..storage
     });
     // A PostgreSQL URL may hold a password: its text is not shown.
@@ -130,9 +138,17 @@ fn read_retention(field: &Field<'_>) -> Option<Duration> {
 
 /// The folder of a node's own files, as far as the URL tells without its secrets.
 pub(super) fn read_directory(section: &Section<'_>, directory: &Path) -> PathBuf {
+    if let Some(own) = read_own_directory(section, directory) {
+        return own;
+    }
     let url = section.field("url").and_then(|field| field.as_str());
     let file = url.and_then(|url| url.strip_prefix("sqlite:")).map(|path| Storage::sqlite(directory.join(path)).directory);
     file.unwrap_or_else(|| directory.to_owned())
+}
+
+/// `directory = "/var/lib/hookfast"`, for a node whose database is elsewhere and whose configuration it may not write to.
+fn read_own_directory(section: &Section<'_>, directory: &Path) -> Option<PathBuf> {
+    section.field("directory").and_then(|field| field.as_str().map(|path| directory.join(path)))
 }
 
 fn read_url(url: &str, directory: &Path) -> Result<Storage, &'static str> {

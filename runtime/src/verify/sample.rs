@@ -66,7 +66,7 @@ pub fn sample(provider: &Provider, event_type: &str, id: &str, now: Timestamp) -
     headers.push("content-type", "application/json");
     for (location, value) in [(&provider.event_id, id), (&provider.event_type, event_type)] {
         if let Some(Place::Header(name)) = location.as_ref().and_then(|location| location.places().first()) {
-            headers.push(name, value.to_owned());
+            headers.push(name, value);
         }
     }
     entry.into_iter().flat_map(|entry| entry.headers).for_each(|(name, value)| headers.push(name, *value));

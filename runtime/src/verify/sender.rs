@@ -59,7 +59,7 @@ impl Sender {
     pub(super) fn at(&self, at: Timestamp, body: &[u8], headers: &[(&str, &str)]) -> RawRequest {
         let body = Bytes::copy_from_slice(body);
         let mut list = Headers::default();
-        headers.iter().for_each(|(name, value)| list.push(name, (*value).to_owned()));
+        headers.iter().for_each(|(name, value)| list.push(name, *value));
         self.verifier.sign(&mut list, &body, at, "msg_1").expect("a secret to sign with");
         RawRequest { method: "POST".into(), target: "/in/test".into(), headers: list, body, received_at: at }
     }

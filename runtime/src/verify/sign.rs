@@ -60,7 +60,7 @@ fn add_signed_headers(scheme: &Scheme, signature: &Signature, headers: &mut Head
         }
         match &signature.timestamp {
             Some(TimestampRule { place: TimestampPlace::Header(own), unit, .. }) if own == name => headers.push(name, unit.write(now)),
-            _ => headers.push(name, id.to_owned()),
+            _ => headers.push(name, id),
         }
     }
 }

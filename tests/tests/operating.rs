@@ -1,0 +1,121 @@
+//! What whoever runs a server under a container engine or a service manager relies on: its health, the place of its own files, and
+//! that each configuration which is shipped or stands in the documentation is a right one.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use hookfast::app::TOKEN_FILE;
+use hookfast::clock::Clock;
+use hookfast_tests::build::{binary, root};
+use hookfast_tests::sender::Wire;
+use hookfast_tests::wait::eventually;
+use hookfast_tests::{Gate, Plan, Reply, Sender, Site, Source, Upstream};
+
+/// Exit code, and what it told on stdout and stderr.
+fn told(output: &Output) -> (Option<i32>, String) {
+    (output.status.code(), String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_is_what_the_server_says_from_its_start_to_its_end() {
+    let gate = Gate::shut();
+    let upstream = Upstream::start().await;
+    upstream.script([Reply::Held(gate.clone())]);
+    let site = Site::new(&Plan::default().source(Source::new("stripe", "stripe").to("forward")), upstream.address);
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
+    site.edit(|file| file.replace("admin = \"127.0.0.1:0\"", &format!("admin = \"127.0.0.1:{port}\"")));
+    let health = |arguments: &[&str]| told(&site.hookfast(&[&["health"], arguments].concat()));
+
+    let (code, line) = health(&[]);
+    assert!(code == Some(3) && line.contains(&format!("127.0.0.1:{port}")) && line.contains("hookfast serve"), "{line}");
+    assert_eq!(line.lines().count(), 1, "{line}");
+
+    // Neither its token nor a configuration without mistakes is needed.
+    let server = site.start().await;
+    site.remove(TOKEN_FILE);
+    site.edit(|file| format!("{file}\n[sources.stripe]\nmistake ="));
+    assert_eq!(health(&[]), (Some(0), format!("http://127.0.0.1:{port} is ready\n")));
+    assert_eq!(health(&["--live"]), (Some(0), format!("http://127.0.0.1:{port} is alive\n")));
+    // Nor any configuration where the address is given.
+    let elsewhere = |arguments: &[&str]| Command::new(binary()).args(["health", "--config", "nowhere.toml"]).args(arguments).output();
+    assert_eq!(told(&elsewhere(&["--url", &server.admin_url()]).expect("a process")).0, Some(0));
+    assert_eq!(told(&elsewhere(&[]).expect("a process")).0, Some(78));
+
+    // While it finishes what runs it lives, and takes no more.
+    let delivery = Sender::new("stripe", "stripe", "shared-secret").delivery("invoice.paid", "evt_1", Clock::system().now());
+    Wire::new().send(server.ingest, &delivery).await.expect("an answer").event();
+    upstream.called(1).await;
+    server.terminate();
+    eventually("the server to drain", async || health(&[]).0 == Some(3)).await;
+    assert_eq!(health(&[]).1, format!("error: http://127.0.0.1:{port} is not ready: it answered 503 draining\n"));
+    assert_eq!(health(&["--live"]).0, Some(0));
+    gate.open();
+    server.ended().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_keeps_its_own_files_where_it_is_told_to() {
+    let upstream = Upstream::start().await;
+    let site = Site::new(&Plan::default().source(Source::new("stripe", "stripe")).storage("directory = \"state/own\""), upstream.address);
+    let server = site.start().await;
+    assert!(site.path("state/own").join(TOKEN_FILE).is_file() && site.path("state/own/plugin-cache").is_dir());
+    assert!(site.path("hookfast.db").is_file() && !site.path(TOKEN_FILE).exists() && !site.path("plugin-cache").exists());
+    // And a command that talks to it finds the token there.
+    let (code, line) = told(&site.hookfast(&["events", "list", "--url", &server.admin_url()]));
+    assert_eq!(code, Some(0), "{line}");
+    server.kill().await;
+}
+
+#[test]
+fn every_configuration_that_is_shipped_or_told_of_is_right() {
+    let mut configurations = Vec::new();
+    for page in files(&root().join("docs"), "md") {
+        let text = fs::read_to_string(&page).expect("a page");
+        let blocks = text.split("\n```toml\n").skip(1).map(|block| block.split("\n```").next().expect("a block").to_owned());
+        configurations.extend(blocks.map(|block| (page.clone(), block)));
+    }
+    for file in files(&root().join("packaging"), "toml") {
+        let text = fs::read_to_string(&file).expect("a file");
+        configurations.push((file, text));
+    }
+    assert!(configurations.len() >= 3, "only {} configurations found", configurations.len());
+    let folder = std::env::temp_dir().join(format!("hookfast-operating-{}", std::process::id()));
+    for (number, (origin, text)) in configurations.iter().enumerate() {
+        let (code, told) = check(&folder.join(number.to_string()), text);
+        assert_eq!(code, Some(0), "{}:\n{text}\n{told}", origin.display());
+        assert!(!told.contains("in plain sight"), "{}: {told}", origin.display());
+    }
+    // What is left in the temporary folder harms nobody.
+    let _ = fs::remove_dir_all(&folder);
+}
+
+/// All files below a folder whose names end so.
+fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path());
+    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let files = files.into_iter().filter(|path| path.extension().is_some_and(|own| own == extension));
+    files.chain(folders.iter().flat_map(|folder| self::files(folder, extension))).collect()
+}
+
+/// What `hookfast check` says of a configuration whose secrets are there: files below the folder, and variables.
+fn check(folder: &Path, text: &str) -> (Option<i32>, String) {
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let text = text.replace("\"file:/", "\"file:");
+    fs::create_dir_all(folder).expect("a folder");
+    for path in references(&text, "file:") {
+        let path = folder.join(path);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        fs::write(path, SECRET).expect("a file");
+    }
+    fs::write(folder.join("hookfast.toml"), &text).expect("a file");
+    let value = |name: &str| if name.contains("DATABASE") { "postgres://hookfast@localhost/hookfast" } else { SECRET };
+    let variables = references(&text, "env:").map(|name| (name, value(name)));
+    let output = Command::new(binary()).arg("check").current_dir(folder).envs(variables).output();
+    told(&output.expect("a process"))
+}
+
+fn references<'t>(text: &'t str, scheme: &str) -> impl Iterator<Item = &'t str> {
+    text.split('"').filter_map(move |word| word.strip_prefix(scheme))
+}
