@@ -10,7 +10,7 @@ pub mod postgres;
 pub mod build;
 pub mod wait;
 pub mod logs;
-mod directory;
+pub mod directory;
 
 pub use plan::{Plan, Source};
 pub use sender::{Answer, Delivery, Sender};
