@@ -11,6 +11,7 @@ mod cache;
 mod registry;
 mod directory;
 mod run;
+mod probe;
 mod guest;
 mod host;
 mod meter;
