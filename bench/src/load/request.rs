@@ -1,5 +1,6 @@
 //! The bytes of signed requests: an invoice as Stripe sends it, each under an id of its own. Nothing here is sent.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hookfast::clock::Clock;
@@ -51,14 +52,14 @@ impl Body {
 pub(crate) struct Requests {
     body: Body,
     sources: Vec<String>,
-    key: Key,
+    key: Arc<Key>,
     clock: Clock,
 }
 
 impl Requests {
     pub(crate) fn new(body: Body, sources: &[&str]) -> Self {
         let sources = sources.iter().map(|source| (*source).to_owned()).collect();
-        Self { body, sources, key: Key::new(HMAC_SHA256, SECRET.as_bytes()), clock: Clock::system() }
+        Self { body, sources, key: Arc::new(Key::new(HMAC_SHA256, SECRET.as_bytes())), clock: Clock::system() }
     }
 
     /// Replaces what is in the buffer by the next request.
