@@ -1,81 +1,104 @@
-//! What one call of a plugin costs: a fresh instance, the event in, the outcome out. No server, no store, no network.
+//! What one call of a plugin costs: a fresh instance, the event in, the outcome out. No server, no store, no network. Its parts are
+//! found by calls that do more and more.
 
-use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Context;
-use clap::Args;
 use hookfast::domain::{CallRecord, Event, EventId, Grant, Headers, OutboundAnswer, Timestamp};
 use hookfast::metrics::Metrics;
-use hookfast::sandbox::{Caller, Engine, EngineSettings, Loader, Run};
+use hookfast::sandbox::{Caller, Engine, EngineSettings, Loader, Plugin, Run};
+use hookfast_tests::build::guest;
 
-#[derive(Args)]
-pub(crate) struct Arguments {
-    /// The component
-    wasm: PathBuf,
-    /// The event's body
-    #[arg(long)]
-    event: PathBuf,
-    /// The event's type
-    #[arg(long = "type")]
-    event_type: String,
-    /// Calls in a round
-    #[arg(long, default_value_t = 20_000)]
-    calls: u32,
-    /// Rounds
-    #[arg(long, default_value_t = 5)]
-    rounds: u32,
+use crate::bench::Bench;
+use crate::cores::{Core, pinned};
+use crate::ingest::BODY_BYTES;
+use crate::load::{Body, EVENT_TYPE};
+use crate::report::{Row, Section};
+use crate::site::PLACES;
+
+const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+/// A fresh instance for each event, and one for all.
+const FRESH: u32 = 1;
+const WARM: u32 = 1_000_000;
+
+/// Each line of `parse` does what the line before it does, and more.
+pub(crate) fn measure(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
+    section
+        .remark("In the benchmark's own process, on core 0, a fresh instance for each call but where the line says otherwise. An event of another type is discarded unread.");
+    let (rounds, calls) = (bench.scale.rounds, bench.scale.calls);
+    let rows = pinned(Core::Server, "plugin-call", move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(rows(rounds, calls))
+    })?;
+    rows.into_iter().for_each(|row| section.push(row));
+    Ok(())
 }
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    runtime.block_on(measure(arguments))
-}
-
-async fn measure(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let metrics = Arc::new(Metrics::default());
-    let engine = Arc::new(Engine::start(EngineSettings { instances: 256 }, metrics)?);
+async fn rows(rounds: usize, calls: u32) -> anyhow::Result<Vec<Row>> {
+    let engine = Arc::new(Engine::start(EngineSettings { instances: PLACES }, Arc::new(Metrics::default()))?);
     let loader = Arc::new(Loader::uncached(Arc::clone(&engine))?);
-    let wasm = std::fs::read(&arguments.wasm).with_context(|| arguments.wasm.display().to_string())?;
-    let plugin = Arc::new(loader.inspect("bench".parse().expect("a name"), wasm).await?);
-    let now = Timestamp::from_millis(1_767_225_600_000);
-    let event = Arc::new(Event {
-        id: EventId::new(now, [0; 10]),
-        source: "bench".parse().expect("a name"),
-        event_type: Some(arguments.event_type.clone()),
-        dedupe_key: None,
-        received_at: now,
-        headers: Headers::default(),
-        body: std::fs::read(&arguments.event)?.into(),
-    });
-    let mut grant = Grant::default();
-    grant.upstreams.extend(plugin.description.upstreams.iter().filter_map(|name| name.parse().ok()));
-    let grant = Arc::new(grant);
-    for round in 0..arguments.rounds {
-        let (plugin, engine, event, grant, calls) =
-            (Arc::clone(&plugin), Arc::clone(&engine), Arc::clone(&event), Arc::clone(&grant), arguments.calls);
-        let took = tokio::spawn(async move {
-            let started = Instant::now();
-            for _ in 0..calls {
-                let run = Run {
-                    event: Arc::clone(&event),
-                    attempt: 1,
-                    max_attempts: 1,
-                    now,
-                    seed: 0,
-                    grant: Arc::clone(&grant),
-                    caller: answers(),
-                };
-                std::hint::black_box(plugin.run(&engine, run).await.verdict);
+    let load = async |name: &str| loader.inspect(name.parse().expect("a name"), guest(name)).await;
+    let (parse, stripe_crm) = (load("parse").await?, load("stripe-crm").await?);
+    let body = Body::of(BODY_BYTES).with("evt_bench");
+    let cases = [
+        ("parse: event of 0 bytes, unread", &parse, event("other", Vec::new()), FRESH),
+        ("parse: event of 2 KB, unread", &parse, event("other", body.clone()), FRESH),
+        ("parse: event of 2 KB, parsed", &parse, event(EVENT_TYPE, body.clone()), FRESH),
+        ("parse: event of 2 KB, parsed, in an instance that is used again", &parse, event(EVENT_TYPE, body.clone()), WARM),
+        ("stripe-crm: 2 KB, one upstream call, answered in memory", &stripe_crm, event(EVENT_TYPE, body), FRESH),
+    ];
+    let mut instantiate = Row::of("parse: instance made and dropped");
+    let mut rows: Vec<_> = cases.iter().map(|(what, ..)| Row::of(*what)).collect();
+    for _ in 0..rounds {
+        let started = Instant::now();
+        for _ in 0..calls {
+            parse.instantiate(&engine, &Grant::default().limits).await?;
+        }
+        let mut before = micros(started, calls);
+        instantiate.figure("µs a call", before);
+        for ((_, plugin, event, events_per_instance), row) in cases.iter().zip(&mut rows) {
+            let took = call(&engine, plugin, event, *events_per_instance, calls).await;
+            row.figure("µs a call", took);
+            // Another plugin does not do what the line before it does, and more.
+            if std::ptr::eq(*plugin, &parse) {
+                row.figure("µs more than the line before", took - before);
             }
-            started.elapsed()
-        })
-        .await?;
-        println!("round {round}: {:.1} us a call", took.as_secs_f64() * 1e6 / f64::from(arguments.calls));
+            before = took;
+        }
     }
-    Ok(ExitCode::SUCCESS)
+    rows.insert(0, instantiate);
+    Ok(rows)
+}
+
+/// Microseconds a call.
+async fn call(engine: &Engine, plugin: &Plugin, event: &Arc<Event>, events_per_instance: u32, calls: u32) -> f64 {
+    let mut grant = Grant { events_per_instance, ..Grant::default() };
+    grant.upstreams.extend(plugin.description.upstreams.iter().filter_map(|name| name.parse().ok()));
+    let (grant, caller) = (Arc::new(grant), answers());
+    let started = Instant::now();
+    for _ in 0..calls {
+        let (event, grant, caller) = (Arc::clone(event), Arc::clone(&grant), Arc::clone(&caller));
+        let run = Run { event, attempt: 1, max_attempts: 1, now: NOW, seed: 0, grant, caller };
+        std::hint::black_box(plugin.run(engine, run).await.verdict);
+    }
+    micros(started, calls)
+}
+
+fn micros(started: Instant, calls: u32) -> f64 {
+    started.elapsed().as_secs_f64() * 1e6 / f64::from(calls)
+}
+
+fn event(event_type: &str, body: Vec<u8>) -> Arc<Event> {
+    Arc::new(Event {
+        id: EventId::new(NOW, [0; 10]),
+        source: "bench".parse().expect("a name"),
+        event_type: Some(event_type.to_owned()),
+        dedupe_key: None,
+        received_at: NOW,
+        headers: Headers::default(),
+        body: body.into(),
+    })
 }
 
 fn answers() -> Caller {

@@ -5,10 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A temporary directory.
-pub(crate) struct Directory(PathBuf);
+pub struct Directory(PathBuf);
 
 impl Directory {
-    pub(crate) fn new() -> Self {
+    /// Empty but for a folder `plugins`.
+    ///
+    /// # Panics
+    /// If the system has no place for it.
+    #[expect(clippy::new_without_default, reason = "it makes something on the disk")]
+    pub fn new() -> Self {
         Self::below(&std::env::temp_dir())
     }
 
@@ -23,12 +28,16 @@ impl Directory {
         Self(path)
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
         &self.0
     }
 
     /// Writes a file as plugins and configurations are to be published: whole, by rename.
-    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         let temporary = self.0.join("being-written");
         fs::write(&temporary, content).expect("a file");
         fs::rename(temporary, self.0.join(name)).expect("a rename");

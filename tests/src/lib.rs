@@ -13,7 +13,7 @@ pub mod wall_clock;
 pub mod wait;
 pub mod skip;
 pub mod logs;
-mod directory;
+pub mod directory;
 
 pub use disk::Disk;
 pub use plan::{Plan, Source};

@@ -312,5 +312,7 @@ impl Drop for Postgres {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = child.kill();
         let _ = child.wait();
+        // What its last processes still hold goes when the next server makes its folder.
+        let _ = fs::remove_dir_all(&self.folder);
     }
 }

@@ -12,6 +12,7 @@ mod registry;
 mod directory;
 mod run;
 mod instance;
+mod probe;
 mod guest;
 mod host;
 mod meter;

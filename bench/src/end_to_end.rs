@@ -1,0 +1,78 @@
+//! From the first request to the last settled job: what a whole event costs.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+
+use crate::bench::Bench;
+use crate::databases::Kind;
+use crate::ingest::BODY_BYTES;
+use crate::load::{Body, Load, Pace, Requests, What};
+use crate::patience::look_every;
+use crate::report::{Row, Section};
+use crate::server::Server;
+use crate::site::{PLACES, Site};
+
+const CONNECTIONS: usize = 64;
+/// A plugin, what is logged (the server must say at least that it serves), and the words for it.
+const CASES: [(&str, &str, &str); 3] =
+    [("parse", "info", ""), ("stripe-crm", "info", ""), ("stripe-crm", "warn,hookfast::app=info", ", not logging attempts")];
+/// The server counts its jobs for each look.
+const LOOK: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// A plugin that only parses, and one that calls an upstream, on both databases.
+pub(crate) fn measure(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
+    section.remark(
+        "2 KB events over 64 connections as fast as they are taken, until the last job is settled. `parse` parses the JSON and is done;\n\
+         `stripe-crm` makes one request to an upstream that answers at once.",
+    );
+    for kind in Kind::ALL {
+        for (plugin, log, how) in CASES {
+            let site = Site::new(bench.databases.empty(kind));
+            site.guests(&[plugin]);
+            site.configure(PLACES, &[("stripe", plugin)], &bench.upstreams);
+            let server = site.start_logging(log)?;
+            let mut row = Row::of(format!("{plugin} on {kind}{how}"));
+            process(&server, &["stripe"], bench.scale.events / 10)?;
+            for _ in 0..bench.scale.rounds {
+                process(&server, &["stripe"], bench.scale.events)?.note(&mut row);
+            }
+            row.figure("PSS MiB after", server.memory()?.pss_mib);
+            section.push(row);
+        }
+    }
+    Ok(())
+}
+
+/// How long so many events took.
+pub(crate) struct Processed {
+    events: u64,
+    took: Duration,
+    cpu: Duration,
+}
+
+impl Processed {
+    pub(crate) fn note(&self, row: &mut Row) {
+        row.figure("events/s", self.events as f64 / self.took.as_secs_f64());
+        row.figure("server µs each", self.cpu.as_secs_f64() * 1e6 / self.events as f64);
+    }
+}
+
+/// Sends events to these sources in turn and waits until each has been done.
+pub(crate) fn process(server: &Server, sources: &[&str], events: u64) -> anyhow::Result<Processed> {
+    let (before, cpu, started) = (server.metrics()?, server.cpu()?, Instant::now());
+    let what = What::Fresh(Requests::new(Body::of(BODY_BYTES), sources));
+    let tally = Load { to: server.ingest, connections: CONNECTIONS, what, pace: Pace::Count(events) }.run()?;
+    ensure!(tally.refused() == 0, "requests were not accepted: {}", tally.refusals());
+    let mut counts = before.clone();
+    look_every(LOOK, PATIENCE, || {
+        counts = server.metrics()?;
+        Ok(counts.unfinished() == 0)
+    })?;
+    let (took, cpu) = (started.elapsed(), server.cpu()?.saturating_sub(cpu));
+    let done = counts.done() - before.done();
+    ensure!(done == events && counts.unfinished() == 0, "of {events} events {done} were done within {PATIENCE:?}: {counts:?}");
+    ensure!(counts.not_done() == before.not_done(), "attempts failed: {counts:?}");
+    Ok(Processed { events, took, cpu })
+}

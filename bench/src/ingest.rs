@@ -1,0 +1,115 @@
+//! What it costs to take a webhook: verified, stored with its job and synced before the 202, while the worker is at a standstill.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+
+use crate::bench::Bench;
+use crate::databases::Kind;
+use crate::load::{Body, Load, Pace, Requests, Tally, What};
+use crate::patience::wait_until;
+use crate::report::{Row, Section};
+use crate::server::Server;
+use crate::site::{HOLD, Site};
+
+const CONNECTIONS: [usize; 3] = [1, 32, 256];
+pub(crate) const BODY_BYTES: usize = 2 << 10;
+
+/// Small bodies, by connections, and at half of what it can do.
+pub(crate) fn measure(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
+    let body = Body::of(BODY_BYTES);
+    section.remark(format!(
+        "Bodies of {} bytes, Stripe's signature, each event under its own id, with a route; the worker's only place is taken by a job whose upstream does not\n\
+         answer, so that each event is stored with a ready job and nothing else happens. Axum, which reads the body and answers 202, is\n\
+         measured beside it in each round. Open loop: constant arrivals, latency from the moment a request was due.\n\
+         PostgreSQL's own processor time is not in the server's.",
+        body.bytes()
+    ));
+    for kind in Kind::ALL {
+        let (_site, server) = at_a_standstill(bench, kind)?;
+        let floor = CONNECTIONS.map(|count| Row::of(format!("axum beside {kind}, {count} connection(s)")));
+        let own = CONNECTIONS.map(|count| Row::of(format!("Hookfast on {kind}, {count} connection(s)")));
+        let mut rows: Vec<(Row, Row)> = floor.into_iter().zip(own).collect();
+        let mut half = Row::of(format!("Hookfast on {kind}, open loop at half its capacity"));
+        send(&server, &body, 32, Pace::For(Duration::from_millis(500)))?;
+        for _ in 0..bench.scale.rounds {
+            let mut capacity = 0.0;
+            for ((floor, own), connections) in rows.iter_mut().zip(CONNECTIONS) {
+                compare(bench, &server, &body, connections, (floor, own))?;
+                capacity = own.last("requests/s");
+            }
+            let pace = Pace::Rate(capacity / 2.0, bench.scale.open);
+            note(&mut half, &server, || send(&server, &body, 256, pace))?;
+        }
+        rows.into_iter().flat_map(<[Row; 2]>::from).chain([half]).for_each(|row| section.push(row));
+    }
+    Ok(())
+}
+
+/// Larger bodies, at 32 connections.
+pub(crate) fn measure_sizes(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
+    section.remark("As above, at 32 connections.");
+    for kind in Kind::ALL {
+        let (_site, server) = at_a_standstill(bench, kind)?;
+        for (bytes, size) in bench.scale.body_sizes {
+            let body = Body::of(*bytes);
+            let mut floor = Row::of(format!("axum beside {kind}, {size}"));
+            let mut own = Row::of(format!("Hookfast on {kind}, {size}"));
+            for _ in 0..bench.scale.rounds {
+                compare(bench, &server, &body, 32, (&mut floor, &mut own))?;
+            }
+            section.push(floor);
+            section.push(own);
+        }
+    }
+    Ok(())
+}
+
+/// A server with an empty database whose worker does nothing.
+pub(crate) fn at_a_standstill(bench: &Bench, kind: Kind) -> anyhow::Result<(Site, Server)> {
+    let site = Site::new(bench.databases.empty(kind));
+    site.guests(&["stripe-crm", "forward"]);
+    site.configure(1, &[("stripe", "stripe-crm"), (HOLD, "forward")], &bench.upstreams);
+    let server = site.start()?;
+    let held = bench.upstreams.held();
+    let what = What::Fresh(Requests::new(Body::of(BODY_BYTES), &[HOLD]));
+    Load { to: server.ingest, connections: 1, what, pace: Pace::Count(1) }.run()?;
+    let is_held = wait_until(Duration::from_secs(10), || Ok(bench.upstreams.held() > held))?;
+    ensure!(is_held, "the job that is to take the worker's only place did not begin");
+    Ok((site, server))
+}
+
+/// Requests to the source `stripe`. All must be accepted.
+pub(crate) fn send(server: &Server, body: &Body, connections: usize, pace: Pace) -> anyhow::Result<Tally> {
+    let what = What::Fresh(Requests::new(body.clone(), &["stripe"]));
+    let tally = Load { to: server.ingest, connections, what, pace }.run()?;
+    ensure!(tally.refused() == 0, "{} of {} requests were not accepted: {}", tally.refused(), tally.accepted(), tally.refusals());
+    Ok(tally)
+}
+
+/// One round of axum and of Hookfast.
+fn compare(bench: &Bench, server: &Server, body: &Body, connections: usize, (floor, own): (&mut Row, &mut Row)) -> anyhow::Result<()> {
+    let echoed = bench.axum.load(body.clone(), connections, bench.scale.floor)?;
+    figures(floor, &echoed);
+    note(own, server, || send(server, body, connections, Pace::For(bench.scale.load)))?;
+    own.figure("of axum", own.last("requests/s") / echoed.rate());
+    Ok(())
+}
+
+/// One round of Hookfast, with what it used of its core.
+fn note(row: &mut Row, server: &Server, load: impl FnOnce() -> anyhow::Result<Tally>) -> anyhow::Result<()> {
+    let before = server.cpu()?;
+    let tally = load()?;
+    let cpu = server.cpu()?.checked_sub(before).context("processor time does not shrink")?;
+    figures(row, &tally);
+    row.figure("server µs each", cpu.as_secs_f64() * 1e6 / tally.accepted() as f64);
+    Ok(())
+}
+
+fn figures(row: &mut Row, tally: &Tally) {
+    row.figure("requests/s", tally.rate());
+    for (column, share) in [("p50 ms", 0.5), ("p99 ms", 0.99), ("p99.9 ms", 0.999)] {
+        row.figure(column, tally.quantile_ms(share));
+    }
+    row.figure("sender's core %", 100.0 * tally.sender_cpu.as_secs_f64() / tally.took.as_secs_f64());
+}
