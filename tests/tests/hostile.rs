@@ -118,12 +118,25 @@ async fn an_instance_that_trapped_or_wrote_to_stderr_sees_no_other_event() {
 /// Ticks, calls and memory are counted for each event, not for the life of the instance.
 #[tokio::test]
 async fn a_used_instance_has_all_its_bounds_anew() {
-    let world = plan().grant("events_per_instance = 100").start().await;
+    let world = plan_with("1s").grant("events_per_instance = 100").start().await;
     let memory = r#"{"type":"memory","mebibytes":5}"#;
-    let said = say(&world, &[COUNT, memory, memory, COUNT]).await;
-    assert_eq!(said, ["event 1 of this instance", "had 5 MiB", "had 5 MiB", "event 2 of this instance"]);
+    // Of 100,000 that an attempt has.
+    let calls = r#"{"type":"calls","calls":60000}"#;
+    let said = say(&world, &[COUNT, memory, memory, calls, calls, COUNT]).await;
+    let (had, called) = ("had 5 MiB", "called 60000 times");
+    assert_eq!(said, ["event 1 of this instance", had, had, called, called, "event 2 of this instance"]);
     let (_, looped) = run(&world, r#"{"type":"spin"}"#).await;
     assert_eq!(looped.failure.as_deref(), Some("cpu_limit"));
+    world.finish_with("1 dead").await;
+}
+
+#[tokio::test]
+async fn a_header_that_no_connection_could_carry_is_refused_as_such() {
+    let world = plan().start().await;
+    let (_, attempt) = run(&world, r#"{"type":"long_header"}"#).await;
+    let detail = attempt.detail.unwrap_or_default();
+    assert!(detail.contains("a header's name is longer than 1 KiB"), "{detail}");
+    assert_eq!(attempt.calls[0].fault.as_deref(), Some("invalid_request"));
     world.finish_with("1 dead").await;
 }
 
@@ -158,8 +171,8 @@ async fn a_panic_is_told_with_its_message() {
         "panic",
         "1 dead",
         expect![[r#"
-        1 at 0s [] dead trap — trapped: panicked at hostile/src/lib.rs:64: nobody expects the type panic
-        hostile is dead: max_attempts: trapped: panicked at hostile/src/lib.rs:64: nobody expects the type panic
+        1 at 0s [] dead trap — trapped: panicked at hostile/src/lib.rs:66: nobody expects the type panic
+        hostile is dead: max_attempts: trapped: panicked at hostile/src/lib.rs:66: nobody expects the type panic
     "#]],
     )
     .await;

@@ -1,6 +1,7 @@
 //! Keeping the live plugins as the directory and the other nodes have them, and waking jobs whose plugin has come.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -10,12 +11,14 @@ use tracing::{error, info, warn};
 use super::Role;
 use super::shared_plugins::SharedPlugins;
 use crate::config::{Current, InForce};
-use crate::domain::PluginName;
+use crate::domain::{Grant, PluginName};
 use crate::http::Upload;
-use crate::sandbox::{Change, Directory};
+use crate::sandbox::{Change, Directory, LoadFailure, LoadStage};
 use crate::store::{NodeFacts, Store};
 
 const INTERVAL: Duration = Duration::from_millis(500);
+/// How long an instance may wait for another event.
+const IDLE_MAX: Duration = Duration::from_secs(10);
 
 /// The directory and who must know of its changes.
 pub(super) struct Watcher {
@@ -50,12 +53,22 @@ impl Watcher {
     async fn load(&mut self, upload: Upload) {
         let Upload { name, wasm, answer } = upload;
         let grant = self.current.load().settings.grant(&name);
-        let put = self.directory.put(&name, &wasm, grant).await;
+        let put = self.put(&name, &wasm, grant).await;
         if put.is_ok() {
             self.poll().await;
         }
         // Whoever asked may have gone; what was asked is done all the same.
         let _ = answer.send(put);
+    }
+
+    /// A version that was live on all nodes before, and is not now, changes nothing.
+    async fn put(&mut self, name: &PluginName, wasm: &[u8], grant: Arc<Grant>) -> Result<(), LoadFailure> {
+        let digest = self.directory.check(name, wasm, grant).await?;
+        let live = self.store.publish_plugin(name, digest, wasm).await.map_err(|error| {
+            warn!(plugin = %name, %error, "a plugin could not be published");
+            LoadFailure::new(LoadStage::Keep, "passed, but the database does not take it now; try again".into())
+        })?;
+        if live == digest { self.directory.put(name, wasm) } else { Ok(()) }
     }
 
     /// Looks once.
@@ -71,6 +84,7 @@ impl Watcher {
             Ok(loaded) => self.unwoken.extend(loaded),
             Err(error) => warn!(%error, "plugins could not be compared with those of the other nodes; tried again soon"),
         }
+        self.shared.plugins.dismiss_idle(IDLE_MAX);
         self.store.tell(self.facts(&in_force));
         for plugin in std::mem::take(&mut self.unwoken) {
             match self.store.unpark(&plugin).await {

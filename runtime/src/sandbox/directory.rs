@@ -83,9 +83,14 @@ impl Directory {
         changes
     }
 
-    /// Puts a version into the directory once it has passed every stage of loading; the next poll makes it live.
-    pub async fn put(&self, name: &PluginName, wasm: &[u8], grant: Arc<Grant>) -> Result<(), LoadFailure> {
-        self.loader.load(name.clone(), wasm.to_vec(), grant).await?;
+    /// Takes a version through every stage of loading, and makes nothing of it live.
+    pub async fn check(&self, name: &PluginName, wasm: &[u8], grant: Arc<Grant>) -> Result<Digest, LoadFailure> {
+        self.loader.load(name.clone(), wasm.to_vec(), grant).await.map(|plugin| plugin.digest)
+    }
+
+    /// Puts a version into the directory; the next poll makes it live, also where it was tried before and failed.
+    pub fn put(&mut self, name: &PluginName, wasm: &[u8]) -> Result<(), LoadFailure> {
+        self.seen.remove(name);
         self.write(name, wasm).map_err(|error| {
             let message = format!("passed, but {} cannot be written: {error}", self.path.display());
             LoadFailure::new(LoadStage::Keep, message)

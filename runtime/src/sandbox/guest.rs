@@ -80,9 +80,9 @@ impl Guest {
         self.powers = Some(powers);
     }
 
-    /// Whether nothing went to stderr, whose bytes count for the life of an instance.
+    /// Whether nothing went to stderr, whose bytes count for the life of an instance, and nothing of the system's is held open.
     pub(super) fn is_clean(&self) -> bool {
-        self.stderr.contents().is_empty()
+        self.stderr.contents().is_empty() && self.table.is_empty()
     }
 
     /// All that was logged, with what went to stderr and a word on what was dropped.

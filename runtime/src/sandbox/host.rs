@@ -109,11 +109,17 @@ fn check(powers: &Powers, calls: usize, request: &upstream::Outgoing) -> Result<
         let name = short(&request.upstream, 64);
         return Err(CallFault::new(CallFaultKind::NotGranted, format!("upstream `{name}` is not granted to this plugin")));
     }
+    if request.headers.iter().any(|header| header.name.len() > HEADER_NAME_BYTES_MAX) {
+        return Err(CallFault::new(CallFaultKind::InvalidRequest, "a header's name is longer than 1 KiB"));
+    }
     if calls >= limits.calls as usize {
         return Err(CallFault::new(CallFaultKind::TooManyCalls, format!("an attempt may make {} calls", limits.calls)));
     }
     request.step.as_deref().map(str::parse).transpose()
 }
+
+/// Longer than any name in use; what all headers may have together is the upstream's to say.
+const HEADER_NAME_BYTES_MAX: usize = 1 << 10;
 
 fn outbound(request: upstream::Outgoing, step: Option<Step>) -> OutboundRequest {
     let bytes = request.headers.iter().map(|header| header.name.len() + header.value.len()).sum();

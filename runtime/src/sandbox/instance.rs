@@ -2,6 +2,7 @@
 //! instance waits for another event of the same plugin under the same grant, at most so many of all plugins together.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::Store;
@@ -22,7 +23,14 @@ pub(super) struct Instance {
 
 /// The instances of a plugin that wait for another event.
 #[derive(Default)]
-pub(super) struct Waiting(Mutex<Vec<(Instance, OwnedSemaphorePermit)>>);
+pub(super) struct Waiting(Mutex<Vec<Idle>>);
+
+/// An instance that waits, since when, and the room it takes.
+struct Idle {
+    instance: Instance,
+    since: Instant,
+    _room: OwnedSemaphorePermit,
+}
 
 impl Instance {
     fn fresh(engine: &Engine, grant: Arc<Grant>, powers: Powers) -> Self {
@@ -49,7 +57,7 @@ impl Waiting {
     pub(super) fn take(&self, engine: &Engine, grant: &Arc<Grant>, powers: Powers) -> Instance {
         let waited = if grant.events_per_instance > 1 { self.lock().pop() } else { None };
         match waited {
-            Some((mut instance, _)) if instance.grant == *grant => {
+            Some(Idle { mut instance, .. }) if instance.grant == *grant => {
                 guest::renew(&mut instance.store, &grant.limits, powers);
                 instance
             }
@@ -64,11 +72,16 @@ impl Waiting {
         }
         if let Ok(room) = Arc::clone(engine.waiting_room()).try_acquire_owned() {
             instance.store.data_mut().powers = None;
-            self.lock().push((instance, room));
+            self.lock().push(Idle { instance, since: Instant::now(), _room: room });
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Instance, OwnedSemaphorePermit)>> {
+    /// Ends those that have waited for longer than `time`: their memory is of use to others.
+    pub(super) fn dismiss(&self, time: Duration) {
+        self.lock().retain(|idle| idle.since.elapsed() <= time);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

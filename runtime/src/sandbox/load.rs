@@ -68,7 +68,8 @@ pub struct LoadFailure {
 }
 
 impl LoadFailure {
-    pub(super) fn new(stage: LoadStage, message: String) -> Self {
+    /// A sentence for the operator that begins after the plugin's name.
+    pub fn new(stage: LoadStage, message: String) -> Self {
         Self { stage, message }
     }
 }

@@ -12,7 +12,7 @@ mod registry;
 mod directory;
 mod run;
 mod instance;
-mod probe;
+mod instantiate;
 mod guest;
 mod host;
 mod meter;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
@@ -79,6 +80,11 @@ impl Plugins {
     /// The status of every plugin seen, by name.
     pub fn statuses(&self) -> Vec<PluginStatus> {
         self.lock().values().cloned().collect()
+    }
+
+    /// Ends instances that have waited for another event for longer than `time`.
+    pub fn dismiss_idle(&self, time: Duration) {
+        self.live.load().values().for_each(|plugin| plugin.waiting.dismiss(time));
     }
 
     /// Makes a version live: new attempts run it, running ones finish on theirs.

@@ -47,7 +47,7 @@ pub struct StoreSettings {
     pub metrics: Arc<Metrics>,
     /// Free places of the worker: a new job is born running while there is one.
     pub slots: Slots,
-    /// So many dedupe keys are kept in memory, about 64 bytes each; the others cost a look into the database.
+    /// So many dedupe keys are kept in memory, about 60 bytes each; the others cost a look into the database.
     pub dedupe_keys_max: usize,
 }
 

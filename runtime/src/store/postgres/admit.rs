@@ -38,8 +38,8 @@ const ADMIT: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now)
      placed AS (SELECT r.*, l.id AS lease, CASE WHEN r.line IS NOT NULL AND (r.place > 1 OR j.id IS NOT NULL OR d.id IS NOT NULL) THEN 'waiting' \
          WHEN r.born AND l.id IS NOT NULL THEN 'running' ELSE 'ready' END AS state \
        FROM lined r LEFT JOIN lease l ON true \
-         LEFT JOIN LATERAL (SELECT id FROM jobs WHERE line = r.line AND route = r.route LIMIT 1) j ON true \
-         LEFT JOIN LATERAL (SELECT id FROM dead_letters WHERE line = r.line AND route = r.route LIMIT 1) d ON true), \
+         LEFT JOIN LATERAL (SELECT id FROM jobs WHERE r.line IS NOT NULL AND line = r.line AND route = r.route LIMIT 1) j ON true \
+         LEFT JOIN LATERAL (SELECT id FROM dead_letters WHERE r.line IS NOT NULL AND line = r.line AND route = r.route LIMIT 1) d ON true), \
      owed AS (INSERT INTO jobs (event_id, source, route, plugin, state, due_at, attempt, attempts_before, owed_since, owner, suspect, charges, line, skip_after) \
        SELECT p.event_id, p.source, p.route, p.plugin, p.state, c.now, CASE p.state WHEN 'running' THEN 1 ELSE 0 END, 0, c.now, \
          CASE p.state WHEN 'running' THEN p.lease END, false, 0, p.line, p.skip_after FROM placed p CROSS JOIN clock c ORDER BY p.nth \
@@ -147,21 +147,19 @@ impl Node {
         }
         let leads = |admission: &&Admission| admission.key.as_ref().is_none_or(|key| leaders[&key.hash] == admission.event.id);
         let sent: Vec<&Admission> = group.iter().filter(leads).collect();
-        let is_behind = self.backlog.borrow().is_due(self.clock.now());
-        let owed = sent.iter().flat_map(|admission| admission.routes.iter().map(|route| (*admission, route)));
-        // While something is due, a new job queues behind it.
-        let place = || if is_behind { None } else { self.slots.try_take() };
-        let owed: Vec<Owed<'_>> = owed.map(|(admission, route)| Owed { admission, route, place: place() }).collect();
         let lease = self.lease();
         let lines: Vec<Uuid> = sent.iter().filter_map(|admission| Some(admission.line()?.0)).collect();
-        let rows = if lines.is_empty() {
-            insert(connection, self, lease, &sent, &owed).await?
+        let (rows, owed) = if lines.is_empty() {
+            let owed = self.owed(&sent);
+            (insert(connection, self, lease, &sent, &owed).await?, owed)
         } else {
             let mut transaction = connection.begin().await?;
             line::hold(&mut transaction, lines).await?;
+            // Only now: no place is taken while others have the lines.
+            let owed = self.owed(&sent);
             let rows = insert(&mut transaction, self, lease, &sent, &owed).await?;
             transaction.commit().await?;
-            rows
+            (rows, owed)
         };
         let mut owed: HashMap<_, _> = owed.into_iter().map(|owed| ((owed.admission.event.id, owed.route.name.as_str()), owed)).collect();
         let mut fresh = HashSet::new();
@@ -193,6 +191,15 @@ impl Node {
             Some(Admitted::Duplicate { of, key_reused: body_hash != key.body_hash, answer })
         };
         Ok(group.iter().map(answer).collect())
+    }
+
+    /// The jobs of these events, each with a place while there are any.
+    fn owed<'b>(&self, sent: &[&'b Admission]) -> Vec<Owed<'b>> {
+        let is_behind = self.backlog.borrow().is_due(self.clock.now());
+        // While something is due, a new job queues behind it.
+        let place = || if is_behind { None } else { self.slots.try_take() };
+        let owed = sent.iter().flat_map(|admission| admission.routes.iter().map(|route| (*admission, route)));
+        owed.map(|(admission, route)| Owed { admission, route, place: place() }).collect()
     }
 
     /// Hands a job to the worker that was born running.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use sqlx::types::Uuid;
 use sqlx::{Connection, PgConnection};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::Node;
 use super::admit::millis;
@@ -44,7 +44,7 @@ pub(super) async fn keep(node: Arc<Node>, closing: CancellationToken) {
             renewed = Instant::now();
         }
         if let Err(error) = node.statements(async |connection| node.look(connection).await).await {
-            tracing::debug!(%error, "work could not be looked for");
+            debug!(%error, "work could not be looked for");
         }
     }
 }
@@ -64,7 +64,9 @@ impl Node {
             if self.is_uncertain.load(Ordering::Relaxed) {
                 self.give_back_unheard().await?;
             }
-            self.look_for_room().await?;
+            if let Err(error) = self.look_for_room().await {
+                debug!(%error, "the database still has no room");
+            }
             rescue_others(self).await
         };
         match kept.await {

@@ -4,16 +4,14 @@
 
 use std::collections::HashSet;
 
+use sqlx::PgConnection;
 use sqlx::types::Uuid;
-use sqlx::{Connection, PgConnection, Row};
 
 /// Locks are numbered, not made for each key, so that no group of events asks the database for more than so many. Two lines that
 /// share one wait for each other's commits, and no more.
 const LOCKS: u16 = 1024;
 /// The first half of the advisory locks' numbers: this database's own use of them.
 const LOCK_CLASS: i32 = 0x1f_0000;
-/// So many lines are looked at together.
-const BATCH: i64 = 500;
 
 const LOCK: &str = "SELECT pg_advisory_xact_lock($1, number) FROM unnest($2::integer[]) AS number";
 // The budget of a job begins when it may run.
@@ -24,16 +22,15 @@ const ADVANCE: &str = "UPDATE jobs SET state = 'ready', due_at = c.now, owed_sin
        LEFT JOIN LATERAL (SELECT id FROM jobs WHERE line = l.line AND route = l.route AND state <> 'waiting' LIMIT 1) head ON true \
        LEFT JOIN LATERAL (SELECT id FROM dead_letters WHERE line = l.line AND route = l.route LIMIT 1) dead ON true \
      WHERE jobs.id = next.id AND head.id IS NULL AND dead.id IS NULL";
-const HEADLESS: &str = "SELECT DISTINCT line, route FROM jobs w WHERE state = 'waiting' \
-     AND NOT EXISTS (SELECT FROM jobs h WHERE h.line = w.line AND h.route = w.route AND h.state <> 'waiting') \
-     AND NOT EXISTS (SELECT FROM dead_letters d WHERE d.line = w.line AND d.route = w.route) LIMIT $1";
-
 /// A line and the route whose jobs stand in it.
 pub(super) type Place = (Uuid, String);
 
 /// Locks these lines until the transaction ends. To be the first thing that a transaction waits for.
 pub(super) async fn hold(connection: &mut PgConnection, lines: Vec<Uuid>) -> Result<(), sqlx::Error> {
-    let mut numbers: Vec<i32> = lines.into_iter().map(number).collect();
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let mut numbers: Vec<i32> = lines.into_iter().map(lock_number).collect();
     // In one order everywhere: two who want the same locks never wait for each other in turn.
     numbers.sort_unstable();
     numbers.dedup();
@@ -42,26 +39,13 @@ pub(super) async fn hold(connection: &mut PgConnection, lines: Vec<Uuid>) -> Res
 
 /// Makes the next job of each line ready, if nothing stands before it; how many there were. The lines are held.
 pub(super) async fn advance(connection: &mut PgConnection, places: &[Place], given: Option<i64>) -> Result<u64, sqlx::Error> {
+    if places.is_empty() {
+        return Ok(0);
+    }
     // Several jobs of a line may end in one group where it goes on without its head.
     let distinct: HashSet<&Place> = places.iter().collect();
     let (lines, routes): (Vec<Uuid>, Vec<&str>) = distinct.into_iter().map(|(line, route)| (*line, route.as_str())).unzip();
     sqlx::query(ADVANCE).bind(given).bind(lines).bind(routes).execute(connection).await.map(|done| done.rows_affected())
-}
-
-/// Advances every line that has lost its head to a takeover.
-pub(super) async fn advance_headless(connection: &mut PgConnection, given: Option<i64>) -> Result<u64, sqlx::Error> {
-    let mut advanced = 0;
-    loop {
-        let rows = sqlx::query(HEADLESS).bind(BATCH).fetch_all(&mut *connection).await?;
-        let places: Vec<Place> = rows.iter().map(|row| (row.get("line"), row.get("route"))).collect();
-        if places.is_empty() {
-            return Ok(advanced);
-        }
-        let mut transaction = connection.begin().await?;
-        hold(&mut transaction, lines_of(&places)).await?;
-        advanced += advance(&mut transaction, &places, given).await?;
-        transaction.commit().await?;
-    }
 }
 
 /// The lines of these places.
@@ -69,7 +53,7 @@ pub(super) fn lines_of(places: &[Place]) -> Vec<Uuid> {
     places.iter().map(|(line, _)| *line).collect()
 }
 
-fn number(line: Uuid) -> i32 {
+fn lock_number(line: Uuid) -> i32 {
     let [first, second, ..] = line.into_bytes();
     i32::from(u16::from_be_bytes([first, second]) % LOCKS)
 }

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::link::Link;
 use super::queue::Queue;
 use super::settle::Links;
-use super::{Node, Postgres, PostgresUrl, admit, keeper, line, rescue, settle};
+use super::{Node, Postgres, PostgresUrl, admit, keeper, rescue, settle};
 use crate::store::{Backlog, Found, StoreError, StoreSettings, require_version};
 
 /// Connections for everything but the groups of admissions and settlements, which have their own.
@@ -45,7 +45,6 @@ impl Postgres {
         let given = clock.given().map(|now| now.as_millis());
         let mut connection = pool.acquire().await?;
         let rescued = rescue::rescue(&mut connection, lease, given).await?;
-        line::advance_headless(&mut connection, given).await?;
         keeper::register(&mut connection, lease, lease_time, given).await?;
         let has_work = sqlx::query("SELECT EXISTS (SELECT FROM jobs)").fetch_one(&mut *connection).await?.get(0);
         drop(connection);
@@ -109,9 +108,11 @@ async fn pool(options: PgConnectOptions, connected: &Arc<AtomicBool>) -> Result<
 fn options(base: &PgConnectOptions, synchronous_commit: &str) -> PgConnectOptions {
     base.clone().application_name("hookfast").disable_statement_logging().options([
         ("synchronous_commit", synchronous_commit),
-        // Below the lease: a connection that hangs in a transaction must not hold up a takeover.
-        ("idle_in_transaction_session_timeout", "5s"),
+        // A node that freezes in a transaction holds up a takeover and the lines that it has locked: for less than others wait for a lock.
+        ("idle_in_transaction_session_timeout", "2s"),
         ("lock_timeout", "5s"),
+        // Whoever has waited for a line's lock must see what its last holder committed.
+        ("default_transaction_isolation", "read committed"),
         // Unnested arrays have no statistics; a generic plan of these statements is as good as any, and is made once.
         ("plan_cache_mode", "force_generic_plan"),
     ])

@@ -1,15 +1,13 @@
 //! The dedupe window: exact, since this process is the only one. A map in memory, rebuilt at start from an append-only table;
 //! keys past the map's bound are in a table of their own, looked up there.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::keys::Keys;
 use crate::domain::Timestamp;
 
-/// What is remembered of a key: 40 bytes with the key itself.
-#[derive(Debug, Clone, Copy)]
+/// What is remembered of a key: 48 bytes with the key itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) event_id: [u8; 16],
     pub(super) body_hash: [u8; 8],
@@ -20,11 +18,16 @@ impl Seen {
     pub(super) fn new(event_id: [u8; 16], body_hash: [u8; 8], expires_at: Timestamp) -> Self {
         Self { event_id, body_hash, expires_at }
     }
+
+    /// Whether its window is still open.
+    pub(super) fn is_live(&self, now: Timestamp) -> bool {
+        self.expires_at > now
+    }
 }
 
 /// All keys of the window.
 pub(super) struct Window {
-    keys: HashMap<[u8; 16], Seen, BuildHasherDefault<KeyHasher>>,
+    keys: Keys,
     keys_max: usize,
     /// Whether there may be keys past the bound.
     has_overflow: bool,
@@ -45,7 +48,11 @@ impl Window {
             let seen = Seen::new(row.get(2)?, row.get(1)?, Timestamp::from_millis(row.get(3)?));
             Ok((row.get::<_, [u8; 16]>(0)?, seen))
         })?;
-        let keys = rows.collect::<Result<_, _>>()?;
+        let mut keys = Keys::default();
+        for row in rows {
+            let (hash, seen) = row?;
+            keys.insert(hash, seen);
+        }
         let has_overflow = connection.query_row("SELECT EXISTS (SELECT 1 FROM dedupe_overflow)", [], |row| row.get(0))?;
         let has_unusual = "SELECT EXISTS (SELECT 1 FROM events WHERE answer_status IS NOT NULL)";
         let has_unusual = connection.query_row(has_unusual, [], |row| row.get(0))?;
@@ -54,7 +61,7 @@ impl Window {
 
     /// What is remembered of a key now.
     pub(super) fn seen(&self, connection: &Connection, hash: &[u8; 16], now: Timestamp) -> Result<Option<Seen>, rusqlite::Error> {
-        let in_memory = self.keys.get(hash).copied().filter(|seen| seen.expires_at > now);
+        let in_memory = self.keys.get(hash).filter(|seen| seen.is_live(now));
         if in_memory.is_some() || !self.has_overflow {
             return Ok(in_memory);
         }
@@ -93,28 +100,10 @@ impl Window {
 
     /// Forgets keys whose time has passed.
     pub(super) fn forget_expired(&mut self, now: Timestamp) {
-        self.keys.retain(|_, seen| seen.expires_at > now);
-        self.keys.shrink_to(self.keys.len() * 2);
+        self.keys.retain(|seen| seen.is_live(now));
     }
 
     fn is_full(&self, pending: usize) -> bool {
         self.keys.len() + pending >= self.keys_max
-    }
-}
-
-/// Keys are SHA-256 output: their first 8 bytes are as good a hash as any.
-#[derive(Default)]
-pub(super) struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    // The array's length is written first, and replaced by what follows.
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(first) = bytes.first_chunk() {
-            self.0 = u64::from_le_bytes(*first);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }

@@ -13,11 +13,8 @@ use super::operation::Operation;
 const BATCH_WAKE: usize = 256;
 /// The longest that a write waits for company while commits follow each other: a sender, a free place or an operator waits for it.
 const SPACING: Duration = Duration::from_millis(2);
-/// The same where only settlements wait, for which nobody waits but at a shutdown; and where a crowd waits, which is served sooner by fewer
-/// and larger commits. A store at half of what it can do does not see a crowd within [`SPACING`].
-const SPACING_OF_MANY: Duration = Duration::from_millis(8);
-/// So many writes are a crowd.
-const CROWD: usize = 32;
+/// The same where only settlements wait: nobody waits for them, but at a shutdown.
+const SPACING_OF_SETTLEMENTS: Duration = Duration::from_millis(8);
 /// The most writes of one transaction.
 const BATCH_MAX: usize = 512;
 /// The most bytes of one transaction: bodies, calls and log lines.
@@ -130,7 +127,7 @@ impl Inbox {
 
 impl State {
     fn spacing(&self) -> Duration {
-        if self.hurried > 0 && self.queue.len() < CROWD { SPACING } else { SPACING_OF_MANY }
+        if self.hurried > 0 { SPACING } else { SPACING_OF_SETTLEMENTS }
     }
 
     fn take_batch(&mut self) -> Vec<Operation> {

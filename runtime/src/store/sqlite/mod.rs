@@ -3,6 +3,7 @@
 mod admit;
 mod claim;
 mod dedupe;
+mod keys;
 mod edit;
 mod expire;
 mod inbox;

@@ -22,6 +22,8 @@ hookfast_sdk::plugin! {
     on "memory" => allocate_some,
     on "deep" => read_deep,
     on "count" => count,
+    on "calls" => call_often,
+    on "long_header" => long_header,
 }
 
 fn spin(_: Event, _: &mut Context) -> Outcome {
@@ -86,6 +88,19 @@ fn call_forever(_: Event, cx: &mut Context) -> Outcome {
     loop {
         let _ = black_box(cx.config("nothing"));
     }
+}
+
+/// Calls into the host as often as the body says, and is done.
+fn call_often(event: Event, cx: &mut Context) -> Outcome {
+    let calls: u32 = event.data_at("/calls")?;
+    (0..calls).for_each(|_| drop(black_box(cx.config("nothing"))));
+    done(format!("called {calls} times"))
+}
+
+/// Longer than a header's name may be anywhere.
+fn long_header(_: Event, cx: &mut Context) -> Outcome {
+    cx.get("target", "/").header(&"x".repeat(70_000), "1").send()?.success()?;
+    done("answered")
 }
 
 fn reason(_: Event, _: &mut Context) -> Outcome {
