@@ -22,6 +22,7 @@ const ADVANCE: &str = "UPDATE jobs SET state = 'ready', due_at = c.now, owed_sin
        LEFT JOIN LATERAL (SELECT id FROM jobs WHERE line = l.line AND route = l.route AND state <> 'waiting' LIMIT 1) head ON true \
        LEFT JOIN LATERAL (SELECT id FROM dead_letters WHERE line = l.line AND route = l.route LIMIT 1) dead ON true \
      WHERE jobs.id = next.id AND head.id IS NULL AND dead.id IS NULL";
+
 /// A line and the route whose jobs stand in it.
 pub(super) type Place = (Uuid, String);
 
