@@ -101,6 +101,23 @@ async fn a_plugin_that_one_node_has_is_run_by_every_node() {
     let third = without.start().await;
     assert_eq!(forward(&without, &third).await, new);
 
+    // Nor does sending it; another new version goes live on both.
+    let folder = std::env::temp_dir().join(format!("hookfast-upload-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let file = folder.join("forward.wasm");
+    let load = |wasm: Vec<u8>| {
+        std::fs::write(&file, wasm).expect("a file");
+        without.hookfast(&["plugin", "load", file.to_str().expect("a path"), "--url", &third.admin_url()])
+    };
+    let refused = load(guest("forward"));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("was live before"), "{refused:?}");
+    assert_eq!(forward(&without, &third).await, new);
+    let loaded = load(another_version(&guest("forward"), "3"));
+    assert!(loaded.status.success(), "{loaded:?}");
+    eventually("the loaded version", async || forward(&with, &first).await.1 != new.1).await;
+    assert_eq!(forward(&with, &first).await, forward(&without, &third).await);
+    let _ = std::fs::remove_dir_all(&folder);
+
     first.kill().await;
     third.kill().await;
     let event = send(&second, "evt_1").await.event().to_string();
