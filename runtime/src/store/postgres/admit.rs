@@ -20,7 +20,7 @@ use crate::store::{AdmitError, Admitted, Claimed};
 // The keys are inserted in their order, so that two flushers never wait for each other. A key whose time is over is taken anew.
 // A job is born running only under a lease that is still there: else nobody would rescue it.
 const ADMIT: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now), \
-     lease AS MATERIALIZED (SELECT id FROM nodes WHERE id = $2 FOR SHARE), \
+     lease AS MATERIALIZED (SELECT id FROM nodes WHERE id = $2 FOR KEY SHARE), \
      input AS MATERIALIZED (SELECT * FROM unnest($3::uuid[], $4::uuid[], $5::bigint[], $6::bigint[], $7::text[], $8::text[], $9::text[], \
        $10::bigint[], $11::bytea[], $12::bytea[], $13::smallint[], $14::bytea[], $15::text[]) AS i \
        (id, hash, body_hash, remembered, source, event_type, dedupe_key, received_at, headers, body, answer_status, answer_body, ordering_key)), \

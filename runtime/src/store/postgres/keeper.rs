@@ -22,6 +22,8 @@ use crate::store::{NodeFacts, Rescued, StoreError};
 const RENEWALS: u32 = 5;
 /// How often work is looked for that this node does not know of.
 const LOOK: Duration = Duration::from_millis(100);
+/// How long statements under way are waited for before what they took is compared: many times what one takes.
+const ALONE_WAIT: Duration = Duration::from_millis(100);
 
 /// How long a full disk is left alone before it is tried: senders were told to come back after as long. What is small finds room now
 /// and then, and a node that is ready for moments only is of no use.
@@ -100,8 +102,9 @@ impl Node {
 
     /// Jobs that the database says are ours and that we do not have: a statement took them, and its answer was lost.
     async fn give_back_unheard(&self) -> Result<(), StoreError> {
-        // Alone: no statement is on its way that could take more.
-        let alone = self.taking.write().await;
+        // Alone: no statement is on its way that could take more. One that hangs must not hold up all that come after it: whoever waits
+        // to be alone makes the others wait. Tried again at the next look.
+        let Ok(alone) = tokio::time::timeout(ALONE_WAIT, self.taking.write()).await else { return Ok(()) };
         let lease = self.lease();
         let held: Vec<i64> = self.held().iter().filter(|run| run.owner == lease).map(|run| run.job.0).collect();
         // Before the statement: what becomes uncertain while it runs is looked at again.

@@ -22,7 +22,7 @@ const RETRY: Duration = Duration::from_millis(250);
 const SETTLE: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now), \
      input AS MATERIALIZED (SELECT * FROM unnest($2::bigint[], $3::uuid[], $4::integer[], $5::text[], $6::bigint[], $7::text[], $8::text[]) AS i \
        (id, owner, attempt, move, delay, reason, cause)), \
-     lease AS MATERIALIZED (SELECT id FROM nodes WHERE id IN (SELECT owner FROM input) FOR SHARE), \
+     lease AS MATERIALIZED (SELECT id FROM nodes WHERE id IN (SELECT owner FROM input) FOR KEY SHARE), \
      finished AS (DELETE FROM jobs j USING input i, lease l \
        WHERE i.move IN ('finish', 'bury') AND j.id = i.id AND j.state = 'running' AND j.owner = i.owner AND l.id = i.owner AND j.attempt = i.attempt \
        RETURNING j.id, j.event_id, j.source, j.route, j.plugin, i.attempt, i.move, i.reason, i.cause, CASE WHEN j.skip_after IS NULL THEN j.line END AS line), \
