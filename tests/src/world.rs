@@ -16,7 +16,7 @@ use hookfast::config;
 use hookfast::domain::{EventId, Headers, JobState, Timestamp};
 use hookfast::random::Random;
 use hookfast::sandbox::PluginStatus;
-use hookfast::store::{AttemptView, Database, EventView, JobCounts};
+use hookfast::store::{AttemptView, Database, EventView, JobCounts, Rush};
 use http::Method;
 
 use crate::directory::Directory;
@@ -103,7 +103,8 @@ impl World {
         let reading = config::read(&path);
         let mistakes: Vec<_> = reading.mistakes.iter().map(ToString::to_string).collect();
         let settings = reading.settings.unwrap_or_else(|| panic!("{}", mistakes.concat()));
-        let world = app::World { clock: self.clock.clone(), random: Random::seeded(self.starts), role: app::Role::All };
+        let world =
+            app::World { clock: self.clock.clone(), random: Random::seeded(self.starts), role: app::Role::All, rush: Rush::default() };
         App::start(settings, path, world).await
     }
 

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use hookfast::domain::{Answer, Event, EventId, Headers, NewEvent, Route, TypeFilter};
+use hookfast::domain::{Answer, Event, Headers, NewEvent, Route, TypeFilter};
 use hookfast::metrics::Metrics;
 use hookfast::random::Random;
-use hookfast::store::{Admitted, Slots, Store, StoreSettings};
+use hookfast::store::{Admitted, Rush, Slots, Store, StoreSettings};
 use hookfast_tests::{Plan, Source, World, postgres};
 
 const FLOOD: u32 = 100_000;
@@ -64,12 +64,13 @@ async fn flood(world: &World) {
         lease: Duration::from_secs(10),
         metrics: Metrics::default().into(),
         slots: Slots::new(0),
+        rush: Rush::default(),
         dedupe_keys_max: 1000,
     });
     let store = opened.await.expect("a store").store;
     let numbers: Vec<u32> = (0..FLOOD).collect();
     for batch in numbers.chunks(2000) {
-        let admitted = join_all(batch.iter().map(|number| store.admit(event(world, &random, *number), vec![route()]))).await;
+        let admitted = join_all(batch.iter().map(|number| store.admit(event(world, &store, &random, *number), vec![route()]))).await;
         assert!(admitted.iter().all(|admitted| matches!(admitted, Ok(Admitted::New(_)))));
     }
     store.close().await;
@@ -80,10 +81,11 @@ fn route() -> Route {
     Route { name: "hostile".parse().expect("a name"), plugin: "hostile".parse().expect("a name"), types }
 }
 
-fn event(world: &World, random: &Random, number: u32) -> NewEvent {
+fn event(world: &World, store: &Store, random: &Random, number: u32) -> NewEvent {
     let received_at = world.clock.now();
+    let id = store.event_id(received_at, random.bytes());
     let event = Event {
-        id: EventId::new(received_at, random.bytes()),
+        id,
         source: "flooded".parse().expect("a name"),
         event_type: Some("count".into()),
         dedupe_key: None,

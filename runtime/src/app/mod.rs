@@ -25,7 +25,7 @@ use crate::config::{Current, Settings};
 use crate::http::{ListenLimits, Listener, RefusalLog};
 use crate::random::Random;
 use crate::sandbox::{Engine, Plugins};
-use crate::store::{Database, Store};
+use crate::store::{Database, Rush, Store};
 use crate::worker::Worker;
 
 use self::parts::Parts;
@@ -45,6 +45,8 @@ pub struct World {
     pub random: Random,
     /// What of it this process does.
     pub role: Role,
+    /// Whether the threads that receive are all busy.
+    pub rush: Rush,
 }
 
 /// What a process does where several share a database; one alone does all.

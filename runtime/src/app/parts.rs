@@ -20,7 +20,7 @@ use crate::http::{Admin, ApiToken, FrontDoor, RefusalLog, Upload};
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::sandbox::{Directory, Engine, EngineSettings, Loader, Plugins};
-use crate::store::{Opened, Rescued, Slots, Store, StoreError, StoreSettings};
+use crate::store::{Rescued, Slots, Store, StoreSettings};
 use crate::worker::{Inheritance, Workshop};
 
 /// Dedupe keys in memory: about 256 MB at most.
@@ -45,14 +45,25 @@ pub(super) struct Parts {
 impl Parts {
     /// Opens the engine, the database and the token file; gives what the last process left, too.
     pub(super) async fn open(live: Live, storage: &Storage, places: u32, world: World) -> anyhow::Result<(Self, Inheritance)> {
-        let World { clock, random, role: _ } = world;
+        let World { clock, random, role: _, rush } = world;
         let metrics = Arc::new(Metrics::default());
         let slots = Slots::new(0);
         let node = NodeId::new(clock.now(), random.bytes());
         let current = Current::new(live).context("the upstreams cannot be used")?;
         let engine = Arc::new(Engine::start(EngineSettings { instances: places }, Arc::clone(&metrics))?);
-        let opened = open_store(storage, node, &clock, &random, &metrics, &slots).await;
-        let opened = opened.with_context(|| format!("the database {} cannot be opened", storage.database))?;
+        let opened = Store::open(StoreSettings {
+            database: storage.database.clone(),
+            node,
+            clock: clock.clone(),
+            random: random.clone(),
+            migrates: storage.migrates,
+            lease: storage.lease,
+            metrics: Arc::clone(&metrics),
+            slots: slots.clone(),
+            rush,
+            dedupe_keys_max: DEDUPE_KEYS_MAX,
+        });
+        let opened = opened.await.with_context(|| format!("the database {} cannot be opened", storage.database))?;
         report_rescue(&opened.rescued);
         let parts = Self {
             node,
@@ -135,28 +146,6 @@ impl Parts {
             token: self.token.clone(),
         }
     }
-}
-
-async fn open_store(
-    storage: &Storage,
-    node: NodeId,
-    clock: &Clock,
-    random: &Random,
-    metrics: &Arc<Metrics>,
-    slots: &Slots,
-) -> Result<Opened, StoreError> {
-    let settings = StoreSettings {
-        database: storage.database.clone(),
-        node,
-        clock: clock.clone(),
-        random: random.clone(),
-        migrates: storage.migrates,
-        lease: storage.lease,
-        metrics: Arc::clone(metrics),
-        slots: slots.clone(),
-        dedupe_keys_max: DEDUPE_KEYS_MAX,
-    };
-    Store::open(settings).await
 }
 
 fn report_rescue(rescued: &Rescued) {

@@ -11,6 +11,7 @@ use super::{App, Role, World};
 use crate::clock::Clock;
 use crate::config;
 use crate::random::Random;
+use crate::store::Rush;
 
 /// The exit code of a configuration that cannot be used (`EX_CONFIG` of sysexits.h).
 pub(crate) const EXIT_CONFIGURATION: u8 = 78;
@@ -33,10 +34,15 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
     let Some(settings) = reading.settings else {
         return Ok(ExitCode::from(EXIT_CONFIGURATION));
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("ingest").build();
-    runtime.context("the server's threads cannot start")?.block_on(async {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let rush = Rush::new(threads);
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(threads).enable_all().thread_name("ingest");
+    let (sleeper, waker) = (rush.clone(), rush.clone());
+    builder.on_thread_park(move || sleeper.falls_asleep()).on_thread_unpark(move || waker.wakes());
+    builder.build().context("the server's threads cannot start")?.block_on(async {
         let mut stop = Stop::listen()?;
-        let world = World { clock: Clock::system(), random: Random::system(), role: options.role };
+        let world = World { clock: Clock::system(), random: Random::system(), role: options.role, rush };
         let app = App::start(settings, options.config, world).await?;
         stop.asked().await;
         info!("stopping; once more to end at once");

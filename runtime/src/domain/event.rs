@@ -59,7 +59,8 @@ impl Default for Answer {
 pub struct DedupeKey {
     /// The first 128 bits of a SHA-256 over source and key: exact for all purposes, 16 bytes in memory.
     pub hash: [u8; 16],
-    /// The first 64 bits of the body's SHA-256: tells a resend from another body under the same key (`key_reused`).
+    /// The body's XXH3-64: tells a resend from another body under the same key (`key_reused`). Made to be fast, since it proves nothing:
+    /// whoever can send two bodies of one hash has the secret.
     pub body_hash: [u8; 8],
     /// How long the key is remembered.
     pub window: Duration,

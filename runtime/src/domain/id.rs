@@ -80,6 +80,33 @@ macro_rules! uuid_id {
 }
 
 uuid_id!(EventId, "evt");
+
+impl EventId {
+    /// A number's low bits count within its millisecond.
+    pub const NUMBERS_BITS: u32 = 20;
+
+    /// The id that has `number` in it: milliseconds since the epoch times 2^20, plus a counter (RFC 9562 §6.2, method 1). The other
+    /// 54 bits are of `random`.
+    pub fn numbered(number: i64, random: [u8; 10]) -> Self {
+        let number = number.unsigned_abs();
+        let counter = number & ((1 << Self::NUMBERS_BITS) - 1);
+        // 12 bits of the counter come before the variant, 8 after it.
+        let tail = (counter & 0xff) << 54 | u64::from_be_bytes(*random.last_chunk().expect("8 of 10 bytes")) >> 10;
+        let mut bytes = [0; 10];
+        bytes[..2].copy_from_slice(&u16::try_from(counter >> 8).unwrap_or(0).to_be_bytes());
+        bytes[2..].copy_from_slice(&tail.to_be_bytes());
+        Self(Builder::from_unix_timestamp_millis(number >> Self::NUMBERS_BITS, &bytes).into_uuid())
+    }
+
+    /// The number of an id that was made by [`Self::numbered`]; of any other id, some number.
+    pub fn number(&self) -> i64 {
+        let (high, low) = self.0.as_u64_pair();
+        let counter = (high & 0xfff) << 8 | (low >> 54) & 0xff;
+        // 48 bits of milliseconds are too many for 63; an id of ours has at most 43.
+        i64::try_from((high >> 16) << Self::NUMBERS_BITS & (i64::MAX as u64) | counter).unwrap_or(0)
+    }
+}
+
 uuid_id!(RequestId, "req");
 uuid_id!(NodeId, "node");
 
@@ -177,5 +204,19 @@ mod tests {
         for text in ["", "evt_", "req_018bcfe568007fffbfffffffffffffff", "evt_018bcfe5-6800-7fff-bfff-ffffffffffff", "evt_zz"] {
             assert!(text.parse::<EventId>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_event_id_gives_its_number_back_and_is_a_uuid_of_version_7() {
+        for number in [1_700_000_000_000 << 20, (1_700_000_000_000 << 20) + 0xf_ffff, (1_700_000_000_001 << 20) + 0x1_2345] {
+            let id = EventId::numbered(number, [0xff; 10]);
+            assert_eq!(id.number(), number);
+            let uuid = Uuid::from_bytes(*id.as_bytes());
+            assert_eq!((uuid.get_version_num(), uuid.get_variant()), (7, uuid::Variant::RFC4122));
+            assert!(id < EventId::numbered(number + 1, [0; 10]), "sorted by number");
+            assert_ne!(id, EventId::numbered(number, [0; 10]), "and not to be guessed");
+        }
+        let other = EventId::from_bytes([0xff; 16]);
+        assert!(other.number() > 0, "of a foreign id too there is a number, which is nobody's");
     }
 }

@@ -140,7 +140,7 @@ async fn is_http2(stream: &TcpStream) -> io::Result<bool> {
 async fn serve_http1(stream: Timed, router: Router, limits: ListenLimits, closing: CancellationToken) -> hyper::Result<()> {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
-    builder.max_headers(HEADERS_MAX).max_buf_size(HEAD_BYTES_MAX).half_close(true);
+    builder.max_headers(HEADERS_MAX).max_buf_size(HEAD_BYTES_MAX).half_close(true).writev(false);
     let mut connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(IncomingRouter(router)));
     let served = {
         let mut run = pin!(poll_fn(|context| connection.poll_without_shutdown(context)));

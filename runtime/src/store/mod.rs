@@ -2,6 +2,7 @@
 //! A method that returns `Ok` for a write has committed it; nothing here runs plugins or speaks HTTP.
 
 mod work;
+mod rush;
 mod answer;
 mod error;
 mod sqlite;
@@ -27,6 +28,7 @@ use postgres::Postgres;
 use sqlite::Sqlite;
 
 pub use postgres::PostgresUrl;
+pub use rush::Rush;
 pub use work::{Admitted, Backlog, Claimed, DeadFilter, NodeFacts, Rescued, Slots};
 
 /// Where the store is and what it is given to work with.
@@ -47,6 +49,8 @@ pub struct StoreSettings {
     pub metrics: Arc<Metrics>,
     /// Free places of the worker: a new job is born running while there is one.
     pub slots: Slots,
+    /// Whether more is sure to come at once.
+    pub rush: Rush,
     /// So many dedupe keys are kept in memory, about 60 bytes each; the others cost a look into the database.
     pub dedupe_keys_max: usize,
 }
@@ -139,6 +143,11 @@ impl Store {
             Database::Sqlite(path) => Sqlite::migrate(path).await,
             Database::Postgres(url) => Postgres::migrate(url).await,
         }
+    }
+
+    /// The id of an event that will be admitted. Unique; later ones mostly sort later.
+    pub fn event_id(&self, received_at: Timestamp, random: [u8; 10]) -> EventId {
+        on!(self, driver => driver.event_id(received_at, random))
     }
 
     /// Stores an event and the jobs of its routes, and returns once they are synced; or says of which event it is a duplicate.

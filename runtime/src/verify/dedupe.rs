@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::{DedupeKey, DedupePolicy, Line, OrderingKey, RawRequest, SourceName};
 
@@ -23,19 +24,20 @@ impl Verifier {
         policy: DedupePolicy,
     ) -> Option<(String, DedupeKey)> {
         let DedupePolicy::Window(window) = policy else { return None };
-        let body = Sha256::digest(&request.body);
-        let body_hash = *body.first_chunk().expect("a SHA-256 has 32 bytes");
+        let body_hash = xxh3_64(&request.body).to_le_bytes();
+        let body = || Sha256::digest(&request.body);
         let hash = |parts: &[&[u8]]| framed_hash(source, parts);
         Some(match &identity.key {
             Some(Name { label, value, signed }) => {
                 let text = format!("{label}:{value}");
                 let hash = match signed {
                     true => hash(&[label.as_bytes(), value.as_bytes()]),
-                    false => hash(&[label.as_bytes(), value.as_bytes(), &body]),
+                    false => hash(&[label.as_bytes(), value.as_bytes(), &body()]),
                 };
                 (text, DedupeKey { hash, body_hash, window })
             }
             None => {
+                let body = body();
                 let text = format!("body:sha256:{}", hex::encode(body));
                 (text, DedupeKey { hash: hash(&[b"body", &body]), body_hash, window: window.min(BODY_WINDOW_MAX) })
             }
@@ -121,7 +123,7 @@ mod tests {
         assert_eq!(text(&[("webhook-id", "w"), ("webhook-id", "x")])[..12], *"body:sha256:");
         let (text, body) = key(&sender.verifier, &sender.with("a", &[]));
         assert_eq!(text, "body:sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb");
-        assert_eq!((body.window, body.body_hash), (Duration::from_mins(10), [0xca, 0x97, 0x81, 0x12, 0xca, 0x1b, 0xbd, 0xca]));
+        assert_eq!(body.window, Duration::from_mins(10));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use hookfast::domain::{
 };
 use hookfast::metrics::Metrics;
 use hookfast::random::Random;
-use hookfast::store::{Admitted, Claimed, Database, DeadFilter, SettleError, Slots, Store, StoreSettings};
+use hookfast::store::{Admitted, Claimed, Database, DeadFilter, Rush, SettleError, Slots, Store, StoreSettings};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::model::{Believed, ModelJob};
@@ -49,6 +49,7 @@ async fn open(database: &Database, clock: &Clock, random: &Random) -> (Store, mp
         metrics: Arc::new(Metrics::default()),
         slots: Slots::new(2),
         // So few that keys are looked up on both sides of the bound.
+        rush: Rush::default(),
         dedupe_keys_max: 3,
     });
     let opened = opened.await.expect("a store");
@@ -109,7 +110,7 @@ impl History {
 
     async fn admit(&mut self, key: u8) {
         let now = self.clock.now();
-        let id = EventId::new(now, self.random.bytes());
+        let id = self.store().event_id(now, self.random.bytes());
         let admitted = self.store().admit(event(id, key, now), vec![route()]).await.expect("admitted");
         self.admitted(key, id, &admitted);
         self.hold_born();

@@ -1,7 +1,7 @@
 //! What is written in one group, with one row in it that the database refuses: that one bears it alone.
 
 use futures_util::future::join_all;
-use hookfast::domain::{Answer, EventId, Outcome};
+use hookfast::domain::{Answer, Outcome};
 use hookfast::store::{AdmitError, Database};
 use proptest::sample::Index;
 
@@ -21,7 +21,7 @@ impl History {
         };
         let mut keys: Vec<u8> = (0..keys.len()).filter(|number| is_first(*number)).map(|number| keys[number]).collect();
         keys.insert(bad.index(keys.len() + 1), BAD_KEY);
-        let sent: Vec<_> = keys.iter().map(|key| (*key, EventId::new(now, self.random.bytes()))).collect();
+        let sent: Vec<_> = keys.iter().map(|key| (*key, store.event_id(now, self.random.bytes()))).collect();
         let admitted = join_all(sent.iter().map(|(key, id)| {
             let mut event = event(*id, *key, now);
             if *key == BAD_KEY {

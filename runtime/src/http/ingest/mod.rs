@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::any;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -44,6 +43,6 @@ pub struct FrontDoor {
 impl FrontDoor {
     /// The routes of the ingest listener.
     pub fn router(self) -> Router {
-        Router::new().route("/in/{source}", any(receive::receive)).fallback(receive::nowhere).with_state(self)
+        Router::new().fallback(receive::receive).with_state(self)
     }
 }

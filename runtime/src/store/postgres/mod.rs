@@ -32,7 +32,7 @@ use self::queue::Queue;
 use self::settle::Settlement;
 use super::{AdmitError, Admitted, Backlog, Claimed, NodeFacts, SettleError, Slots, StoreError};
 use crate::clock::Clock;
-use crate::domain::{AttemptRecord, Job, JobId, NewEvent, NodeId, Outcome, Route, Timestamp};
+use crate::domain::{AttemptRecord, EventId, Job, JobId, NewEvent, NodeId, Outcome, Route, Timestamp};
 use crate::metrics::Metrics;
 use crate::random::Random;
 
@@ -91,6 +91,10 @@ impl Run {
 }
 
 impl Postgres {
+    pub(super) fn event_id(&self, received_at: Timestamp, random: [u8; 10]) -> EventId {
+        EventId::new(received_at, random)
+    }
+
     pub(super) async fn admit(&self, event: NewEvent, routes: Vec<Route>) -> Result<Admitted, AdmitError> {
         // Quickly, while the database is away: the queue would only make senders wait for the same answer.
         if !self.is_writable() {

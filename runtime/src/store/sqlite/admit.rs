@@ -1,11 +1,12 @@
 //! Storing an event, its dedupe key and the jobs of its routes.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::dedupe::Seen;
 use super::line;
+use super::numbers::SEQ_OF_ID;
 use super::operation::Admission;
 use super::writer::Round;
 use crate::domain::{Answer, DedupeKey, Event, EventId, Job, JobId, Line, Lineage, Route};
@@ -13,7 +14,7 @@ use crate::store::{Admitted, Claimed};
 
 const INSERT_EVENT: &str = "INSERT INTO events (seq, id, source, event_type, dedupe_key, received_at, headers, body, \
      answer_status, answer_body, ordering_key) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-const FIRST_ANSWER: &str = "SELECT answer_status, answer_body FROM events WHERE id = ?1";
+static FIRST_ANSWER: LazyLock<String> = LazyLock::new(|| format!("SELECT answer_status, answer_body FROM events WHERE seq = {SEQ_OF_ID}"));
 const INSERT_JOB: &str = "INSERT INTO jobs (id, event_seq, source, route, plugin, state, due_at, attempt, attempts_before, \
      owed_since, owner, suspect, charges, line, skip_after) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?7, ?9, 0, 0, ?10, ?11)";
 
@@ -29,16 +30,16 @@ pub(super) fn apply(round: &mut Round<'_>, admission: &Admission) -> Result<Admi
     }
     let event_seq = insert_event(round, admission)?;
     let line = admission.ordering.as_ref().map(|ordering| ordering.line);
-    for route in &admission.routes {
-        insert_job(round, event, event_seq, route, line)?;
+    for (position, route) in admission.routes.iter().enumerate() {
+        let id = if position == 0 { event_seq } else { round.numbers.next(round.now) };
+        insert_job(round, event, (id, event_seq), route, line)?;
     }
     Ok(Admitted::New(event.id))
 }
 
 fn insert_event(round: &mut Round<'_>, admission: &Admission) -> Result<i64, rusqlite::Error> {
     let Admission { event, answer, .. } = admission;
-    let seq = round.numbers.event;
-    round.numbers.event += 1;
+    let seq = event.id.number();
     // The usual answer takes no space.
     let Answer { status, body } = answer;
     let is_unusual = *answer != Answer::default();
@@ -69,7 +70,11 @@ fn first_answer(round: &Round<'_>, seen: &Seen) -> Result<Option<Answer>, rusqli
         let (status, body) = (row.get::<_, Option<u16>>(0)?, row.get::<_, Option<Vec<u8>>>(1)?);
         Ok(status.map_or_else(Answer::default, |status| Answer { status, body: body.map(Into::into) }))
     };
-    round.connection.prepare_cached(FIRST_ANSWER)?.query_row([seen.event_id], read).optional()
+    round
+        .connection
+        .prepare_cached(&FIRST_ANSWER)?
+        .query_row(params![seen.event_id, EventId::from_bytes(seen.event_id).number()], read)
+        .optional()
 }
 
 /// What is known of a key: from this round, or from the window.
@@ -89,16 +94,20 @@ fn insert_key(round: &mut Round<'_>, event: &Event, key: &DedupeKey) -> Result<(
 }
 
 /// Inserts the job already running and owned where a place is free, waiting where others of its line are before it, else ready.
-fn insert_job(round: &mut Round<'_>, event: &Arc<Event>, event_seq: i64, route: &Route, line: Option<Line>) -> Result<(), rusqlite::Error> {
-    let id = round.numbers.job;
-    round.numbers.job += 1;
+fn insert_job(
+    round: &mut Round<'_>,
+    event: &Arc<Event>,
+    (id, event_seq): (i64, i64),
+    route: &Route,
+    line: Option<Line>,
+) -> Result<(), rusqlite::Error> {
     let waits = match line {
         Some(line) => line::is_occupied(round, line, route.name.as_str())?,
         None => false,
     };
     let place = if round.may_be_born && !waits { round.slots.try_take() } else { None };
     let (state, attempt, owner) = match &place {
-        Some(_) => ("running", 1, Some(round.numbers.boot)),
+        Some(_) => ("running", 1, Some(round.boot)),
         None if waits => ("waiting", 0, None),
         None => ("ready", 0, None),
     };

@@ -104,7 +104,7 @@ fn take_due(round: &Round<'_>, source: &str, wanted: usize, taken: &mut Vec<Take
 }
 
 fn take(round: &Round<'_>, id: i64) -> Result<Taken, rusqlite::Error> {
-    round.connection.prepare_cached(TAKE)?.query_row(params![id, round.numbers.boot], |row| {
+    round.connection.prepare_cached(TAKE)?.query_row(params![id, round.boot], |row| {
         Ok(Taken {
             id,
             event_seq: row.get(0)?,

@@ -74,9 +74,8 @@ fn replay(round: &mut Round<'_>, filter: &DeadFilter) -> Result<Vec<Lineage>, ru
             "INSERT INTO jobs (id, event_seq, source, route, plugin, state, due_at, attempt, attempts_before, owed_since, suspect, charges, line) \
              SELECT ?2, event_seq, source, route, plugin, 'ready', ?3, attempts, attempts, ?3, 0, 0, line FROM dead_letters WHERE id = ?1",
         )?
-        .execute(params![id, round.numbers.job, round.now.as_millis()])?;
+        .execute(params![id, round.numbers.next(round.now), round.now.as_millis()])?;
         round.connection.prepare_cached("DELETE FROM dead_letters WHERE id = ?1")?.execute([id])?;
-        round.numbers.job += 1;
     }
     if !dead.is_empty() {
         round.draft.becomes_due(round.now);

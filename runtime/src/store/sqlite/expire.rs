@@ -1,8 +1,11 @@
 //! Forgetting old events, in small batches so that no commit waits long. An event with a live job or a dead letter is kept,
 //! however old it is.
 
+use std::sync::LazyLock;
+
 use rusqlite::params;
 
+use super::numbers::HAS_JOB;
 use super::writer::Round;
 use crate::domain::Timestamp;
 
@@ -10,8 +13,12 @@ use crate::domain::Timestamp;
 const BATCH: i64 = 200;
 
 const LAST: &str = "SELECT max(seq), min(received_at) FROM (SELECT seq, received_at FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2)";
-const OLD: &str = "SELECT seq FROM events e WHERE seq > ?1 AND seq <= ?2 AND received_at < ?3 \
-     AND NOT EXISTS (SELECT 1 FROM jobs WHERE event_seq = e.seq) AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE event_seq = e.seq)";
+static OLD: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT seq FROM events e WHERE seq > ?1 AND seq <= ?2 AND received_at < ?3 \
+         AND NOT {HAS_JOB} AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE event_seq = e.seq)"
+    )
+});
 
 /// Looks at the next events after `after`; the last one's number, `None` once those are young.
 pub(super) fn apply(round: &Round<'_>, after: i64, cutoff: Timestamp) -> Result<Option<i64>, rusqlite::Error> {
@@ -21,7 +28,7 @@ pub(super) fn apply(round: &Round<'_>, after: i64, cutoff: Timestamp) -> Result<
     if oldest >= cutoff.as_millis() {
         return Ok(None);
     }
-    let mut old = round.connection.prepare_cached(OLD)?;
+    let mut old = round.connection.prepare_cached(&OLD)?;
     let old = old.query_map(params![after, last, cutoff.as_millis()], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
     for seq in old {
         for forget in

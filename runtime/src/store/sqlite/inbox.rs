@@ -1,18 +1,22 @@
 //! The bounded queue in front of the writer thread, and the rhythm of its commits: a lone write commits at once; while
 //! busy, the next commit starts when as many writes wait as have come together lately (at most [`BATCH_WAKE`]), or when
 //! [`SPACING`] has passed since the last one started ([`SPACING_OF_SETTLEMENTS`] where only outcomes wait), since back-to-back
-//! commits waste the core on small batches.
+//! commits waste the core on small batches. In a rush ([`Rush`]) it waits for a large batch until [`SPACING_IN_A_RUSH`] has passed.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::operation::Operation;
+use crate::store::Rush;
 
 /// So many waiting writes start a commit at once.
 const BATCH_WAKE: usize = 256;
 /// The longest that a write waits for company while commits follow each other: a sender, a free place or an operator waits for it.
 const SPACING: Duration = Duration::from_millis(2);
+/// The same in a rush: whoever waits for an answer would wait for the machine anyway.
+const SPACING_IN_A_RUSH: Duration = Duration::from_millis(8);
 /// The same where only settlements wait: nobody waits for them, but at a shutdown.
 const SPACING_OF_SETTLEMENTS: Duration = Duration::from_millis(8);
 /// The most writes of one transaction.
@@ -28,6 +32,9 @@ const ADMISSION_BYTES_MAX: usize = 64 << 20;
 pub(super) struct Inbox {
     state: Mutex<State>,
     changed: Condvar,
+    rush: Rush,
+    /// Whether the writer waits for the end of a rush, or for a large batch.
+    waits_out: AtomicBool,
 }
 
 #[derive(Default)]
@@ -46,8 +53,21 @@ struct State {
 pub(super) struct Full;
 
 impl Inbox {
-    pub(super) fn new() -> Self {
-        Self { state: Mutex::default(), changed: Condvar::new() }
+    pub(super) fn new(rush: Rush) -> Self {
+        Self { state: Mutex::default(), changed: Condvar::new(), rush, waits_out: AtomicBool::new(false) }
+    }
+
+    /// Whether more is sure to come at once.
+    pub(super) fn is_rush(&self) -> bool {
+        self.rush.is_on()
+    }
+
+    /// Whoever could have received more has nothing to receive.
+    pub(super) fn rush_is_over(&self) {
+        if self.waits_out.load(Ordering::SeqCst) {
+            drop(self.lock());
+            self.changed.notify_one();
+        }
     }
 
     /// Queues a write; refuses admissions past the bounds, and everything once closed.
@@ -92,7 +112,9 @@ impl Inbox {
         let mut state = self.lock();
         if let Some(patience) = patience {
             let until = Instant::now() + patience;
-            state = self.wait(state, 1, |_| until);
+            while state.queue.is_empty() && !state.closed && Instant::now() < until {
+                state = self.wait(state, 1, until.saturating_duration_since(Instant::now()));
+            }
         } else {
             while state.queue.is_empty() && !state.closed {
                 state.wake_at = 1;
@@ -102,22 +124,30 @@ impl Inbox {
         if state.closed && state.queue.is_empty() {
             return None;
         }
-        let enough = state.usual_batch.min(BATCH_WAKE);
-        let mut state = self.wait(state, enough, |state| last_start + state.spacing());
+        let mut state = self.wait_for_company(state, last_start);
+        state.wake_at = usize::MAX;
         Some(state.take_batch())
     }
 
-    fn wait<'a>(&'a self, mut state: MutexGuard<'a, State>, wake_at: usize, until: impl Fn(&State) -> Instant) -> MutexGuard<'a, State> {
-        while state.queue.len() < wake_at && !state.closed {
-            let left = until(&state).saturating_duration_since(Instant::now());
-            if left.is_zero() {
+    fn wait_for_company<'a>(&'a self, mut state: MutexGuard<'a, State>, last_start: Instant) -> MutexGuard<'a, State> {
+        while !state.closed {
+            self.waits_out.store(true, Ordering::SeqCst);
+            let is_rush = self.rush.is_on();
+            let (enough, spacing) =
+                if is_rush { (BATCH_WAKE, SPACING_IN_A_RUSH) } else { (state.usual_batch.min(BATCH_WAKE), state.spacing()) };
+            let left = spacing.saturating_sub(last_start.elapsed());
+            if state.queue.len() >= enough || left.is_zero() {
                 break;
             }
-            state.wake_at = wake_at;
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.wait(state, enough, left);
         }
-        state.wake_at = usize::MAX;
+        self.waits_out.store(false, Ordering::SeqCst);
         state
+    }
+
+    fn wait<'a>(&'a self, mut state: MutexGuard<'a, State>, wake_at: usize, longest: Duration) -> MutexGuard<'a, State> {
+        state.wake_at = wake_at;
+        self.changed.wait_timeout(state, longest).unwrap_or_else(PoisonError::into_inner).0
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

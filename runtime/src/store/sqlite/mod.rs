@@ -7,6 +7,7 @@ mod keys;
 mod edit;
 mod expire;
 mod inbox;
+mod numbers;
 mod line;
 mod open;
 mod operation;
@@ -15,6 +16,7 @@ mod read_work;
 mod rescue;
 mod settle;
 mod writer;
+mod wal;
 
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,15 +28,17 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 use self::edit::EDIT_BATCH;
 use self::inbox::Inbox;
+use self::numbers::Numbers;
 use self::operation::{Admission, Edit, Edited, Operation, Settlement};
 use super::work::host_name;
 use super::{AdmitError, Admitted, Backlog, Claimed, DeadFilter, NodeFacts, NodeView, SettleError, StoreError};
 use crate::clock::Clock;
-use crate::domain::{AttemptRecord, Job, Lineage, NewEvent, NodeId, Outcome, PluginName, Refusal, Route, Timestamp};
+use crate::domain::{AttemptRecord, EventId, Job, Lineage, NewEvent, NodeId, Outcome, PluginName, Refusal, Route, Timestamp};
 
 /// An open database.
 pub(super) struct Sqlite {
     inbox: Arc<Inbox>,
+    numbers: Numbers,
     reads: SqlitePool,
     clock: Clock,
     commits: watch::Receiver<u64>,
@@ -50,6 +54,10 @@ pub(super) struct Sqlite {
 }
 
 impl Sqlite {
+    pub(super) fn event_id(&self, received_at: Timestamp, random: [u8; 10]) -> EventId {
+        EventId::numbered(self.numbers.next(received_at), random)
+    }
+
     pub(super) async fn admit(&self, event: NewEvent, routes: Vec<Route>) -> Result<Admitted, AdmitError> {
         let (reply, answer) = oneshot::channel();
         let admission =

@@ -11,17 +11,16 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, Connection as _, SqlitePool};
 use tokio::sync::{mpsc, watch};
 
-use super::Sqlite;
 use super::dedupe::Window;
 use super::inbox::Inbox;
+use super::numbers::Numbers;
 use super::rescue::rescue;
-use super::writer::{Numbers, Writer};
+use super::writer::Writer;
+use super::{Sqlite, wal};
 use crate::store::{Backlog, Found, StoreError, StoreSettings, require_version};
 
 /// 4 KiB pages halve the rate of 2 KB rows; measured.
 const PAGE_BYTES: u32 = 16 << 10;
-/// 256 pages of 16 KiB keep the write-ahead log near 4 MiB.
-const AUTOCHECKPOINT_PAGES: u32 = 256;
 const READERS: u32 = 4;
 const LOCK_TRIES: u32 = 10;
 const LOCK_RETRY: Duration = Duration::from_millis(50);
@@ -43,7 +42,7 @@ impl Sqlite {
         let (clock, node) = (settings.clock.clone(), settings.node);
         let (writer, parts, found) =
             tokio::task::spawn_blocking(move || prepare(&path, settings)).await.map_err(|_| StoreError::Closed)??;
-        let Parts { inbox, commits, backlog, writable, may_have_suspects } = parts;
+        let Parts { inbox, numbers, commits, backlog, writable, may_have_suspects } = parts;
         let thread = std::thread::Builder::new().name("store-writer".into()).spawn({
             let end = End { inbox: Arc::clone(&inbox), writable: Arc::clone(&writable) };
             move || {
@@ -55,6 +54,7 @@ impl Sqlite {
         let opened_at = clock.now();
         let sqlite = Self {
             inbox,
+            numbers,
             reads,
             clock,
             commits,
@@ -94,6 +94,7 @@ impl Drop for End {
 /// What the callers' side keeps of the writer.
 struct Parts {
     inbox: Arc<Inbox>,
+    numbers: Numbers,
     commits: watch::Receiver<u64>,
     backlog: watch::Receiver<Backlog>,
     writable: Arc<AtomicBool>,
@@ -102,19 +103,21 @@ struct Parts {
 
 /// Everything that must be done before the first admission, on the connection that will write.
 fn prepare(path: &Path, settings: StoreSettings) -> Result<(Writer, Parts, Found), StoreError> {
-    let StoreSettings { node, clock, metrics, slots, dedupe_keys_max, .. } = settings;
+    let StoreSettings { node, clock, metrics, slots, rush, dedupe_keys_max, .. } = settings;
     let mut connection = Connection::open(path)?;
     configure(&connection)?;
     let now = clock.now();
     let rescued = rescue(&mut connection, now)?;
     connection.execute("INSERT INTO boots (node_id, started_at) VALUES (?1, ?2)", params![node.as_bytes(), now.as_millis()])?;
-    let numbers = Numbers {
-        boot: connection.last_insert_rowid(),
-        event: connection.query_row("SELECT coalesce(max(seq), 0) + 1 FROM events", [], |row| row.get(0))?,
-        job: connection.query_row("SELECT coalesce(max(id), 0) + 1 FROM jobs", [], |row| row.get(0))?,
-    };
+    let boot = connection.last_insert_rowid();
+    let last = "SELECT max(coalesce((SELECT max(seq) FROM events), 0), coalesce((SELECT max(id) FROM jobs), 0))";
+    let numbers = Numbers::after(connection.query_row(last, [], |row| row.get(0))?);
     let window = Window::load(&connection, now, dedupe_keys_max)?;
-    let inbox = Arc::new(Inbox::new());
+    let inbox = Arc::new(Inbox::new(rush.clone()));
+    rush.when_over({
+        let inbox = Arc::clone(&inbox);
+        move || inbox.rush_is_over()
+    });
     let (born_sender, born) = mpsc::unbounded_channel();
     let (commits_sender, commits) = watch::channel(0);
     // Until the first claim has looked, something may be due.
@@ -137,18 +140,19 @@ fn prepare(path: &Path, settings: StoreSettings) -> Result<(Writer, Parts, Found
         commits: commits_sender,
         writable: Arc::clone(&writable),
         window,
-        numbers,
+        boot,
+        numbers: numbers.clone(),
         backlog: backlog_sender,
         deferred: Vec::new(),
     };
-    Ok((writer, Parts { inbox, commits, backlog, writable, may_have_suspects }, Found { born, rescued, has_work }))
+    Ok((writer, Parts { inbox, numbers, commits, backlog, writable, may_have_suspects }, Found { born, rescued, has_work }))
 }
 
 fn configure(connection: &Connection) -> Result<(), StoreError> {
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "wal_autocheckpoint", AUTOCHECKPOINT_PAGES)?;
+    wal::watch(connection);
     connection.pragma_update(None, "cache_size", -16_000)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(64);

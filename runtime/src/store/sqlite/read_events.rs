@@ -1,20 +1,27 @@
 //! Looking at events: lists, and one event with its jobs and attempts. On the read-only pool; never in the writer's way.
 
-use sqlx::Row;
+use std::sync::LazyLock;
+
 use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Row};
 
 use super::Sqlite;
+use super::numbers::SEQ_OF_ID;
 use crate::domain::{EventId, Headers, Timestamp};
 use crate::store::answer::recorded;
 use crate::store::{AttemptView, EventFilter, EventStatus, EventView, JobView, Page, StoreError};
 
 const EVENTS: &str = "SELECT seq, id, source, event_type, dedupe_key, ordering_key, received_at, length(body) AS body_bytes FROM events \
      WHERE (?1 IS NULL OR source = ?1) AND (?2 IS NULL OR event_type = ?2) AND (?3 IS NULL OR seq < ?3) ORDER BY seq DESC LIMIT ?4";
-const EVENT: &str = "SELECT seq, id, source, event_type, dedupe_key, ordering_key, received_at, length(body) AS body_bytes, headers, body \
-     FROM events WHERE id = ?1";
+static EVENT: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT seq, id, source, event_type, dedupe_key, ordering_key, received_at, length(body) AS body_bytes, headers, body \
+         FROM events WHERE seq = {SEQ_OF_ID}"
+    )
+});
 // A live job, else a dead letter, else an operator's discard, else what its last attempt came to.
 const JOBS: &str = "SELECT route, plugin, state, attempt AS attempts, CASE state WHEN 'ready' THEN due_at END AS due_at, park_reason AS reason \
-     FROM jobs WHERE event_seq = ?1 \
+     FROM (SELECT * FROM jobs WHERE id = ?1 AND event_seq = ?1 UNION ALL SELECT * FROM jobs WHERE event_seq = ?1 AND id <> event_seq) \
      UNION ALL SELECT route, plugin, 'dead', attempts, NULL, cause || ': ' || reason FROM dead_letters WHERE event_seq = ?1 \
      UNION ALL SELECT route, plugin, 'discarded', attempts, NULL, reason FROM discards WHERE event_seq = ?1 \
      UNION ALL SELECT a.route, a.plugin, a.outcome, a.attempt, NULL, a.detail FROM attempts a \
@@ -42,7 +49,11 @@ impl Sqlite {
     }
 
     pub(in crate::store) async fn event(&self, id: EventId) -> Result<Option<EventView>, StoreError> {
-        let Some(row) = sqlx::query(EVENT).bind(id.as_bytes().to_vec()).fetch_optional(&self.reads).await? else { return Ok(None) };
+        let Some(row) =
+            sqlx::query(AssertSqlSafe(EVENT.as_str())).bind(id.as_bytes().to_vec()).bind(id.number()).fetch_optional(&self.reads).await?
+        else {
+            return Ok(None);
+        };
         let mut event = self.with_jobs(&row).await?;
         let attempts = sqlx::query(ATTEMPTS).bind(row.get::<i64, _>("seq")).fetch_all(&self.reads).await?;
         event.attempts = attempts.iter().map(attempt).collect::<Result<_, _>>()?;

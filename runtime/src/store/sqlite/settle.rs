@@ -40,7 +40,7 @@ pub(super) fn apply(round: &mut Round<'_>, settlement: &Settlement) -> Result<Re
 
 /// Makes the job's move and returns its event's number; `None` where the fence holds.
 fn move_job(round: &mut Round<'_>, job: &Job, outcome: &Outcome) -> Result<Option<i64>, rusqlite::Error> {
-    let (id, boot, attempt) = (job.id.0, round.numbers.boot, job.attempt);
+    let (id, boot, attempt) = (job.id.0, round.boot, job.attempt);
     let first = |sql, values: &[&dyn ToSql]| round.connection.prepare_cached(sql)?.query_row(values, |row| row.get(0)).optional();
     match outcome {
         Outcome::Done { .. } | Outcome::Discard { .. } | Outcome::Dead { .. } => first(FINISH, params![id, boot, attempt]),
@@ -62,7 +62,7 @@ fn insert_attempt(round: &Round<'_>, event_seq: i64, job: &Job, outcome: &Outcom
         event_seq,
         job.lineage.route.as_str(),
         job.attempt,
-        round.numbers.boot,
+        round.boot,
         job.plugin.as_str(),
         record.digest.as_bytes(),
         record.started_at.as_millis(),

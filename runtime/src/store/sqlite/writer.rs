@@ -12,8 +12,9 @@ use tracing::{error, info, warn};
 
 use super::dedupe::{Seen, Window};
 use super::inbox::Inbox;
+use super::numbers::Numbers;
 use super::operation::{Admission, Applied, Draft, Operation, Settlement};
-use super::{admit, claim, edit, settle};
+use super::{admit, claim, edit, settle, wal};
 use crate::clock::Clock;
 use crate::domain::{DeadReason, NodeId, Outcome, Timestamp};
 use crate::metrics::Metrics;
@@ -44,19 +45,13 @@ pub(super) struct Writer {
     pub(super) commits: watch::Sender<u64>,
     pub(super) writable: Arc<AtomicBool>,
     pub(super) window: Window,
+    /// This start of the server, in the database.
+    pub(super) boot: i64,
     pub(super) numbers: Numbers,
     /// What waits in the database. While something is due, a new job queues behind it.
     pub(super) backlog: watch::Sender<Backlog>,
     /// Settlements that a full disk refused: they must not be lost, so they go first next time.
     pub(super) deferred: Vec<Operation>,
-}
-
-/// The next free numbers. Given out from memory, since a number must not be given twice within a boot.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Numbers {
-    pub(super) boot: i64,
-    pub(super) event: i64,
-    pub(super) job: i64,
 }
 
 /// What the functions that apply one write see.
@@ -65,7 +60,8 @@ pub(super) struct Round<'a> {
     pub(super) node: NodeId,
     pub(super) connection: &'a Connection,
     pub(super) now: Timestamp,
-    pub(super) numbers: Numbers,
+    pub(super) boot: i64,
+    pub(super) numbers: &'a Numbers,
     pub(super) draft: Draft,
     pub(super) window: &'a Window,
     pub(super) in_round: HashMap<[u8; 16], Seen>,
@@ -89,6 +85,7 @@ impl Writer {
             batch.extend(arrived);
             if !batch.is_empty() {
                 self.round(batch);
+                wal::checkpoint_if_due(&self.connection, self.inbox.is_rush());
             }
             if self.refused_at.is_some_and(|refused_at| refused_at.elapsed() >= PROBE_INTERVAL) {
                 self.probe();
@@ -133,7 +130,8 @@ impl Writer {
             opened_at: self.opened_at,
             connection: &transaction,
             now: self.clock.now(),
-            numbers: self.numbers,
+            boot: self.boot,
+            numbers: &self.numbers,
             draft: Draft::default(),
             window: &self.window,
             in_round: HashMap::new(),
@@ -141,9 +139,8 @@ impl Writer {
             may_be_born: !self.backlog.borrow().is_due(self.clock.now()),
         };
         let applied = batch.iter().map(|operation| round.apply(operation)).collect::<Result<Vec<_>, _>>()?;
-        let (numbers, draft) = (round.numbers, round.draft);
+        let draft = round.draft;
         transaction.commit()?;
-        self.numbers = numbers;
         Ok((applied, draft))
     }
 

@@ -1,0 +1,50 @@
+//! The numbers of events and jobs. An event's number is a part of its id, and its first job has the same number, so that neither an
+//! id nor an event's job needs an index to be found by.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use crate::domain::{EventId, Timestamp};
+
+/// Gives out numbers that rise: those of a millisecond begin at the millisecond times 2^20. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Numbers(Arc<AtomicI64>);
+
+impl Numbers {
+    /// All will be above `last`.
+    pub(super) fn after(last: i64) -> Self {
+        Self(Arc::new(AtomicI64::new(last)))
+    }
+
+    /// The next one; never given out before, also where the clock was set back.
+    pub(super) fn next(&self, now: Timestamp) -> i64 {
+        let first = now.as_millis() << EventId::NUMBERS_BITS;
+        let last = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(first.max(last + 1)));
+        let (Ok(last) | Err(last)) = last;
+        first.max(last + 1)
+    }
+}
+
+/// The number of the event with the id `?1`, whose number is `?2` if it is not from before numbers were a part of ids.
+pub(super) const SEQ_OF_ID: &str = "coalesce((SELECT seq FROM events WHERE seq = ?2 AND id = ?1), \
+     (SELECT seq FROM events WHERE id = ?1 AND seq < 1099511627776))";
+
+/// Whether the event `e` has a live job: one that shares its number, or another.
+pub(super) const HAS_JOB: &str = "(EXISTS (SELECT 1 FROM jobs WHERE id = e.seq AND event_seq = e.seq) \
+     OR EXISTS (SELECT 1 FROM jobs WHERE event_seq = e.seq AND id <> event_seq))";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_rise_whatever_the_clock_does() {
+        let numbers = Numbers::after(0);
+        let at = Timestamp::from_millis;
+        let given =
+            [at(1_700_000_000_000), at(1_700_000_000_000), at(1_600_000_000_000), at(1_700_000_000_001)].map(|now| numbers.next(now));
+        let base = 1_700_000_000_000 << 20;
+        assert_eq!(given, [base, base + 1, base + 2, base + (1 << 20)]);
+        assert_eq!(Numbers::after(given[3]).next(at(0)), given[3] + 1);
+    }
+}
