@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
 /// The longest that a statement may take before its connection is given up.
-pub(super) const STATEMENT_MAX: Duration = Duration::from_secs(10);
+pub(super) const STATEMENT_MAX: Duration = Duration::from_secs(15);
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// A connection that was not used for so long is asked first whether it still is one.
 const IDLE: Duration = Duration::from_millis(250);

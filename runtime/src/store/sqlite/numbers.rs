@@ -47,4 +47,24 @@ mod tests {
         assert_eq!(given, [base, base + 1, base + 2, base + (1 << 20)]);
         assert_eq!(Numbers::after(given[3]).next(at(0)), given[3] + 1);
     }
+
+    #[test]
+    fn an_event_is_found_by_its_id_also_one_from_before_its_number_was_in_it() {
+        let connection = rusqlite::Connection::open_in_memory().expect("a database");
+        let tables = "CREATE TABLE events (seq INTEGER PRIMARY KEY, id BLOB NOT NULL); CREATE UNIQUE INDEX i ON events (id) WHERE seq < 1099511627776";
+        connection.execute_batch(tables).expect("tables");
+        let old = EventId::new(Timestamp::from_millis(1_600_000_000_000), [7; 10]);
+        let new = EventId::numbered(1_700_000_000_000 << 20, [7; 10]);
+        for (seq, id) in [(3, old), (new.number(), new)] {
+            connection.execute("INSERT INTO events (seq, id) VALUES (?1, ?2)", rusqlite::params![seq, id.as_bytes()]).expect("a row");
+        }
+        let seq = |id: EventId| {
+            let found = connection.query_row(&format!("SELECT {SEQ_OF_ID}"), rusqlite::params![id.as_bytes(), id.number()], |row| {
+                row.get::<_, Option<i64>>(0)
+            });
+            found.expect("an answer")
+        };
+        let guessed = EventId::numbered(new.number(), [8; 10]);
+        assert_eq!([seq(old), seq(new), seq(guessed)], [Some(3), Some(new.number()), None]);
+    }
 }
