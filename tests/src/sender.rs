@@ -32,18 +32,19 @@ impl Sender {
 
     /// A request as the provider would send it at `now`, under its event id `id`.
     pub fn delivery(&self, event_type: &str, id: &str, now: Timestamp) -> Delivery {
-        let Sample { headers, body } = sample(self.verifier.provider(), event_type, id, now);
-        self.signed(headers, body, now, id)
+        self.signed(sample(self.verifier.provider(), event_type, id, now), now, id)
     }
 
     /// A request with this body, signed.
     pub fn delivery_of(&self, body: impl Into<Bytes>, now: Timestamp) -> Delivery {
-        self.signed(Headers::default(), body.into(), now, "msg_1")
+        self.signed(Sample::of(body), now, "msg_1")
     }
 
-    fn signed(&self, mut headers: Headers, body: Bytes, now: Timestamp, id: &str) -> Delivery {
-        self.verifier.sign(&mut headers, &body, now, id).expect("a secret to sign with");
-        Delivery { method: Method::POST, path: format!("/in/{}", self.source), headers, body }
+    fn signed(&self, mut sample: Sample, now: Timestamp, id: &str) -> Delivery {
+        self.verifier.sign(&mut sample, now, id).expect("a secret to sign with");
+        let Sample { headers, body, query } = sample;
+        let query = if query.is_empty() { query } else { format!("?{query}") };
+        Delivery { method: Method::POST, path: format!("/in/{}{query}", self.source), headers, body }
     }
 }
 

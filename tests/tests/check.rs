@@ -104,7 +104,7 @@ limits = { cpu = "1h" }
               --> hookfast.toml:7:12
              7 | provider = "stipe"
                |            ^^^^^^^
-              help: known: github, gitlab, hmac, shopify, slack, standard-webhooks, stripe, svix, token; add your own in catalogue.d/
+              help: did you mean `stripe`? `hookfast providers list` shows all 275; add your own in catalogue.d/
 
             error: `sources.shop.secrets[0]` cannot be resolved: the environment has no variable `NOT_SET_ANYWHERE`
               --> hookfast.toml:8:12

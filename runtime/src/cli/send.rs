@@ -137,11 +137,15 @@ impl Sender {
         let provider_id = self.id.clone().unwrap_or_else(|| format!("test_{}", hex::encode(self.random.bytes::<12>())));
         let now = self.clock.now();
         let verifier = &self.source.verifier;
-        let Sample { mut headers, body } = sample(verifier.provider(), &self.event_type, &provider_id, now);
-        let body = self.body.clone().unwrap_or(body);
-        verifier.sign(&mut headers, &body, now, &provider_id)?;
+        let mut sample = sample(verifier.provider(), &self.event_type, &provider_id, now);
+        if let Some(body) = &self.body {
+            sample.body = body.clone();
+        }
+        verifier.sign(&mut sample, now, &provider_id)?;
+        let Sample { headers, body, query } = sample;
+        let url = if query.is_empty() { self.url.clone() } else { format!("{}?{query}", self.url) };
         let started = Instant::now();
-        let answer = fetch("POST", &self.url, headers, body, TIMEOUT).await;
+        let answer = fetch("POST", &url, headers, body, TIMEOUT).await;
         let answer = answer.map_err(|fault| unanswered(&fault, "is the server running? hookfast serve"))?;
         let duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let (source, event_type) = (self.source.name.to_string(), self.event_type.clone());

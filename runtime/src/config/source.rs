@@ -7,7 +7,7 @@ use bytes::Bytes;
 use chrono::DateTime;
 
 use super::secret;
-use crate::document::{Field, Mistake, Section, Severity};
+use crate::document::{Field, Mistake, Section, Severity, nearest};
 use crate::domain::{Answer, DedupePolicy, PluginName, RetryPolicy, RetryStrategy, Route, SourceName, Timestamp};
 use crate::verify::{Catalogue, Location, Options, SecretSpec, Verifier};
 
@@ -70,8 +70,9 @@ fn read_verifier(section: &Section<'_>, catalogue: &Catalogue, directory: &Path,
     let provider_field = section.required("provider")?;
     let name = provider_field.as_str()?;
     let Some(provider) = catalogue.provider(name) else {
-        let known = catalogue.names().collect::<Vec<_>>().join(", ");
-        provider_field.error(format!("no provider is called `{name}`"), Some(format!("known: {known}; add your own in catalogue.d/")));
+        let meant = nearest(name, catalogue.names()).map_or_else(String::new, |meant| format!("did you mean `{meant}`? "));
+        let help = format!("{meant}`hookfast providers list` shows all {}; add your own in catalogue.d/", catalogue.names().count());
+        provider_field.error(format!("no provider is called `{name}`"), Some(help));
         // Its settings cannot be told from mistakes, so none of them is reported.
         section.entries();
         return None;

@@ -134,6 +134,11 @@ impl<'d> Field<'d> {
         Some(array.iter().enumerate().map(element).collect())
     }
 
+    /// Whether it is a list.
+    pub fn is_list(&self) -> bool {
+        self.written().is_some_and(DeValue::is_array)
+    }
+
     /// Whether the value is a table.
     pub fn is_table(&self) -> bool {
         self.written().is_some_and(DeValue::is_table)

@@ -117,10 +117,15 @@ fn without_literal_secrets(line: &str) -> String {
 /// `did you mean …? allowed here: …` for a word that is none of the allowed ones.
 pub(super) fn suggestion<'a>(written: &str, allowed: impl Iterator<Item = &'a str>) -> String {
     let allowed: Vec<&str> = allowed.collect();
-    let nearest = allowed.iter().map(|word| (strsim::osa_distance(written, word), *word)).min();
     let list = format!("allowed here: {}", allowed.join(", "));
-    match nearest {
-        Some((distance, word)) if distance <= 3 && distance < word.len() => format!("did you mean `{word}`? {list}"),
-        _ => list,
+    match nearest(written, allowed.into_iter()) {
+        Some(word) => format!("did you mean `{word}`? {list}"),
+        None => list,
     }
+}
+
+/// The allowed word that was probably meant.
+pub fn nearest<'a>(written: &str, allowed: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let (distance, word) = allowed.map(|word| (strsim::osa_distance(written, word), word)).min()?;
+    (distance <= 3 && distance < word.len()).then_some(word)
 }

@@ -13,7 +13,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub use field::Field;
-pub use mistake::{Mistake, Mistakes, Severity};
+pub use mistake::{Mistake, Mistakes, Severity, nearest};
 pub use quantity::{parse_bytes, parse_duration};
 
 /// Parses `text` and hands its top level to `read`, which asks for what it knows. Syntax errors, wrong types and unknown keys

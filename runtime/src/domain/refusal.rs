@@ -27,6 +27,14 @@ pub enum RefusalCause {
     DuplicateHeader { header: String },
     /// The proof's header does not have the provider's form.
     MalformedHeader { header: String, expected: String },
+    /// The field of the query, form or JSON body that carries the proof, or that it covers, is not there.
+    MissingField { field: String },
+    /// The same does not have the provider's form.
+    MalformedField { field: String, expected: String },
+    /// The proof holds, and something that must be so besides is not.
+    ConditionFailed { condition: String },
+    /// The token's signature holds, and this claim of it is not as it must be.
+    WrongClaim { claim: String },
     /// The signature is well-formed and no live secret makes it.
     WrongSignature,
     /// The static token or Basic credentials do not match any live secret.
@@ -60,6 +68,10 @@ impl RefusalCause {
             Self::MissingHeader { .. } => "missing_header",
             Self::DuplicateHeader { .. } => "duplicate_header",
             Self::MalformedHeader { .. } => "malformed_header",
+            Self::MissingField { .. } => "missing_field",
+            Self::MalformedField { .. } => "malformed_field",
+            Self::ConditionFailed { .. } => "condition_failed",
+            Self::WrongClaim { .. } => "wrong_claim",
             Self::WrongSignature => "wrong_signature",
             Self::WrongToken => "wrong_token",
             Self::TimestampTooOld { .. } => "timestamp_too_old",
@@ -84,6 +96,10 @@ impl RefusalCause {
             Self::MissingHeader { .. }
             | Self::DuplicateHeader { .. }
             | Self::MalformedHeader { .. }
+            | Self::MissingField { .. }
+            | Self::MalformedField { .. }
+            | Self::ConditionFailed { .. }
+            | Self::WrongClaim { .. }
             | Self::WrongSignature
             | Self::WrongToken
             | Self::TimestampTooOld { .. }
@@ -107,6 +123,10 @@ impl fmt::Display for RefusalCause {
             Self::MissingHeader { header } => write!(f, "header `{header}` is missing; is signing switched on at the provider?"),
             Self::DuplicateHeader { header } => write!(f, "header `{header}` came more than once; a proxy may have added one"),
             Self::MalformedHeader { header, expected } => write!(f, "header `{header}` is malformed; expected {expected}"),
+            Self::MissingField { field } => write!(f, "`{field}` is missing; is this the provider's format, and is signing switched on there?"),
+            Self::MalformedField { field, expected } => write!(f, "`{field}` is malformed; expected {expected}"),
+            Self::ConditionFailed { condition } => write!(f, "the signature holds, and the condition `{condition}` does not"),
+            Self::WrongClaim { claim } => write!(f, "the token's signature holds, and its claim `{claim}` is not as the provider's rules or the source's parameters say"),
             Self::WrongSignature => f.write_str(
                 "no live secret of this source makes this signature: the secret differs from the provider's, or the body was altered on its way",
             ),

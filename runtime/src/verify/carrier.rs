@@ -1,9 +1,17 @@
-//! From a header to the proofs in it. Never guesses: a header that came twice or does not have the provider's form is a
+//! From a request to the proofs in it. Never guesses: a header or field that came twice or does not have the provider's form is a
 //! refusal that says what was expected. Does not decode and does not judge.
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
 
 use crate::domain::{Headers, RefusalCause};
 
-use super::scheme::{Parse, Scheme};
+use super::json;
+use super::scheme::{Carrier, Parse, Scheme};
+use super::view::{self, View};
 
 /// How many proofs of one scheme a header may carry: two are usual during a rotation, and each costs us work.
 const PROOFS_MAX: usize = 16;
@@ -26,13 +34,72 @@ pub(super) fn header_name(text: &str) -> Result<String, String> {
 }
 
 impl Scheme {
-    /// The proofs that the scheme's header carries, not yet decoded; at least one.
-    pub(super) fn proofs<'a>(&self, value: &'a [u8]) -> Result<Vec<&'a [u8]>, RefusalCause> {
-        let proofs: Vec<&[u8]> = match &self.parse {
-            Parse::List { prefix, separator } => {
-                elements(value, *separator).filter_map(|element| element.strip_prefix(prefix.as_bytes())).take(PROOFS_MAX + 1).collect()
+    /// Whether the request has something where this scheme's proof is.
+    pub(super) fn is_present(&self, view: &View<'_>) -> bool {
+        match (&self.carrier, &self.each) {
+            (Carrier::Json(_), Some(items)) => view.json_at(&items.array).is_some(),
+            (Carrier::Json(pointer), None) => view.json_at(pointer).is_some(),
+            (Carrier::Query(name), _) => view.query().is_some_and(|query| query.iter().any(|(own, _)| own == name)),
+            (Carrier::Form(name), _) => view.form().is_some_and(|form| form.iter().any(|(own, _)| own == name)),
+            (Carrier::Body, _) => !view.body().is_empty(),
+            (carrier, _) => view.headers().iter().any(|(name, _)| carrier.is_header(name)),
+        }
+    }
+
+    /// What the carrier holds: one value, or one for each secret that is in use; `item` is the item of a batch that is looked at.
+    pub(super) fn values<'v>(&'v self, view: &'v View<'_>, item: Option<&'v Value>) -> Result<Vec<&'v [u8]>, RefusalCause> {
+        let values = match &self.carrier {
+            Carrier::Headers(names) => {
+                let there = names.iter().filter(|name| view.headers().all(name).next().is_some());
+                there.map(|name| only(view.headers(), name)).collect::<Result<_, _>>()?
             }
-            Parse::Pairs { separator, signature } => pairs(value, *separator, signature).take(PROOFS_MAX + 1).collect(),
+            Carrier::Numbered { max, .. } => {
+                let there = view.headers().iter().map(|(name, _)| name).filter(|name| self.carrier.is_header(name)).take(*max);
+                there.map(|name| only(view.headers(), name)).collect::<Result<_, _>>()?
+            }
+            Carrier::Query(name) => {
+                vec![view::only(view.query().ok_or_else(|| self.missing())?, name).ok_or_else(|| self.malformed())?.as_bytes()]
+            }
+            Carrier::Form(name) => {
+                vec![view::only(view.form().ok_or_else(|| self.missing())?, name).ok_or_else(|| self.malformed())?.as_bytes()]
+            }
+            Carrier::Json(pointer) => {
+                let root = item.or(view.json()).ok_or_else(|| self.missing())?;
+                vec![pointer.find(root).ok_or_else(|| self.missing())?.as_str().ok_or_else(|| self.malformed())?.as_bytes()]
+            }
+            Carrier::Body => vec![view.body().trim_ascii()],
+        };
+        match &self.parse {
+            Parse::Pairs { groups: Some(separator), .. } => {
+                Ok(values.into_iter().flat_map(|value| elements(value, Some(*separator))).take(PROOFS_MAX).collect())
+            }
+            _ => Ok(values),
+        }
+    }
+
+    /// The proofs in a carrier's value, not yet decoded; at least one.
+    pub(super) fn proofs<'a>(&self, value: &'a [u8]) -> Result<Vec<Cow<'a, [u8]>>, RefusalCause> {
+        let most = PROOFS_MAX + 1;
+        let proofs: Vec<Cow<'_, [u8]>> = match &self.parse {
+            Parse::List { prefix, separator } => elements(value, *separator)
+                .filter_map(|element| element.strip_prefix(prefix.as_bytes()))
+                .take(most)
+                .map(Cow::from)
+                .collect(),
+            Parse::Pairs { separator, signatures, .. } => {
+                signatures.iter().flat_map(|name| pairs(value, *separator, name)).take(most).map(Cow::from).collect()
+            }
+            Parse::Positional { separator } => elements(value, Some(*separator)).skip(1).take(most).map(Cow::from).collect(),
+            Parse::Keyed { separator, key_separator } => {
+                let split =
+                    |element: &'a [u8]| element.iter().position(|byte| char::from(*byte) == *key_separator).map(|at| &element[at + 1..]);
+                elements(value, Some(*separator)).filter_map(split).take(most).map(Cow::from).collect()
+            }
+            Parse::Envelope { signature } => {
+                let envelope = STANDARD.decode(value).ok().and_then(|bytes| json::unambiguous(&bytes));
+                let proof = envelope.and_then(|envelope| Some(signature.find(&envelope)?.as_str()?.to_owned().into_bytes()));
+                proof.into_iter().map(Cow::from).collect()
+            }
         };
         let well_formed = (1..=PROOFS_MAX).contains(&proofs.len()) && proofs.iter().all(|proof| !proof.is_empty());
         if well_formed { Ok(proofs) } else { Err(self.malformed()) }
@@ -45,9 +112,37 @@ impl Scheme {
         values.next().filter(|_| values.next().is_none()).ok_or_else(|| self.malformed())
     }
 
-    /// The refusal that tells what the header should have looked like.
+    /// What stands before the proofs, where they stand by position.
+    pub(super) fn first<'a>(&self, value: &'a [u8]) -> Result<&'a [u8], RefusalCause> {
+        let Parse::Positional { separator } = &self.parse else { return Err(self.malformed()) };
+        elements(value, Some(*separator)).next().ok_or_else(|| self.malformed())
+    }
+
+    /// Whether a stronger version stands beside this one, which then does not count.
+    pub(super) fn is_outdone(&self, value: &[u8]) -> bool {
+        match (&self.parse, &self.unless_pair) {
+            (Parse::Pairs { separator, .. }, Some(stronger)) => pairs(value, *separator, stronger).next().is_some(),
+            _ => false,
+        }
+    }
+
+    /// The refusal that tells where the proof should have been.
+    pub(super) fn missing(&self) -> RefusalCause {
+        match &self.carrier {
+            Carrier::Headers(names) => RefusalCause::MissingHeader { header: names.join(" or ") },
+            Carrier::Numbered { prefix, .. } => RefusalCause::MissingHeader { header: format!("{prefix}1") },
+            carrier => RefusalCause::MissingField { field: carrier.to_string() },
+        }
+    }
+
+    /// The refusal that tells what the carrier's value should have looked like.
     pub(super) fn malformed(&self) -> RefusalCause {
-        RefusalCause::MalformedHeader { header: self.header.clone(), expected: self.to_string() }
+        let expected = self.to_string();
+        match &self.carrier {
+            Carrier::Headers(names) => RefusalCause::MalformedHeader { header: names.join(" or "), expected },
+            Carrier::Numbered { prefix, .. } => RefusalCause::MalformedHeader { header: format!("{prefix}1"), expected },
+            carrier => RefusalCause::MalformedField { field: carrier.to_string(), expected },
+        }
     }
 }
 
@@ -68,7 +163,8 @@ mod tests {
     use crate::verify::Proof;
 
     fn scheme(parse: Parse) -> Scheme {
-        Scheme { header: "x-signature".into(), parse, proof: Proof::Token }
+        let carrier = Carrier::Headers(vec!["x-signature".into()]);
+        Scheme { carrier, parse, proof: Proof::Token, each: None, requirements: Vec::new(), unless_pair: None }
     }
 
     fn list(prefix: &str, separator: Option<char>) -> Scheme {
@@ -77,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_plain_proof_follows_its_prefix_to_the_letter() {
-        assert_eq!(list("sha256=", None).proofs(b"sha256=ab,c "), Ok(vec![&b"ab,c "[..]]));
+        assert_eq!(list("sha256=", None).proofs(b"sha256=ab,c "), Ok(vec![Cow::from(&b"ab,c "[..])]));
         for value in [&b"SHA256=ab"[..], b"ab", b"sha256=", b""] {
             assert!(list("sha256=", None).proofs(value).is_err());
         }
@@ -85,15 +181,15 @@ mod tests {
 
     #[test]
     fn other_versions_in_a_list_are_ignored() {
-        assert_eq!(list("v1,", Some(' ')).proofs(b"v1,a v1a,b v1,c"), Ok(vec![&b"a"[..], b"c"]));
+        assert_eq!(list("v1,", Some(' ')).proofs(b"v1,a v1a,b v1,c"), Ok(vec![Cow::from(&b"a"[..]), Cow::from(&b"c"[..])]));
         assert!(list("v1,", Some(' ')).proofs(b"v1a,b").is_err());
     }
 
     #[test]
     fn pairs_are_found_by_name_and_trimmed_around_separators_only() {
-        let stripe = scheme(Parse::Pairs { separator: ',', signature: "v1".into() });
+        let stripe = scheme(Parse::Pairs { separator: ',', signatures: vec!["v1".into()], groups: None });
         let value = b"t=17, v1=aa ,v1=b b,v0=cc";
-        assert_eq!(stripe.proofs(value), Ok(vec![&b"aa"[..], b"b b"]));
+        assert_eq!(stripe.proofs(value), Ok(vec![Cow::from(&b"aa"[..]), Cow::from(&b"b b"[..])]));
         assert_eq!(stripe.pair(value, "t"), Ok(&b"17"[..]));
         assert!(stripe.pair(b"t=17,t=18,v1=aa", "t").is_err(), "two timestamps");
         assert!(stripe.pair(b"v1=aa", "t").is_err(), "no timestamp");
@@ -102,7 +198,7 @@ mod tests {
     #[test]
     fn sixteen_proofs_are_read_and_seventeen_refused() {
         let value = |count: usize| vec!["v1=aa"; count].join(",").into_bytes();
-        let stripe = scheme(Parse::Pairs { separator: ',', signature: "v1".into() });
+        let stripe = scheme(Parse::Pairs { separator: ',', signatures: vec!["v1".into()], groups: None });
         assert_eq!(stripe.proofs(&value(16)).map(|proofs| proofs.len()), Ok(16));
         assert!(stripe.proofs(&value(17)).is_err());
     }

@@ -6,7 +6,7 @@ use base64::alphabet::URL_SAFE;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 
-use super::scheme::Encoding;
+use super::algorithm::Encoding;
 
 /// Providers write base64url with padding (Python) and without (JavaScript).
 const EITHER_PADDING: GeneralPurpose =
@@ -19,6 +19,7 @@ impl Encoding {
             Self::Hex => hex::decode(text).ok(),
             Self::Base64 => STANDARD.decode(text).ok(),
             Self::Base64Url => EITHER_PADDING.decode(text).ok(),
+            Self::HexInBase64 => hex::decode(STANDARD.decode(text).ok()?).ok(),
         }
     }
 
@@ -28,6 +29,7 @@ impl Encoding {
             Self::Hex => hex::encode(bytes),
             Self::Base64 => STANDARD.encode(bytes),
             Self::Base64Url => EITHER_PADDING.encode(bytes),
+            Self::HexInBase64 => STANDARD.encode(hex::encode(bytes)),
         }
     }
 }

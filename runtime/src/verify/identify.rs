@@ -109,8 +109,7 @@ impl Scene<'_> {
             Look::Header(name) => self.header(name),
             Look::Body { slot, label } => {
                 let value = self.found[*slot].clone()?;
-                // Every scheme signs the whole body; whoever holds a token vouches for all they send.
-                Some(Name { label: label.clone(), value, signed: true })
+                Some(Name { label: label.clone(), value, signed: self.verified.covers_body })
             }
         })
     }

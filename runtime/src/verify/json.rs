@@ -2,9 +2,11 @@
 //!
 //! A key that stands twice in one object is ambiguous, since readers disagree on which counts: nothing below it is found.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 
 use super::location::Pointer;
 
@@ -61,6 +63,90 @@ impl Wanted {
 pub(super) fn plain(text: &str) -> Option<String> {
     let plain = (1..=VALUE_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
     plain.then(|| text.to_owned())
+}
+
+/// The whole document; `None` where it is not JSON, or an object has a key twice, since readers disagree on which counts.
+pub(super) fn unambiguous(body: &[u8]) -> Option<Value> {
+    serde_json::from_slice::<Unambiguous>(body).ok().map(|Unambiguous(value)| value)
+}
+
+/// A value as it goes into a signed message: texts without quotes, nothing for what is not there.
+pub(super) fn signed_text(value: Option<&Value>) -> Option<Cow<'_, str>> {
+    match value {
+        None | Some(Value::Null) => Some("".into()),
+        Some(Value::String(text)) => Some(text.as_str().into()),
+        Some(Value::Bool(_) | Value::Number(_)) => value.map(|value| value.to_string().into()),
+        Some(Value::Array(_) | Value::Object(_)) => None,
+    }
+}
+
+struct Unambiguous(Value);
+
+impl<'de> serde::Deserialize<'de> for Unambiguous {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        json.deserialize_any(Tree).map(Self)
+    }
+}
+
+struct Tree;
+
+impl<'de> DeserializeSeed<'de> for Tree {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Value, D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Tree {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut object = serde_json::Map::new();
+        while let Some(key) = map.next_key::<String>()? {
+            let value = map.next_value_seed(Tree)?;
+            if object.insert(key, value).is_some() {
+                return Err(serde::de::Error::custom("a key stands twice"));
+            }
+        }
+        Ok(Value::Object(object))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
+        let mut array = Vec::new();
+        while let Some(element) = elements.next_element_seed(Tree)? {
+            array.push(element);
+        }
+        Ok(Value::Array(array))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
 }
 
 struct Walk<'w> {

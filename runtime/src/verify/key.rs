@@ -2,11 +2,13 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use sha1::{Digest, Sha1};
+use unicode_normalization::UnicodeNormalization;
 
 use crate::domain::Secret;
 
+use super::algorithm::KeyForm;
 use super::provider::Setting;
-use super::scheme::KeyForm;
 
 /// A source's provider, secrets and settings do not fit together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +19,14 @@ pub enum SetupError {
     /// The provider's scheme is fixed in this point.
     #[error("provider `{provider}` does not let a source set `{}`", setting.word())]
     FixedSetting { provider: String, setting: Setting },
+    /// A scheme signs the URL, and what the provider knows it as is not said.
+    #[error(
+        "provider `{provider}` signs the URL: set `public_url` to the URL as it is registered there, such as `https://hooks.example.com/in/name`"
+    )]
+    NoPublicUrl { provider: String },
+    /// A scheme needs something that only the source can say.
+    #[error("provider `{provider}` needs `parameters = {{ {parameter} = \"…\" }}`")]
+    NoParameter { provider: String, parameter: String },
     /// The settings do not go together.
     #[error("{0}")]
     Settings(String),
@@ -40,6 +50,15 @@ pub enum KeyFault {
     /// An empty key would let anyone sign.
     #[error("decodes to zero bytes")]
     ZeroBytes,
+    /// A public key where a shared secret belongs: anyone who knows it could sign.
+    #[error("is a public key, and this provider shares a secret with you")]
+    IsPublicKey,
+    /// It is not UTF-8.
+    #[error("is not UTF-8")]
+    NotText,
+    /// It is neither PEM nor base64 of a public key or certificate, or of another kind than the scheme's.
+    #[error("is no public key or certificate for {0}")]
+    NotPublicKey(&'static str),
     /// It is no Ed25519 public key.
     #[error("decodes to {0} bytes; an Ed25519 public key has 32")]
     PublicKeyLength(usize),
@@ -50,7 +69,19 @@ impl KeyForm {
         match self {
             Self::Whsec => "whsec_",
             Self::Whpk => "whpk_",
-            Self::Utf8 | Self::Base64 | Self::Hex => "",
+            Self::Pem => "-----BEGIN ",
+            _ => "",
+        }
+    }
+
+    /// Whether a secret can be of this form by how it begins.
+    fn takes(self, secret: &[u8]) -> bool {
+        // Whoever takes a public key for a shared secret lets everybody sign who knows it.
+        let is_public = secret.starts_with(Self::Pem.prefix().as_bytes()) && !secret.starts_with(b"-----BEGIN PRIVATE");
+        match self {
+            // A public key may also stand there without the lines around it: a DER sequence in base64.
+            Self::Pem => is_public || (secret.starts_with(b"MI") || secret.starts_with(b"MF") || secret.starts_with(b"MC")),
+            _ => !is_public && secret.starts_with(self.prefix().as_bytes()),
         }
     }
 
@@ -59,26 +90,31 @@ impl KeyForm {
         if secret.is_empty() {
             return Err(KeyFault::Empty);
         }
-        forms.clone().find(|form| secret.starts_with(form.prefix().as_bytes())).ok_or_else(|| {
-            let mut prefixes: Vec<String> = forms.map(|form| format!("`{}`", form.prefix())).collect();
+        forms.clone().find(|form| form.takes(secret)).ok_or_else(|| {
+            let mut prefixes: Vec<String> =
+                forms.map(Self::prefix).filter(|prefix| !prefix.is_empty()).map(|prefix| format!("`{prefix}`")).collect();
             prefixes.dedup();
-            KeyFault::Prefix(prefixes.join(" or "))
+            if prefixes.is_empty() { KeyFault::IsPublicKey } else { KeyFault::Prefix(prefixes.join(" or ")) }
         })
     }
 
-    /// The key's bytes; never none.
+    /// The key's bytes; never none. Those of a public key are as [`super::public_key`] takes them.
     pub(super) fn decode(self, secret: &[u8]) -> Result<Vec<u8>, KeyFault> {
         let text = secret.strip_prefix(self.prefix().as_bytes()).unwrap_or(secret);
         let key = match self {
-            Self::Utf8 => text.to_vec(),
+            Self::Utf8 | Self::Pem => secret.to_vec(),
+            Self::Utf8Nfkd => std::str::from_utf8(secret).map_err(|_| KeyFault::NotText)?.nfkd().collect::<String>().into(),
+            Self::Sha1 => Sha1::digest(secret).to_vec(),
             Self::Base64 => STANDARD.decode(text).map_err(|_| KeyFault::NotBase64(""))?,
+            Self::RawBase64 => STANDARD.decode(text).map_err(|_| KeyFault::NotBase64(""))?,
             Self::Whsec => STANDARD.decode(text).map_err(|_| KeyFault::NotBase64(" after `whsec_`"))?,
             Self::Whpk => STANDARD.decode(text).map_err(|_| KeyFault::NotBase64(" after `whpk_`"))?,
-            Self::Hex => hex::decode(text).map_err(|_| KeyFault::NotHex)?,
+            Self::Hex | Self::RawHex => hex::decode(text).map_err(|_| KeyFault::NotHex)?,
         };
+        let is_raw = matches!(self, Self::Whpk | Self::RawHex | Self::RawBase64);
         match key.len() {
             0 => Err(KeyFault::ZeroBytes),
-            length if self == Self::Whpk && length != 32 => Err(KeyFault::PublicKeyLength(length)),
+            length if is_raw && length != 32 => Err(KeyFault::PublicKeyLength(length)),
             _ => Ok(key),
         }
     }

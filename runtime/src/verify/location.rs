@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde_json::Value;
+
 use super::carrier;
 
 /// How many alternatives a location may have.
@@ -23,11 +25,23 @@ pub(super) enum Place {
 
 /// A JSON pointer (RFC 6901) to a value inside the document.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pointer(Vec<String>);
+pub struct Pointer(Vec<String>);
+
+/// The items of an array in the JSON body, `/value/*` or `/items/*/item`: the array, and where in each element the item is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Items {
+    pub(super) array: Pointer,
+    pub(super) item: Pointer,
+}
 
 impl Location {
     pub(super) fn places(&self) -> &[Place] {
         &self.0
+    }
+
+    /// Whether its first place is in the first element of a body that is a list.
+    pub(super) fn begins_in_list(&self) -> bool {
+        matches!(self.0.first(), Some(Place::Json(pointer)) if pointer.keys().first().is_some_and(|key| key == "0"))
     }
 }
 
@@ -35,6 +49,24 @@ impl Pointer {
     /// The keys from the document's root down.
     pub(super) fn keys(&self) -> &[String] {
         &self.0
+    }
+
+    /// The same to be changed.
+    pub(super) fn find_mut<'v>(&self, root: &'v mut Value) -> Option<&'v mut Value> {
+        self.0.iter().try_fold(root, |node, key| match node {
+            Value::Object(object) => object.get_mut(key),
+            Value::Array(elements) => elements.get_mut(key.parse::<usize>().ok()?),
+            _ => None,
+        })
+    }
+
+    /// The value that it points to.
+    pub(super) fn find<'v>(&self, root: &'v Value) -> Option<&'v Value> {
+        self.0.iter().try_fold(root, |node, key| match node {
+            Value::Object(object) => object.get(key),
+            Value::Array(elements) => elements.get(key.parse::<usize>().ok()?),
+            _ => None,
+        })
     }
 }
 
@@ -70,11 +102,27 @@ impl FromStr for Pointer {
     }
 }
 
+impl FromStr for Items {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (array, item) = text.split_once("/*").ok_or("items are named by a pointer with a `*`, such as `/value/*`")?;
+        let pointer = |text: &str| if text.is_empty() { Ok(Pointer(Vec::new())) } else { text.parse() };
+        Ok(Self { array: pointer(array)?, item: pointer(item)? })
+    }
+}
+
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|key| write!(f, "/{}", key.replace('~', "~0").replace('/', "~1")))
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Header(name) => write!(f, "header:{name}"),
-            Self::Json(Pointer(keys)) => keys.iter().try_for_each(|key| write!(f, "/{}", key.replace('~', "~0").replace('/', "~1"))),
+            Self::Json(pointer) => pointer.fmt(f),
         }
     }
 }

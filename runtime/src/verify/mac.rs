@@ -3,13 +3,16 @@
 
 use hmac::digest::Output;
 use hmac::{Hmac, KeyInit, Mac};
-use ring::signature::{ED25519, UnparsedPublicKey};
+use md5::Md5;
 use sha1::Sha1;
-use sha2::{Sha256, Sha384, Sha512};
+use sha2::{Digest, Sha256, Sha384, Sha512};
 use subtle::{Choice, ConstantTimeEq};
 
-use super::scheme::Algorithm;
-use super::template::Message;
+use super::algorithm::{Algorithm, KeyForm};
+use super::jwt::JwtKey;
+use super::key::KeyFault;
+use super::message::Message;
+use super::public_key::{Kind, PublicKey};
 
 /// A key, ready: an HMAC has already absorbed it and is copied for each request.
 pub(super) enum Key {
@@ -17,20 +20,27 @@ pub(super) enum Key {
     HmacSha256(Hmac<Sha256>),
     HmacSha384(Box<Hmac<Sha384>>),
     HmacSha512(Box<Hmac<Sha512>>),
-    Ed25519(UnparsedPublicKey<Vec<u8>>),
+    /// A bare hash, and the secret that is a part of what is hashed.
+    Hash(Algorithm, Vec<u8>),
+    Public(PublicKey),
+    Jwt(JwtKey),
     Token(Vec<u8>),
 }
 
 impl Key {
     /// The key of a signature.
-    pub(super) fn new(algorithm: Algorithm, bytes: Vec<u8>) -> Self {
-        match algorithm {
+    pub(super) fn new(algorithm: Algorithm, form: KeyForm, bytes: Vec<u8>) -> Result<Self, KeyFault> {
+        Ok(match algorithm {
             Algorithm::HmacSha1 => Self::HmacSha1(keyed(&bytes)),
             Algorithm::HmacSha256 => Self::HmacSha256(keyed(&bytes)),
             Algorithm::HmacSha384 => Self::HmacSha384(Box::new(keyed(&bytes))),
             Algorithm::HmacSha512 => Self::HmacSha512(Box::new(keyed(&bytes))),
-            Algorithm::Ed25519 => Self::Ed25519(UnparsedPublicKey::new(&ED25519, bytes)),
-        }
+            Algorithm::Md5 | Algorithm::Sha1 | Algorithm::Sha256 => Self::Hash(algorithm, bytes),
+            asymmetric => {
+                let kind = Kind::of(asymmetric).expect("the other algorithms have shared secrets");
+                Self::Public(PublicKey::read(kind, form, bytes)?)
+            }
+        })
     }
 
     /// Whether one of the signatures is this key's over the message.
@@ -40,16 +50,14 @@ impl Key {
             Self::HmacSha256(keyed) => any_is(&mac(keyed, message), signatures),
             Self::HmacSha384(keyed) => any_is(&mac(&**keyed, message), signatures),
             Self::HmacSha512(keyed) => any_is(&mac(&**keyed, message), signatures),
-            Self::Ed25519(key) => {
-                let message = message.parts().concat();
-                signatures.iter().any(|signature| key.verify(&message, signature).is_ok())
-            }
-            Self::Token(_) => false,
+            Self::Hash(algorithm, secret) => any_is(&hash(*algorithm, message, secret), signatures),
+            Self::Public(key) => key.holds_any(&message.whole(), signatures),
+            Self::Jwt(_) | Self::Token(_) => false,
         }
     }
 
     /// Whether one of the tokens is this one.
-    pub(super) fn is_among(&self, tokens: &[&[u8]]) -> bool {
+    pub(super) fn is_among(&self, tokens: &[impl AsRef<[u8]>]) -> bool {
         matches!(self, Self::Token(own) if any_is(own, tokens))
     }
 
@@ -60,7 +68,8 @@ impl Key {
             Self::HmacSha256(keyed) => Some(mac(keyed, message).to_vec()),
             Self::HmacSha384(keyed) => Some(mac(&**keyed, message).to_vec()),
             Self::HmacSha512(keyed) => Some(mac(&**keyed, message).to_vec()),
-            Self::Ed25519(_) | Self::Token(_) => None,
+            Self::Hash(algorithm, secret) => Some(hash(*algorithm, message, secret)),
+            Self::Public(_) | Self::Jwt(_) | Self::Token(_) => None,
         }
     }
 }
@@ -71,20 +80,30 @@ fn keyed<M: KeyInit>(key: &[u8]) -> M {
 
 fn mac<M: Mac + Clone>(keyed: &M, message: &Message<'_>) -> Output<M> {
     let mut mac = keyed.clone();
-    message.parts().iter().for_each(|part| mac.update(part));
+    message.parts(b"").for_each(|part| mac.update(part));
     mac.finalize().into_bytes()
 }
 
-fn any_is(own: &[u8], others: &[impl AsRef<[u8]>]) -> bool {
+fn hash(algorithm: Algorithm, message: &Message<'_>, secret: &[u8]) -> Vec<u8> {
+    fn of<D: Digest>(message: &Message<'_>, secret: &[u8]) -> Vec<u8> {
+        let mut digest = D::new();
+        message.parts(secret).for_each(|part| digest.update(part));
+        digest.finalize().to_vec()
+    }
+    match algorithm {
+        Algorithm::Md5 => of::<Md5>(message, secret),
+        Algorithm::Sha1 => of::<Sha1>(message, secret),
+        _ => of::<Sha256>(message, secret),
+    }
+}
+
+pub(super) fn any_is(own: &[u8], others: &[impl AsRef<[u8]>]) -> bool {
     others.iter().fold(Choice::from(0), |found, other| found | own.ct_eq(other.as_ref())).into()
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
-    use crate::domain::Headers;
 
     /// RFC 2202 and RFC 4231, test case 2.
     #[test]
@@ -99,11 +118,9 @@ mod tests {
                  9758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737",
             ),
         ];
-        let (template, headers) = ("what do {body}".parse::<super::super::Template>().expect("a template"), Headers::default());
-        let body = Bytes::from_static(b"ya want for nothing?");
-        let message = template.resolve(&headers, &body, b"").expect("a message");
+        let message = Message::of(b"what do ya want for nothing?");
         for (algorithm, digits) in expected {
-            let key = Key::new(algorithm, b"Jefe".to_vec());
+            let key = Key::new(algorithm, KeyForm::Utf8, b"Jefe".to_vec()).expect("a key");
             assert_eq!(key.sign(&message).map(hex::encode).as_deref(), Some(digits));
             assert!(key.holds(&message, &[vec![0; 32], hex::decode(digits).expect("digits")]));
             assert!(!key.holds(&message, &[]));

@@ -1,16 +1,26 @@
 //! Proves who sent a request, from data alone: a provider is an entry of the catalogue, never Rust code of its own.
 //! The only module that does signature cryptography. It works on the exact bytes, does no I/O and asks no clock.
 
+mod algorithm;
 mod scheme;
+mod describe;
 mod template;
+mod read_template;
+mod message;
+mod filter;
+mod canonical;
 mod location;
 mod provider;
 mod read;
+mod read_scheme;
 mod catalogue;
 mod options;
 mod key;
 mod mac;
+mod public_key;
+mod jwt;
 mod encoding;
+mod view;
 mod carrier;
 mod timestamp;
 mod verifier;
@@ -29,16 +39,21 @@ mod rules;
 mod properties;
 #[cfg(test)]
 mod vectors;
+#[cfg(test)]
+mod attacks;
 
+pub use algorithm::{Algorithm, Encoding, JwtAlgorithm, KeyForm};
 pub use catalogue::Catalogue;
 pub use handshake::HandshakeAnswer;
 pub use identify::{Identity, ProviderEventId};
 pub use key::{KeyFault, SetupError};
-pub use location::Location;
+pub use location::{Location, Pointer};
 pub use options::Options;
-pub use provider::{Handshake, Provider, Setting};
+pub use provider::{Class, Confidence, Handshake, Provider, Setting};
 pub use sample::{Sample, sample};
-pub use scheme::{Algorithm, Encoding, KeyForm, Parse, Proof, Scheme, Signature, TimestampPlace, TimestampRule, TimestampUnit};
+pub use scheme::{
+    Carrier, Claim, ClaimRule, Jwt, Parse, Proof, Requirement, Scheme, Signature, TimestampPlace, TimestampRule, TimestampUnit,
+};
 pub use sign::CannotSign;
 pub use template::Template;
 pub use verifier::{SecretSpec, Verifier};

@@ -1,16 +1,18 @@
 //! What a source may say about its verification beyond provider and secrets: the tolerance, its own dedupe location, and
 //! the settings of a generic provider.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::document::Section;
 
+use super::algorithm::{Algorithm, Encoding, KeyForm};
 use super::carrier;
 use super::key::SetupError;
 use super::location::Location;
 use super::provider::{Provider, Setting};
-use super::read::TOLERANCE;
-use super::scheme::{Algorithm, Encoding, KeyForm, Parse, Proof, Scheme, TimestampPlace, TimestampRule, TimestampUnit};
+use super::read_scheme::TOLERANCE;
+use super::scheme::{Carrier, Parse, Proof, Scheme, TimestampPlace, TimestampRule, TimestampUnit};
 use super::template::Template;
 
 /// What a source sets; nothing by default.
@@ -38,6 +40,10 @@ pub struct Options {
     pub message: Option<Template>,
     /// Where the event's type stands.
     pub event_type: Option<Location>,
+    /// The URL as it is registered with the provider, for those that sign it. Headers of a request never decide it.
+    pub public_url: Option<String>,
+    /// What a provider's scheme needs to know of the source, by name.
+    pub parameters: BTreeMap<String, String>,
 }
 
 impl Options {
@@ -57,6 +63,8 @@ impl Options {
             timestamp_header: header(Setting::TimestampHeader),
             message: field(Setting::Message).and_then(|field| field.parse()),
             event_type: field(Setting::EventType).and_then(|field| field.parse()),
+            public_url: section.field("public_url").and_then(|field| field.parse_with(public_url)),
+            parameters: section.section("parameters", parameters).unwrap_or_default(),
         }
     }
 
@@ -89,7 +97,9 @@ impl Options {
     }
 
     fn apply_to(&self, scheme: &mut Scheme) {
-        set(&mut scheme.header, self.header.as_ref());
+        if let Some(header) = &self.header {
+            scheme.carrier = Carrier::Headers(vec![header.clone()]);
+        }
         if let Parse::List { prefix, .. } = &mut scheme.parse {
             set(prefix, self.prefix.as_ref());
         }
@@ -99,14 +109,29 @@ impl Options {
         set(&mut signature.key, self.key.as_ref());
         if let Some(header) = &self.timestamp_header {
             let place = TimestampPlace::Header(header.clone());
-            signature.timestamp = Some(TimestampRule { place, unit: TimestampUnit::Seconds, tolerance: TOLERANCE });
+            signature.timestamp = Some(TimestampRule { place, unit: TimestampUnit::Seconds, tolerance: Some(TOLERANCE) });
             signature.message = "{timestamp}.{body}".parse().expect("a template");
         }
         set(&mut signature.message, self.message.as_ref());
         if let (Some(rule), Some(tolerance)) = (&mut signature.timestamp, self.tolerance) {
-            rule.tolerance = tolerance;
+            rule.tolerance = Some(tolerance);
         }
     }
+}
+
+fn public_url(text: &str) -> Result<String, String> {
+    let is_url =
+        text.strip_prefix("https://").or(text.strip_prefix("http://")).is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.contains('#');
+    if is_url && is_plain {
+        Ok(text.into())
+    } else {
+        Err("a public_url is the whole URL, such as `https://hooks.example.com/in/name`".into())
+    }
+}
+
+fn parameters(section: &Section<'_>) -> BTreeMap<String, String> {
+    section.entries().into_iter().filter_map(|(name, field)| Some((name, field.as_str()?.to_owned()))).collect()
 }
 
 fn set<T: Clone>(own: &mut T, given: Option<&T>) {

@@ -11,10 +11,18 @@ pub struct Provider {
     /// Its name for people.
     pub title: String,
     /// The page of the provider that describes the signature.
-    pub documentation: String,
-    /// Whether it sends again by itself what was not answered with 2xx. Where it does not, a refused event is lost.
-    pub retries: bool,
-    /// How it proves its requests, strongest first.
+    pub documentation: Option<String>,
+    /// How well its facts are known.
+    pub confidence: Confidence,
+    /// Whether it sends again by itself what was not answered with 2xx. Where it does not, a refused event is lost. `None`: not known.
+    pub retries: Option<bool>,
+    /// When it sends again, and how long it waits for an answer.
+    pub redelivery: Option<String>,
+    /// What it asks before it sends events, in words.
+    pub challenge: Option<String>,
+    /// What else to know.
+    pub notes: Option<String>,
+    /// How it proves its requests, strongest first; none where it signs nothing.
     pub schemes: Vec<Scheme>,
     /// Where the event's id stands.
     pub event_id: Option<Location>,
@@ -26,6 +34,61 @@ pub struct Provider {
     pub handshake: Option<Handshake>,
     /// What a source may set differently; only generic providers have some.
     pub settings: Vec<Setting>,
+}
+
+/// How well a provider's facts are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confidence {
+    /// Its own documentation, kit or code was read.
+    A,
+    /// An independent implementation was read and agrees.
+    B,
+    /// Hearsay: what it proves is not taken for proved.
+    C,
+}
+
+impl Confidence {
+    /// Its words in files.
+    pub const WORDS: [(&'static str, Self); 3] = [("A", Self::A), ("B", Self::B), ("C", Self::C)];
+
+    /// Its word in files.
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, own)| *own == self).map(|(word, _)| *word).expect("every confidence has a word")
+    }
+}
+
+/// What a request of a provider is once it was let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// A signature was checked.
+    Verified,
+    /// A shared secret was sent along.
+    Authenticated,
+    /// Nothing was checked, or nobody knows well enough what to check.
+    Unverified,
+}
+
+impl Class {
+    /// The word for people and machines.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Authenticated => "authenticated",
+            Self::Unverified => "unverified",
+        }
+    }
+}
+
+impl Provider {
+    /// What its requests are by its strongest scheme.
+    pub fn class(&self) -> Class {
+        match self.schemes.first() {
+            None => Class::Unverified,
+            Some(_) if self.confidence == Confidence::C => Class::Unverified,
+            Some(scheme) if scheme.is_secret_sent() => Class::Authenticated,
+            Some(_) => Class::Verified,
+        }
+    }
 }
 
 /// A signed request that asks for a value of its own body to be sent back, and is no event.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::document::{self, Mistakes};
-use crate::domain::{Headers, RawRequest, RefusalCause, Secret, Verified};
+use crate::domain::{RawRequest, RefusalCause, Secret, Verified};
 
 use super::sender::{NOW, Sender, WHSEC, edited, secret};
 use super::*;
@@ -36,7 +36,7 @@ fn twice(mut request: RawRequest, header: &str) -> RawRequest {
 fn what_is_signed_is_accepted_and_the_proof_says_what_it_covers() {
     let sender = Sender::new("standard-webhooks", WHSEC);
     let signed_headers = vec!["webhook-id".into(), "webhook-timestamp".into()];
-    let expected = Verified { scheme: 0, secret: 0, signed_headers, secret_header: None };
+    let expected = Verified { scheme: 0, secret: 0, signed_headers, covers_body: true, is_token: false, secret_header: None };
     assert_eq!(verdict(&sender, &sender.with("{}", &[])), Ok(expected));
 }
 
@@ -136,7 +136,7 @@ fn signing_takes_the_newest_live_secret() {
     let sender = Sender::with_secrets("github", &secrets, &Options::default());
     assert_eq!(verdict(&sender, &sender.with("{}", &[])).map(|proof| proof.secret), Ok(1));
     let none = Sender::with_secrets("github", &[], &Options::default()).verifier;
-    assert_eq!(none.sign(&mut Headers::default(), &"".into(), NOW, "msg_1"), Err(CannotSign::NoLiveSecret));
+    assert_eq!(none.sign(&mut Sample::of(""), NOW, "msg_1"), Err(CannotSign::NoLiveSecret));
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn a_public_key_verifies_and_cannot_sign() {
     let signature = format!("{} v1a,{}", request.headers.text("webhook-signature").expect("text"), "A".repeat(86) + "==");
     assert_eq!(refusal(&public, &request), "malformed_header");
     assert_eq!(refusal(&public, &with_value(request, "webhook-signature", &signature)), "wrong_signature");
-    assert_eq!(public.verifier.sign(&mut Headers::default(), &"".into(), NOW, "msg_1"), Err(CannotSign::PublicKey(0)));
+    assert_eq!(public.verifier.sign(&mut Sample::of(""), NOW, "msg_1"), Err(CannotSign::PublicKey(0)));
 }
 
 #[test]

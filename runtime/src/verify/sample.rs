@@ -2,12 +2,14 @@
 //! signature is made by [`super::Verifier::sign`].
 
 use bytes::Bytes;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
 use crate::domain::{Headers, Timestamp};
 
-use super::location::{Location, Place};
+use super::location::{Location, Place, Pointer};
 use super::provider::Provider;
+use super::sign::CannotSign;
 
 /// A request to send; not signed yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +18,55 @@ pub struct Sample {
     pub headers: Headers,
     /// Its body.
     pub body: Bytes,
+    /// What follows the `?` of its URL; may be empty.
+    pub query: String,
+}
+
+impl Sample {
+    /// With this body and nothing else.
+    pub fn of(body: impl Into<Bytes>) -> Self {
+        Self { headers: Headers::default(), body: body.into(), query: String::new() }
+    }
+
+    /// Adds a parameter to the query, if it is not there.
+    pub(super) fn add_query(&mut self, name: &str, value: &str) {
+        let query = std::mem::take(&mut self.query);
+        self.query = with_field(query, name, value);
+    }
+
+    /// Adds a field to the body's form, if it is not there; a body that is none becomes one.
+    pub(super) fn add_field(&mut self, name: &str, value: &str) {
+        const FORM: &str = "application/x-www-form-urlencoded";
+        let form =
+            if self.headers.text("content-type") == Some(FORM) { String::from_utf8_lossy(&self.body).into_owned() } else { String::new() };
+        let kept: Headers = self
+            .headers
+            .iter()
+            .filter(|(own, _)| *own != "content-type")
+            .map(|(own, value)| (own, Bytes::copy_from_slice(value)))
+            .collect();
+        self.headers = kept;
+        self.headers.push("content-type", FORM);
+        self.body = with_field(form, name, value).into();
+    }
+
+    /// Writes a value into the JSON body.
+    pub(super) fn put_json(&mut self, pointer: &Pointer, value: &str) -> Result<(), CannotSign> {
+        let mut body: Value = serde_json::from_slice(&self.body).map_err(|_| CannotSign::Body("JSON"))?;
+        put_at(&mut body, pointer.keys(), value.into());
+        self.body = body.to_string().into();
+        Ok(())
+    }
+}
+
+fn with_field(fields: String, name: &str, value: &str) -> String {
+    let escaped = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let name = escaped(name);
+    if fields.split('&').any(|field| field.split('=').next() == Some(&name)) {
+        return fields;
+    }
+    let separator = if fields.is_empty() { "" } else { "&" };
+    format!("{fields}{separator}{name}={}", escaped(value))
 }
 
 /// A sample body as it lies in the repository.
@@ -70,7 +121,7 @@ pub fn sample(provider: &Provider, event_type: &str, id: &str, now: Timestamp) -
         }
     }
     entry.into_iter().flat_map(|entry| entry.headers).for_each(|(name, value)| headers.push(name, *value));
-    Sample { headers, body: body.into() }
+    Sample { headers, body: body.into(), query: String::new() }
 }
 
 fn in_json(text: &str) -> String {
@@ -79,7 +130,13 @@ fn in_json(text: &str) -> String {
 }
 
 fn generic(provider: &Provider, event_type: &str, id: &str, now: Timestamp) -> String {
-    let mut body = json!({ "created": now.as_seconds(), "data": {} });
+    let is_list = [&provider.event_id, &provider.event_type].into_iter().flatten().any(|location| location.begins_in_list());
+    let mut body = if is_list { json!([{}]) } else { json!({ "created": now.as_seconds(), "data": {} }) };
+    for items in provider.schemes.iter().filter_map(|scheme| scheme.each.as_ref()) {
+        let mut item = json!({});
+        put_at(&mut item, items.item.keys(), json!({ "id": id }));
+        put_at(&mut body, items.array.keys(), json!([item]));
+    }
     put(&mut body, provider.event_id.as_ref(), id);
     put(&mut body, provider.event_type.as_ref(), event_type);
     body.to_string()
@@ -88,15 +145,22 @@ fn generic(provider: &Provider, event_type: &str, id: &str, now: Timestamp) -> S
 /// Writes a value at the location's first place, where that is in the body.
 fn put(body: &mut Value, location: Option<&Location>, value: &str) {
     if let Some(Place::Json(pointer)) = location.and_then(|location| location.places().first()) {
-        put_at(body, pointer.keys(), value);
+        put_at(body, pointer.keys(), value.into());
     }
 }
 
-fn put_at(node: &mut Value, keys: &[String], value: &str) {
+pub(super) fn put_at(node: &mut Value, keys: &[String], value: Value) {
     let Some((key, rest)) = keys.split_first() else {
-        *node = value.into();
+        *node = value;
         return;
     };
+    if key == "0" && !node.is_object() || node.is_array() {
+        if !node.is_array() {
+            *node = json!([null]);
+        }
+        let element = key.parse::<usize>().ok().and_then(|at| node.get_mut(at));
+        return element.into_iter().for_each(|element| put_at(element, rest, value.clone()));
+    }
     if !node.is_object() {
         *node = Value::Object(Map::new());
     }
@@ -108,32 +172,51 @@ fn put_at(node: &mut Value, keys: &[String], value: &str) {
 #[cfg(test)]
 mod tests {
     use super::super::Catalogue;
-    use super::super::sender::{NOW, SECRETS, Sender};
+    use super::super::sender::{NOW, Sender, sharing};
     use super::*;
     use crate::domain::RawRequest;
 
-    fn check(provider: &str, event_type: &str) {
-        let sender = Sender::new(provider, SECRETS.iter().find(|(name, _)| *name == provider).expect("a secret").1);
-        let Sample { mut headers, body } = sample(sender.verifier.provider(), event_type, "evt_1", NOW);
-        assert!(serde_json::from_slice::<Value>(&body).is_ok(), "{provider} {event_type}");
-        sender.verifier.sign(&mut headers, &body, NOW, "evt_1").expect("a secret to sign with");
-        let request = RawRequest { headers, body, ..sender.with("", &[]) };
-        let verified = sender.verifier.verify(&request, NOW).expect("a proof");
-        let identity = sender.verifier.identify(&request, &verified);
-        assert_eq!(identity.event_type.as_deref(), Some(event_type), "{provider}");
-        let id = identity.event_id.map(|id| id.text);
-        assert_eq!(id.as_deref(), sender.verifier.provider().event_id.as_ref().map(|_| "evt_1"), "{provider} {event_type}");
+    fn signed(sender: &Sender, event_type: &str) -> RawRequest {
+        let provider = sender.verifier.provider();
+        let mut sample = sample(provider, event_type, "evt_1", NOW);
+        assert!(serde_json::from_slice::<Value>(&sample.body).is_ok(), "{} {event_type}", provider.name);
+        sender.verifier.sign(&mut sample, NOW, "evt_1").unwrap_or_else(|error| panic!("{}: {error}", provider.name));
+        let Sample { headers, body, query } = sample;
+        RawRequest {
+            method: "POST".into(),
+            target: if query.is_empty() { "/in/test".into() } else { format!("/in/test?{query}") },
+            headers,
+            body,
+            received_at: NOW,
+        }
     }
 
     #[test]
     fn every_sample_is_a_request_of_its_type() {
-        ENTRIES.iter().for_each(|entry| check(entry.provider, entry.event_type));
-        assert!(Catalogue::builtin().names().all(|name| ENTRIES.iter().any(|entry| entry.provider == name)));
+        for Entry { provider, event_type, .. } in ENTRIES {
+            let sender = Sender::of(provider, "");
+            let request = signed(&sender, event_type);
+            let verified = sender.verifier.verify(&request, NOW).expect("a proof");
+            let identity = sender.verifier.identify(&request, &verified);
+            assert_eq!(identity.event_type.as_deref(), Some(*event_type), "{provider}");
+            let id = identity.event_id.map(|id| id.text);
+            assert_eq!(id.as_deref(), sender.verifier.provider().event_id.as_ref().map(|_| "evt_1"), "{provider} {event_type}");
+        }
     }
 
     #[test]
-    fn a_type_without_a_file_still_makes_a_request() {
-        Catalogue::builtin().names().for_each(|name| check(name, "something.else"));
+    fn what_is_signed_for_a_provider_is_accepted_and_by_no_other_secret() {
+        let mut count = 0;
+        for provider in sharing() {
+            let (sender, stranger) = (Sender::of(provider, ""), Sender::of(provider, "2"));
+            let request = signed(&sender, "something.else");
+            let verdict = sender.verifier.verify(&request, NOW);
+            assert!(verdict.is_ok(), "{provider}: {verdict:?} {request:?}");
+            let verdict = stranger.verifier.verify(&request, NOW);
+            assert!(verdict.is_err(), "{provider}: {verdict:?}");
+            count += 1;
+        }
+        assert!(count >= 230, "{count} providers share a secret");
     }
 
     #[test]

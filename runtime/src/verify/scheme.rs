@@ -1,29 +1,59 @@
 //! The scheme language: what a provider's proof looks like, as types. Data only; it never sees a request or a key.
 //! Algorithm, version and key type stand here and are never taken from a request.
 
-use std::fmt;
 use std::time::Duration;
 
+use super::algorithm::{Algorithm, Encoding, JwtAlgorithm, KeyForm};
+use super::location::{Items, Pointer};
 use super::template::Template;
 
 /// One way in which a provider proves a request. A provider's schemes are tried strongest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scheme {
-    /// The lower-case name of the header that carries the proof.
-    pub header: String,
-    /// How the proof stands in that header.
+    /// Where the proof is.
+    pub carrier: Carrier,
+    /// How the proof stands there.
     pub parse: Parse,
     /// What is proved, and by which means.
     pub proof: Proof,
+    /// The array in the JSON body whose items each carry a proof of their own; all must hold. Pointers are the items' then.
+    pub(super) each: Option<Items>,
+    /// What must be so besides the proof.
+    pub(super) requirements: Vec<Requirement>,
+    /// Does not count where the proof's header has a pair of this name: that is a stronger version.
+    pub(super) unless_pair: Option<String>,
 }
 
-/// How the proofs stand in the header's value.
+/// Where in a request a proof is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Carrier {
+    /// In one of these headers, by lower-case name, or in several at once during a rotation.
+    Headers(Vec<String>),
+    /// In `PREFIX1` to `PREFIXmax`, one header for each secret that is in use.
+    Numbered { prefix: String, max: usize },
+    /// In a parameter of the URL's query.
+    Query(String),
+    /// In the JSON body.
+    Json(Pointer),
+    /// In a field of a form.
+    Form(String),
+    /// The whole body.
+    Body,
+}
+
+/// How the proofs stand in the carrier's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parse {
     /// `PREFIXproof`, or with a separator a list of them; elements without the prefix are other versions and are ignored.
     List { prefix: String, separator: Option<char> },
-    /// `name=value` pairs; those called `signature` are the proofs.
-    Pairs { separator: char, signature: String },
+    /// `name=value` pairs; those called as one of `signatures` are the proofs. With a group separator each group is a list of pairs.
+    Pairs { separator: char, signatures: Vec<String>, groups: Option<char> },
+    /// `timestamp,proof,proof…`
+    Positional { separator: char },
+    /// `key|proof&key|proof…`: the proofs stand behind the public part of their key (Braintree).
+    Keyed { separator: char, key_separator: char },
+    /// Base64 of a JSON object that holds the proof (eBay).
+    Envelope { signature: Pointer },
 }
 
 /// What the proof is.
@@ -31,8 +61,12 @@ pub enum Parse {
 pub enum Proof {
     /// A signature over a message made of parts of the request.
     Signature(Signature),
+    /// A JSON Web Token (RFC 7519).
+    Jwt(Jwt),
     /// The secret itself: authenticates the sender, signs nothing.
     Token,
+    /// The secret as `user:password` in base64 (RFC 7617).
+    Basic,
 }
 
 /// How a signature is made.
@@ -48,47 +82,10 @@ pub struct Signature {
     pub message: Template,
     /// The signed timestamp, where there is one.
     pub timestamp: Option<TimestampRule>,
-}
-
-/// What computes a signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Algorithm {
-    /// RFC 2104 over SHA-1.
-    HmacSha1,
-    /// RFC 2104 over SHA-256.
-    HmacSha256,
-    /// RFC 2104 over SHA-384.
-    HmacSha384,
-    /// RFC 2104 over SHA-512.
-    HmacSha512,
-    /// RFC 8032; the configured secret is the public key.
-    Ed25519,
-}
-
-/// How a signature's bytes are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
-    /// Hexadecimal digits of either case.
-    Hex,
-    /// RFC 4648 §4, padded.
-    Base64,
-    /// RFC 4648 §5, padded or not.
-    Base64Url,
-}
-
-/// How a configured secret becomes a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyForm {
-    /// The text's bytes.
-    Utf8,
-    /// Base64 of the key.
-    Base64,
-    /// Hexadecimal digits of the key.
-    Hex,
-    /// `whsec_` and base64 of the key (Standard Webhooks).
-    Whsec,
-    /// `whpk_` and base64 of an Ed25519 public key (Standard Webhooks).
-    Whpk,
+    /// The signature is known not to cover the body.
+    pub partial: bool,
+    /// Whether the URL is tried without its port and with the usual one, too.
+    pub(super) any_port: bool,
 }
 
 /// Where the signed timestamp is and how far it may be off, in both directions.
@@ -98,8 +95,8 @@ pub struct TimestampRule {
     pub place: TimestampPlace,
     /// What it counts.
     pub unit: TimestampUnit,
-    /// How far it may be from now.
-    pub tolerance: Duration,
+    /// How far it may be from now; `None` where the provider gives no bound and resends what it signed long ago.
+    pub tolerance: Option<Duration>,
 }
 
 /// Where a timestamp stands.
@@ -109,52 +106,101 @@ pub enum TimestampPlace {
     Header(String),
     /// In the pair of this name beside the signature.
     Pair(String),
+    /// In the JSON body.
+    Json(Pointer),
+    /// Before the signatures, where they stand by position.
+    First,
 }
 
-/// What a timestamp counts since the Unix epoch.
+/// How a timestamp is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimestampUnit {
-    /// Seconds.
+    /// Seconds since the Unix epoch.
     Seconds,
-    /// Milliseconds.
+    /// Milliseconds since the Unix epoch.
     Milliseconds,
+    /// Seconds or milliseconds, told apart by magnitude, where sources differ.
+    SecondsOrMilliseconds,
+    /// RFC 3339.
+    Rfc3339,
+    /// The preferred form of RFC 9110 §5.6.7.
+    HttpDate,
 }
 
-impl Algorithm {
-    /// Its words in files.
-    pub const WORDS: [(&'static str, Self); 5] = [
-        ("hmac-sha1", Self::HmacSha1),
-        ("hmac-sha256", Self::HmacSha256),
-        ("hmac-sha384", Self::HmacSha384),
-        ("hmac-sha512", Self::HmacSha512),
-        ("ed25519", Self::Ed25519),
-    ];
-
-    /// How many bytes a signature has.
-    pub fn signature_bytes(self) -> usize {
-        match self {
-            Self::HmacSha1 => 20,
-            Self::HmacSha256 => 32,
-            Self::HmacSha384 => 48,
-            Self::HmacSha512 | Self::Ed25519 => 64,
-        }
-    }
+/// A side condition: a value of the request equals another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requirement {
+    /// What is looked at.
+    pub(super) value: Template,
+    /// What it must be.
+    pub(super) equals: Template,
 }
 
-impl Encoding {
-    /// Its words in files.
-    pub const WORDS: [(&'static str, Self); 3] = [("hex", Self::Hex), ("base64", Self::Base64), ("base64url", Self::Base64Url)];
+/// A JSON Web Token and what it must say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Jwt {
+    /// The algorithms that count; the token's own word is only compared with them.
+    pub algorithms: Vec<JwtAlgorithm>,
+    /// How the configured secret becomes the key.
+    pub key: KeyForm,
+    /// What its claims must be.
+    pub(super) claims: Vec<Claim>,
+    /// The token leaves its payload out: that is the body.
+    pub(super) detached: bool,
 }
 
-impl KeyForm {
-    /// Its words in files.
-    pub const WORDS: [(&'static str, Self); 5] =
-        [("utf8", Self::Utf8), ("base64", Self::Base64), ("hex", Self::Hex), ("whsec", Self::Whsec), ("whpk", Self::Whpk)];
+/// A rule for one claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Its name.
+    pub(super) name: String,
+    /// What it must be.
+    pub(super) rule: ClaimRule,
+}
+
+/// What a claim must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClaimRule {
+    /// One of these texts, or a list that has one.
+    OneOf(Vec<String>),
+    /// True.
+    True,
+    /// What the source's parameter of this name says.
+    Parameter(String),
+    /// This, made of the request.
+    Equals(Template),
+    /// This, and where the request has a body it must be there.
+    EqualsIfBody(Template),
+    /// A moment not further from now than this.
+    Near(Duration),
+    /// There, and not over or not begun by more than the usual leeway (`exp`, `nbf`).
+    There,
+    /// Atlassian's hash of method, path and query.
+    Qsh,
 }
 
 impl TimestampUnit {
     /// Its words in files.
-    pub const WORDS: [(&'static str, Self); 2] = [("s", Self::Seconds), ("ms", Self::Milliseconds)];
+    pub const WORDS: [(&'static str, Self); 5] = [
+        ("s", Self::Seconds),
+        ("ms", Self::Milliseconds),
+        ("s-or-ms", Self::SecondsOrMilliseconds),
+        ("rfc3339", Self::Rfc3339),
+        ("http-date", Self::HttpDate),
+    ];
+}
+
+impl Carrier {
+    /// Whether what the carrier holds stands in this header.
+    pub(super) fn is_header(&self, name: &str) -> bool {
+        match self {
+            Self::Headers(names) => names.iter().any(|own| own == name),
+            Self::Numbered { prefix, .. } => {
+                name.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
+            }
+            Self::Query(_) | Self::Json(_) | Self::Form(_) | Self::Body => false,
+        }
+    }
 }
 
 impl Scheme {
@@ -162,84 +208,120 @@ impl Scheme {
     pub fn key_form(&self) -> KeyForm {
         match &self.proof {
             Proof::Signature(signature) => signature.key,
-            Proof::Token => KeyForm::Utf8,
+            Proof::Jwt(jwt) => jwt.key,
+            Proof::Token | Proof::Basic => KeyForm::Utf8,
         }
+    }
+
+    /// Whether the proof is the secret itself.
+    pub fn is_secret_sent(&self) -> bool {
+        matches!(self.proof, Proof::Token | Proof::Basic)
+    }
+
+    pub(super) fn signature(&self) -> Option<&Signature> {
+        if let Proof::Signature(signature) = &self.proof { Some(signature) } else { None }
+    }
+
+    /// Whether whoever holds for this proof vouches for the whole body.
+    pub fn covers_body(&self) -> bool {
+        match &self.proof {
+            Proof::Signature(signature) => !signature.partial,
+            Proof::Jwt(jwt) => {
+                let covers = |claim: &Claim| match &claim.rule {
+                    ClaimRule::Equals(template) | ClaimRule::EqualsIfBody(template) => template.covers_body(),
+                    _ => false,
+                };
+                // Where the token is the body, it covers all of it.
+                jwt.detached || self.carrier == Carrier::Body || jwt.claims.iter().any(covers)
+            }
+            // Whoever holds a token vouches for all they send.
+            Proof::Token | Proof::Basic => true,
+        }
+    }
+
+    /// Whether the URL is needed, as the provider knows it.
+    pub fn needs_url(&self) -> bool {
+        let required = self.requirements.iter().flat_map(|requirement| [&requirement.value, &requirement.equals]);
+        self.templates().chain(required).any(Template::needs_url)
+            || matches!(&self.proof, Proof::Jwt(jwt) if jwt.claims.iter().any(|claim| claim.rule == ClaimRule::Qsh))
+    }
+
+    /// The parameters that a source must set.
+    pub fn parameters(&self) -> impl Iterator<Item = &str> {
+        let claims = match &self.proof {
+            Proof::Jwt(jwt) => &jwt.claims[..],
+            _ => &[],
+        };
+        let named = claims.iter().filter_map(|claim| match &claim.rule {
+            ClaimRule::Parameter(name) => Some(name.as_str()),
+            _ => None,
+        });
+        self.templates().flat_map(Template::parameters).chain(named)
+    }
+
+    fn templates(&self) -> impl Iterator<Item = &Template> {
+        let claims = match &self.proof {
+            Proof::Jwt(jwt) => &jwt.claims[..],
+            _ => &[],
+        };
+        let in_claims = claims.iter().filter_map(|claim| match &claim.rule {
+            ClaimRule::Equals(template) | ClaimRule::EqualsIfBody(template) => Some(template),
+            _ => None,
+        });
+        self.signature().map(|signature| &signature.message).into_iter().chain(in_claims)
     }
 
     /// The headers that the proof covers.
     pub fn signed_headers(&self) -> impl Iterator<Item = &str> {
-        let signature = match &self.proof {
-            Proof::Signature(signature) => Some(signature),
-            Proof::Token => None,
-        };
+        let signature = self.signature();
         let timestamp = signature.and_then(|s| s.timestamp.as_ref()).and_then(|rule| match &rule.place {
             TimestampPlace::Header(name) => Some(name.as_str()),
-            TimestampPlace::Pair(_) => None,
+            _ => None,
         });
         signature.into_iter().flat_map(|s| s.message.headers()).chain(timestamp)
     }
 
     /// Whether the parts fit together; the error says what does not.
     pub(super) fn check(&self) -> Result<(), String> {
-        let Proof::Signature(signature) = &self.proof else { return Ok(()) };
-        if (signature.algorithm == Algorithm::Ed25519) != (signature.key == KeyForm::Whpk) {
-            return Err("`ed25519` goes with the key form `whpk`, and only with it".into());
+        if let Proof::Jwt(jwt) = &self.proof {
+            // One key must not serve for both: whoever knows a public key could sign with it as a shared secret.
+            let fits = |algorithm: &JwtAlgorithm| algorithm.is_asymmetric() == jwt.key.is_public();
+            return if jwt.algorithms.iter().all(fits) {
+                Ok(())
+            } else {
+                Err("the key's form does not go with each of the algorithms".into())
+            };
         }
-        match (&signature.timestamp, signature.message.has_timestamp()) {
+        let Some(signature) = self.signature() else { return Ok(()) };
+        let algorithm = signature.algorithm;
+        let is_raw = matches!(signature.key, KeyForm::Whpk | KeyForm::RawHex | KeyForm::RawBase64);
+        if algorithm.is_asymmetric() != signature.key.is_public() || (is_raw && algorithm != Algorithm::Ed25519) {
+            return Err("the key's form does not go with the algorithm: `ed25519` takes `whpk`, `raw-hex`, `raw-base64`, `pem`, other public keys `pem`".into());
+        }
+        if algorithm.is_bare_hash() != signature.message.has_secret() {
+            return Err("a bare hash has the `{secret}` in its message, and nothing else has".into());
+        }
+        let covers_body = signature.message.covers_body() || self.requirements.iter().any(|requirement| requirement.equals.covers_body());
+        if covers_body == signature.partial {
+            return Err("a message contains `{body}` exactly once, or the scheme says `partial = true`".into());
+        }
+        self.check_timestamp(signature)
+    }
+
+    fn check_timestamp(&self, signature: &Signature) -> Result<(), String> {
+        let place = signature.timestamp.as_ref().map(|rule| &rule.place);
+        match (place, signature.message.has_timestamp()) {
             (None, true) => Err("the message has a `{timestamp}` and nothing says where it stands".into()),
+            (Some(TimestampPlace::Json(pointer)), false) if signature.message.covers_json(pointer) => Ok(()),
             // A window over an unsigned timestamp is no protection: whoever replays a request writes a fresh one.
             (Some(_), false) => Err("the timestamp is not signed: the message has no `{timestamp}`".into()),
-            (Some(TimestampRule { place: TimestampPlace::Pair(_), .. }), _) if !matches!(self.parse, Parse::Pairs { .. }) => {
+            (Some(TimestampPlace::Pair(_)), _) if !matches!(self.parse, Parse::Pairs { .. }) => {
                 Err("a timestamp in a pair needs `parse` with pairs".into())
+            }
+            (Some(TimestampPlace::First), _) if !matches!(self.parse, Parse::Positional { .. }) => {
+                Err("a timestamp before the signatures needs `parse` by position".into())
             }
             _ => Ok(()),
         }
-    }
-}
-
-impl fmt::Display for Scheme {
-    /// The form of the header's value, as an operator can compare it: `t=<unix seconds>,v1=<64 hexadecimal digits>`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.parse {
-            Parse::List { prefix, separator } => {
-                write!(f, "`{prefix}{}`", self.proof)?;
-                separator.map_or(Ok(()), |separator| write!(f, ", several separated by {separator:?}"))
-            }
-            Parse::Pairs { separator, signature } => {
-                let timestamp = match &self.proof {
-                    Proof::Signature(Signature {
-                        timestamp: Some(TimestampRule { place: TimestampPlace::Pair(name), unit, .. }), ..
-                    }) => {
-                        format!("{name}={unit}{separator}")
-                    }
-                    _ => String::new(),
-                };
-                write!(f, "`{timestamp}{signature}={}`", self.proof)
-            }
-        }
-    }
-}
-
-impl fmt::Display for Proof {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Token => f.write_str("<token>"),
-            Self::Signature(Signature { algorithm, encoding: Encoding::Hex, .. }) => {
-                write!(f, "<{} hexadecimal digits>", 2 * algorithm.signature_bytes())
-            }
-            Self::Signature(Signature { algorithm, encoding, .. }) => {
-                let name = if *encoding == Encoding::Base64 { "base64" } else { "base64url" };
-                write!(f, "<{name} of {} bytes>", algorithm.signature_bytes())
-            }
-        }
-    }
-}
-
-impl fmt::Display for TimestampUnit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Seconds => "<unix seconds>",
-            Self::Milliseconds => "<unix milliseconds>",
-        })
     }
 }

@@ -1,10 +1,14 @@
 //! A signing sender for tests: one source's verifier, and requests as its provider would send them.
 
+use std::sync::LazyLock;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use crate::domain::{Headers, RawRequest, Secret, Timestamp};
 
-use super::{Catalogue, Options, SecretSpec, Verifier};
+use super::{Catalogue, KeyForm, Options, Sample, Scheme, SecretSpec, Verifier};
 
 /// The moment at which tests happen.
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -12,18 +16,14 @@ pub(super) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 /// A Standard Webhooks secret.
 pub(super) const WHSEC: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-/// Every provider compiled in, with a secret of its form.
-pub(super) const SECRETS: [(&str, &str); 9] = [
-    ("github", "s"),
-    ("gitlab", WHSEC),
-    ("hmac", "s"),
-    ("shopify", "s"),
-    ("slack", "s"),
-    ("standard-webhooks", WHSEC),
-    ("stripe", "whsec_s"),
-    ("svix", WHSEC),
-    ("token", "s"),
-];
+/// The names of the providers compiled in that share a secret with those they send to.
+pub(super) fn sharing() -> impl Iterator<Item = &'static str> {
+    static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::builtin);
+    let shares = |name: &&str| {
+        CATALOGUE.provider(name).and_then(|provider| provider.schemes.first()).is_some_and(|scheme| !scheme.key_form().is_public())
+    };
+    CATALOGUE.names().filter(shares)
+}
 
 pub(super) struct Sender {
     pub(super) verifier: Verifier,
@@ -37,6 +37,22 @@ pub(super) fn secret(text: &str) -> SecretSpec {
 impl Sender {
     pub(super) fn new(provider: &str, secret: &str) -> Self {
         Self::with_options(provider, &[secret], &Options::default())
+    }
+
+    /// A sender of a provider that shares a secret, with a secret of its form and whatever else its schemes ask for. `salt` makes another
+    /// secret.
+    pub(super) fn of(provider: &str, salt: &str) -> Self {
+        let catalogue = Catalogue::builtin();
+        let schemes = &catalogue.provider(provider).expect("a provider").schemes;
+        let secret = match schemes.first().map(Scheme::key_form).expect("a scheme") {
+            KeyForm::Whsec => format!("whsec_{}", STANDARD.encode(format!("a secret of a provider {salt}"))),
+            KeyForm::Base64 => STANDARD.encode(format!("a secret {salt}")),
+            KeyForm::Hex => hex::encode(format!("a secret {salt}")),
+            _ => format!("a secret {salt}"),
+        };
+        let parameters = schemes.iter().flat_map(Scheme::parameters).map(|name| (name.to_owned(), "parameter".to_owned())).collect();
+        let options = Options { public_url: Some("https://hooks.example.com/in/test".into()), parameters, ..Options::default() };
+        Self::with_options(provider, &[&secret], &options)
     }
 
     pub(super) fn with_options(provider: &str, secrets: &[&str], options: &Options) -> Self {
@@ -57,11 +73,12 @@ impl Sender {
 
     /// A request signed at another time.
     pub(super) fn at(&self, at: Timestamp, body: &[u8], headers: &[(&str, &str)]) -> RawRequest {
-        let body = Bytes::copy_from_slice(body);
-        let mut list = Headers::default();
-        headers.iter().for_each(|(name, value)| list.push(name, *value));
-        self.verifier.sign(&mut list, &body, at, "msg_1").expect("a secret to sign with");
-        RawRequest { method: "POST".into(), target: "/in/test".into(), headers: list, body, received_at: at }
+        let mut sample = Sample::of(Bytes::copy_from_slice(body));
+        headers.iter().for_each(|(name, value)| sample.headers.push(name, *value));
+        self.verifier.sign(&mut sample, at, "msg_1").expect("a secret to sign with");
+        let Sample { headers, body, query } = sample;
+        let target = if query.is_empty() { "/in/test".into() } else { format!("/in/test?{query}") };
+        RawRequest { method: "POST".into(), target, headers, body, received_at: at }
     }
 }
 

@@ -1,159 +1,314 @@
-//! The signed message as a template over the request's bytes: `{timestamp}.{body}`. It is fed to the signature part by part
-//! and never put together, and its parts can be told apart again, so that no byte can slide from one into the next.
+//! The message that a signature covers, as a template over a request's bytes: `{timestamp}.{body}`. Literals and whole parts are
+//! not copied; what a filter makes of a part is.
 
-use bytes::Bytes;
+use std::fmt;
 
-use crate::domain::{Headers, RefusalCause};
+use crate::domain::RefusalCause;
 
+use super::canonical::Canonical;
 use super::carrier;
+use super::filter::Filter;
+use super::json;
+use super::location::Pointer;
+use super::message::{Context, Message, Piece};
+use super::view;
 
 /// How many parts a message may have.
-const PARTS_MAX: usize = 8;
+pub(super) const PARTS_MAX: usize = 16;
 
-/// A message made of literals, `{body}`, `{timestamp}` and `{header:NAME}`.
+/// A message made of literals and parts of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Template(Vec<Part>);
+pub struct Template {
+    pub(super) parts: Vec<Part>,
+    /// As it is written in files.
+    pub(super) text: String,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     Literal(String),
     Body,
     Timestamp,
-    /// A header's value; it must not contain the delimiters that stand beside it.
+    /// A header's value, of graphic characters and none of the delimiters that stand beside it; without delimiters, of the
+    /// characters of an id only.
     Header {
         name: String,
         delimiters: Vec<u8>,
+        is_id: bool,
     },
+    /// The secret itself, under a bare hash.
+    Secret,
+    /// What is not there as it stands.
+    Made(Source, Vec<Filter>),
+    /// Left out where a part of it is not in the request.
+    Optional(Template),
 }
 
-/// A request's message, as slices of the request.
-pub(super) struct Message<'a> {
-    parts: [&'a [u8]; PARTS_MAX],
-    count: usize,
+/// Where a made part begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Source {
+    Body,
+    Method,
+    Url,
+    UrlWithoutQuery,
+    Query(String),
+    Form(String),
+    FormSorted,
+    Json(Pointer),
+    Pair(String),
+    /// The values of the headers that a pair names, joined with dots.
+    PairHeaders(String),
+    Parameter(String),
+    Canonical(Canonical),
 }
 
-impl<'a> Message<'a> {
-    /// The bytes that are signed, in order.
-    pub(super) fn parts(&self) -> &[&'a [u8]] {
-        &self.parts[..self.count]
-    }
+/// A part of the request that a message is made from.
+pub(super) enum Want<'t> {
+    Query(&'t str),
+    Form(&'t str),
+    AnyForm,
+    Json(&'t Pointer),
+    /// The names of signed headers.
+    PairHeaders(&'t str),
+    Canonical(Canonical),
 }
 
 impl Template {
     /// Whether the message contains the timestamp.
     pub fn has_timestamp(&self) -> bool {
-        self.0.contains(&Part::Timestamp)
+        self.has(&|part| match part {
+            Part::Timestamp => true,
+            Part::Made(Source::Canonical(canonical), _) => canonical.covers_timestamp(),
+            _ => false,
+        })
+    }
+
+    /// Whether the message contains the secret.
+    pub(super) fn has_secret(&self) -> bool {
+        self.has(&|part| *part == Part::Secret)
+    }
+
+    /// Whether all of the body that means something is in the message.
+    pub(super) fn covers_body(&self) -> bool {
+        self.has(&|part| match part {
+            Part::Body => true,
+            Part::Made(source, _) => match source {
+                Source::Body | Source::FormSorted => true,
+                Source::Canonical(canonical) => canonical.covers_body(),
+                _ => false,
+            },
+            _ => false,
+        })
+    }
+
+    /// Whether a value of the JSON body is in the message.
+    pub(super) fn covers_json(&self, pointer: &Pointer) -> bool {
+        self.covers_body() || self.has(&|part| matches!(part, Part::Made(Source::Json(own), _) if own == pointer))
+    }
+
+    /// Whether the provider's URL is in the message.
+    pub(super) fn needs_url(&self) -> bool {
+        self.has(&|part| match part {
+            Part::Made(Source::Url | Source::UrlWithoutQuery, _) => true,
+            Part::Made(Source::Canonical(canonical), _) => canonical.needs_url(),
+            _ => false,
+        })
+    }
+
+    fn has(&self, is: &dyn Fn(&Part) -> bool) -> bool {
+        self.parts.iter().any(|part| is(part) || matches!(part, Part::Optional(inner) if inner.has(is)))
+    }
+
+    pub(super) fn flat(&self) -> Box<dyn Iterator<Item = &Part> + '_> {
+        Box::new(self.parts.iter().flat_map(|part| match part {
+            Part::Optional(inner) => inner.flat(),
+            part => Box::new(std::iter::once(part)),
+        }))
     }
 
     /// The lower-case names of the headers in the message.
     pub fn headers(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter_map(|part| match part {
+        self.flat().filter_map(|part| match part {
             Part::Header { name, .. } => Some(name.as_str()),
             _ => None,
         })
     }
 
-    /// The message of one request; `timestamp` is its text as sent.
-    pub(super) fn resolve<'a>(&'a self, headers: &'a Headers, body: &'a Bytes, timestamp: &'a [u8]) -> Result<Message<'a>, RefusalCause> {
-        let mut message = Message { parts: [b""; PARTS_MAX], count: self.0.len() };
-        for (slot, part) in message.parts.iter_mut().zip(&self.0) {
-            *slot = match part {
-                Part::Literal(text) => text.as_bytes(),
-                Part::Body => body,
-                Part::Timestamp => timestamp,
-                Part::Header { name, delimiters } => header_part(headers, name, delimiters)?,
-            };
-        }
-        Ok(message)
-    }
-}
-
-fn header_part<'a>(headers: &'a Headers, name: &str, delimiters: &[u8]) -> Result<&'a [u8], RefusalCause> {
-    let value = carrier::only(headers, name)?;
-    if !value.is_empty() && value.iter().all(|byte| byte.is_ascii_graphic() && !delimiters.contains(byte)) {
-        return Ok(value);
-    }
-    let delimiters = String::from_utf8_lossy(delimiters).into_owned();
-    Err(RefusalCause::MalformedHeader { header: name.into(), expected: format!("visible characters, none of them `{delimiters}`") })
-}
-
-impl std::str::FromStr for Template {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let mut parts = Vec::new();
-        let mut rest = text;
-        while !rest.is_empty() {
-            let (part, after) = next_part(rest)?;
-            parts.push(part);
-            rest = after;
-        }
-        if parts.len() > PARTS_MAX {
-            return Err(format!("a message has at most {PARTS_MAX} parts"));
-        }
-        // Whoever signs without the body has proved nothing about what we would store.
-        if parts.iter().filter(|part| **part == Part::Body).count() != 1 {
-            return Err("a message contains `{body}` exactly once".into());
-        }
-        if parts.iter().filter(|part| **part == Part::Timestamp).count() > 1 {
-            return Err("a message contains `{timestamp}` at most once".into());
-        }
-        delimit_headers(&mut parts)?;
-        Ok(Self(parts))
-    }
-}
-
-fn next_part(text: &str) -> Result<(Part, &str), String> {
-    let Some(inner) = text.strip_prefix('{') else {
-        let end = text.find('{').unwrap_or(text.len());
-        return Ok((Part::Literal(text[..end].into()), &text[end..]));
-    };
-    let (name, after) = inner.split_once('}').ok_or("a `{` is not closed")?;
-    let part = match (name, name.strip_prefix("header:")) {
-        ("body", _) => Part::Body,
-        ("timestamp", _) => Part::Timestamp,
-        (_, Some(header)) => Part::Header { name: carrier::header_name(header)?, delimiters: Vec::new() },
-        _ => return Err(format!("`{{{name}}}` is unknown; allowed are {{body}}, {{timestamp}}, {{header:NAME}}")),
-    };
-    Ok((part, after))
-}
-
-/// A header's value is of any length and chosen by whoever sends, so only a delimiter tells where it ends.
-fn delimit_headers(parts: &mut [Part]) -> Result<(), String> {
-    let edges: Vec<Option<(u8, u8)>> = parts
-        .iter()
-        .map(|part| match part {
-            Part::Literal(text) => text.bytes().next().zip(text.bytes().last()),
+    /// What the message takes from query, form and JSON body.
+    pub(super) fn wants(&self) -> impl Iterator<Item = Want<'_>> {
+        self.flat().filter_map(|part| match part {
+            Part::Made(Source::Query(name), _) => Some(Want::Query(name)),
+            Part::Made(Source::Form(name), _) => Some(Want::Form(name)),
+            Part::Made(Source::FormSorted, _) => Some(Want::AnyForm),
+            Part::Made(Source::Json(pointer), _) => Some(Want::Json(pointer)),
+            Part::Made(Source::PairHeaders(name), _) => Some(Want::PairHeaders(name)),
+            Part::Made(Source::Canonical(canonical), _) => Some(Want::Canonical(*canonical)),
             _ => None,
         })
-        .collect();
-    let last = parts.len() - 1;
-    for (at, part) in parts.iter_mut().enumerate() {
-        let Part::Header { name, delimiters } = part else { continue };
-        let before = (at > 0).then(|| edges[at - 1].map(|(_, last)| last));
-        let after = (at < last).then(|| edges[at + 1].map(|(first, _)| first));
-        for neighbour in [before, after].into_iter().flatten() {
-            delimiters.push(neighbour.ok_or_else(|| format!("nothing delimits `{{header:{name}}}` from the part beside it"))?);
-        }
-        delimiters.dedup();
     }
-    Ok(())
+
+    /// The names of the source's parameters in the message.
+    pub(super) fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.flat().filter_map(|part| match part {
+            Part::Made(Source::Parameter(name), _) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
+    /// The message of one request.
+    pub(super) fn resolve<'a>(&'a self, context: &Context<'a>) -> Result<Message<'a>, RefusalCause> {
+        let mut message = Message::new();
+        self.resolve_into(context, &mut message)?;
+        Ok(message)
+    }
+
+    fn resolve_into<'a>(&'a self, context: &Context<'a>, message: &mut Message<'a>) -> Result<(), RefusalCause> {
+        for part in &self.parts {
+            let piece = match part {
+                Part::Literal(text) => Piece::Slice(text.as_bytes()),
+                Part::Body => Piece::Slice(context.view.body()),
+                Part::Timestamp => Piece::Slice(context.timestamp),
+                Part::Secret => Piece::Secret,
+                Part::Header { name, delimiters, is_id } => Piece::Slice(header_part(context, name, delimiters, *is_id)?),
+                Part::Made(source, filters) => {
+                    Piece::Made(filters.iter().fold(source.bytes(context)?, |bytes, filter| filter.apply(bytes)))
+                }
+                Part::Optional(inner) => {
+                    let before = message.count;
+                    if inner.resolve_into(context, message).is_err() {
+                        message.count = before;
+                    }
+                    continue;
+                }
+            };
+            message.push(piece);
+        }
+        Ok(())
+    }
+}
+
+impl Source {
+    fn bytes(&self, context: &Context<'_>) -> Result<Vec<u8>, RefusalCause> {
+        let view = context.view;
+        let missing = |field: String| RefusalCause::MissingField { field };
+        let url = || context.url.or(view.url()).ok_or_else(|| missing("public_url".into()));
+        match self {
+            Self::Body => Ok(view.body().to_vec()),
+            Self::Method => Ok(view.method().into()),
+            Self::Url => url().map(Into::into),
+            Self::UrlWithoutQuery => url().map(|url| url.split('?').next().unwrap_or_default().into()),
+            Self::Query(name) => {
+                let value = view.query().and_then(|query| view::only(query, name));
+                value.map(Into::into).ok_or_else(|| missing(format!("query:{name}")))
+            }
+            Self::Form(name) => {
+                let value = view.form().and_then(|form| view::only(form, name));
+                value.map(Into::into).ok_or_else(|| missing(format!("form:{name}")))
+            }
+            Self::FormSorted => view.form().map(sorted).ok_or_else(|| missing("form".into())),
+            Self::Json(pointer) => {
+                let root = context.item.or(view.json()).ok_or_else(|| missing("json".into()))?;
+                let text = json::signed_text(pointer.find(root));
+                text.map(|text| text.into_owned().into()).ok_or_else(|| missing(format!("json:{pointer}")))
+            }
+            Self::Pair(name) => context.scheme.pair(context.value, name).map(Into::into),
+            Self::PairHeaders(name) => pair_headers(context, name),
+            Self::Parameter(name) => {
+                let value = context.parameters.get(name);
+                value.map(|value| value.clone().into()).ok_or_else(|| missing(format!("parameters.{name}")))
+            }
+            Self::Canonical(canonical) => canonical.bytes(view),
+        }
+    }
+}
+
+/// Names and values without anything between them, sorted by name; of equal names the values sorted, each once (Twilio).
+fn sorted(form: &view::Fields) -> Vec<u8> {
+    let mut fields: Vec<_> = form.iter().collect();
+    fields.sort_unstable();
+    fields.dedup();
+    fields.into_iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]).flatten().copied().collect()
+}
+
+fn pair_headers(context: &Context<'_>, pair: &str) -> Result<Vec<u8>, RefusalCause> {
+    let names = context.scheme.pair(context.value, pair)?;
+    let names = std::str::from_utf8(names).map_err(|_| context.scheme.malformed())?;
+    let values = names.split(' ').map(|name| carrier::only(context.view.headers(), &name.to_ascii_lowercase()));
+    Ok(values.collect::<Result<Vec<_>, _>>()?.join(&b"."[..]))
+}
+
+fn header_part<'a>(context: &Context<'a>, name: &str, delimiters: &[u8], is_id: bool) -> Result<&'a [u8], RefusalCause> {
+    let value = carrier::only(context.view.headers(), name)?;
+    let is_fit = |byte: &u8| if is_id { byte.is_ascii_alphanumeric() || b"-_".contains(byte) } else { byte.is_ascii_graphic() };
+    if !value.is_empty() && value.iter().all(|byte| is_fit(byte) && !delimiters.contains(byte)) {
+        return Ok(value);
+    }
+    let expected = if is_id {
+        "letters, digits, `-` and `_`".into()
+    } else {
+        format!("visible characters, none of them `{}`", String::from_utf8_lossy(delimiters))
+    };
+    Err(RefusalCause::MalformedHeader { header: name.into(), expected })
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::scheme::{Carrier, Parse, Proof, Scheme};
+    use super::super::view::View;
     use super::*;
+    use crate::domain::{RawRequest, Timestamp};
 
     fn message(template: &str, id: &'static str) -> Result<Vec<u8>, RefusalCause> {
         let template: Template = template.parse().expect("a template");
-        let headers = [("id", Bytes::from_static(id.as_bytes()))].into_iter().collect();
-        template.resolve(&headers, &Bytes::from_static(b"BODY"), b"17").map(|message| message.parts().concat())
+        let request = RawRequest {
+            method: "POST".into(),
+            target: "/in/x?a=1".into(),
+            headers: [("id", bytes::Bytes::from_static(id.as_bytes()))].into_iter().collect(),
+            body: bytes::Bytes::from_static(br#"{"n":1,"t":"x"}"#),
+            received_at: Timestamp::from_millis(0),
+        };
+        let (view, parameters) =
+            (View::new(&request, Some("https://h.example/in/x")), BTreeMap::from([("key".to_owned(), "K".to_owned())]));
+        let parse = Parse::Pairs { separator: ',', signatures: vec!["s".into()], groups: None };
+        let scheme = Scheme { carrier: Carrier::Body, parse, proof: Proof::Token, each: None, requirements: Vec::new(), unless_pair: None };
+        let context = Context {
+            view: &view,
+            scheme: &scheme,
+            value: b"t=17,h=id,s=aa",
+            timestamp: b"17",
+            item: None,
+            url: None,
+            parameters: &parameters,
+        };
+        let message = template.resolve(&context)?;
+        Ok(message.parts(b"SECRET").collect::<Vec<_>>().concat())
     }
 
     #[test]
     fn parts_are_put_in_order() {
-        assert_eq!(message("v0:{timestamp}:{body}", ""), Ok(b"v0:17:BODY".to_vec()));
-        assert_eq!(message("{header:id}.{timestamp}.{body}", "msg_1"), Ok(b"msg_1.17.BODY".to_vec()));
+        let check = |template, expected: &str| assert_eq!(message(template, "msg_1"), Ok(expected.as_bytes().to_vec()), "{template}");
+        check("v0:{timestamp}:{body}", r#"v0:17:{"n":1,"t":"x"}"#);
+        check("{header:id}.{timestamp}.{body}", r#"msg_1.17.{"n":1,"t":"x"}"#);
+        check("{header:id|id}{timestamp}", "msg_117");
+    }
+
+    #[test]
+    fn each_source_is_found() {
+        let check = |template, expected: &str| assert_eq!(message(template, "msg_1"), Ok(expected.as_bytes().to_vec()), "{template}");
+        check("{method}{url}", "POSThttps://h.example/in/x?a=1");
+        check("{url_without_query}", "https://h.example/in/x");
+        check("{query:a}-{json:/n}-{json:/t|upper}-{json:/absent}", "1-1-X-");
+        check("{pair:t}{pair_headers:h}{parameter:key}{secret}", "17msg_1KSECRET");
+        check("{?id:{query:a};}{?no:{query:b};}ts:{timestamp};", "id:1;ts:17;");
+        assert_eq!(message("{query:b}", ""), Err(RefusalCause::MissingField { field: "query:b".into() }));
     }
 
     #[test]
@@ -162,11 +317,12 @@ mod tests {
             assert!(matches!(message("{header:id}.{timestamp}.{body}", id), Err(RefusalCause::MalformedHeader { .. })), "{id}");
         }
         assert!(message("{body}-{header:id}", "a-b").is_err());
+        assert!(message("{header:id|id}{body}", "a{b").is_err());
     }
 
     #[test]
     fn templates_that_could_be_cut_in_two_ways_are_refused() {
-        let bad = ["", "{body", "{id}{body}", "{header:id}{body}", "{timestamp}", "{body}{body}", "{header:A}.{body}", "{header:}.{body}"];
+        let bad = ["", "{body", "{id}{body}", "{header:id}{body}", "{body}{body}", "{header:A}.{body}", "{header:}.{body}", "{body|sha3}"];
         for text in bad {
             assert!(text.parse::<Template>().is_err(), "{text}");
         }

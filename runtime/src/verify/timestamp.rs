@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, NaiveDateTime};
+
 use crate::domain::{RefusalCause, Timestamp};
 
 use super::scheme::TimestampUnit;
@@ -9,11 +11,21 @@ use super::scheme::TimestampUnit;
 impl TimestampUnit {
     /// Reads digits and nothing but digits: `+1`, `01`, ` 1` and `1700000000abc` are no timestamps, whatever lenient parsers say.
     pub(super) fn read(self, text: &[u8]) -> Option<Timestamp> {
+        match self {
+            Self::Rfc3339 => {
+                return DateTime::parse_from_rfc3339(std::str::from_utf8(text).ok()?)
+                    .ok()
+                    .map(|at| Timestamp::from_millis(at.timestamp_millis()));
+            }
+            Self::HttpDate => return http_date(std::str::from_utf8(text).ok()?),
+            Self::Seconds | Self::Milliseconds | Self::SecondsOrMilliseconds => {}
+        }
         let plain = (1..=16).contains(&text.len()) && text.iter().all(u8::is_ascii_digit) && (text[0] != b'0' || text.len() == 1);
         let number: i64 = std::str::from_utf8(text).ok().filter(|_| plain)?.parse().ok()?;
         Some(Timestamp::from_millis(match self {
             Self::Seconds => number.saturating_mul(1000),
-            Self::Milliseconds => number,
+            Self::SecondsOrMilliseconds if number < MILLISECONDS_FROM => number.saturating_mul(1000),
+            _ => number,
         }))
     }
 
@@ -21,9 +33,21 @@ impl TimestampUnit {
     pub(super) fn write(self, at: Timestamp) -> String {
         match self {
             Self::Seconds => at.as_seconds().to_string(),
-            Self::Milliseconds => at.as_millis().to_string(),
+            Self::Milliseconds | Self::SecondsOrMilliseconds => at.as_millis().to_string(),
+            Self::Rfc3339 => at.to_string(),
+            Self::HttpDate => DateTime::from_timestamp(at.as_seconds(), 0).map_or_else(String::new, |at| at.format(HTTP_DATE).to_string()),
         }
     }
+}
+
+/// Numbers from here on count milliseconds where both are sent: as seconds they would be of the year 5138.
+const MILLISECONDS_FROM: i64 = 100_000_000_000;
+const HTTP_DATE: &str = "%a, %d %b %Y %H:%M:%S GMT";
+
+fn http_date(text: &str) -> Option<Timestamp> {
+    let at = NaiveDateTime::parse_from_str(text, HTTP_DATE).ok()?.and_utc();
+    // Only the one spelling: chrono reads others, too.
+    (at.format(HTTP_DATE).to_string() == text).then(|| Timestamp::from_millis(at.timestamp_millis()))
 }
 
 /// Whether a signed timestamp is near enough to now.
@@ -49,6 +73,20 @@ mod tests {
         for text in ["", "+1", "-1", " 1", "1 ", "01", "1.0", "1e3", "1700000000abc", "17000000000000000", "\u{661}"] {
             assert_eq!(TimestampUnit::Seconds.read(text.as_bytes()), None, "{text}");
         }
+    }
+
+    #[test]
+    fn dates_are_read_in_their_one_form() {
+        let at = Timestamp::from_millis(1_700_000_000_000);
+        assert_eq!(TimestampUnit::Rfc3339.read(b"2023-11-14T22:13:20Z"), Some(at));
+        assert_eq!(TimestampUnit::Rfc3339.read(b"2023-11-14T23:13:20.000+01:00"), Some(at));
+        assert_eq!(TimestampUnit::HttpDate.read(b"Tue, 14 Nov 2023 22:13:20 GMT"), Some(at));
+        assert_eq!(TimestampUnit::HttpDate.write(at), "Tue, 14 Nov 2023 22:13:20 GMT");
+        for text in ["Mon, 14 Nov 2023 22:13:20 GMT", "Tue, 14 Nov 2023 22:13:20 UTC", "14 Nov 2023 22:13:20 GMT", "2023-11-14"] {
+            assert_eq!(TimestampUnit::HttpDate.read(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(TimestampUnit::SecondsOrMilliseconds.read(b"1700000000"), Some(at));
+        assert_eq!(TimestampUnit::SecondsOrMilliseconds.read(b"1700000000000"), Some(at));
     }
 
     #[test]

@@ -1,19 +1,30 @@
 //! One source's proof check: its provider's schemes with its own keys. Pure: now is a parameter, the answer a value.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
 use crate::domain::{Headers, RawRequest, RefusalCause, Secret, Timestamp, Verified};
 
+use super::algorithm::KeyForm;
 use super::carrier;
 use super::handshake::Question;
 use super::identify::Lookup;
+use super::json;
+use super::jwt::{JwtKey, Token};
 use super::key::{self, KeyFault, SetupError};
 use super::mac::Key;
+use super::message::{Context, Message};
 use super::options::Options;
 use super::provider::Provider;
-use super::scheme::{KeyForm, Proof, Scheme, Signature, TimestampPlace, TimestampRule};
+use super::scheme::{Carrier, Proof, Scheme, Signature, TimestampPlace, TimestampRule};
 use super::timestamp;
+use super::view::View;
 
 /// A secret of a source, as configured.
 #[derive(Debug, Clone)]
@@ -32,6 +43,9 @@ pub struct Verifier {
     pub(super) armed: Vec<Armed>,
     pub(super) lookup: Lookup,
     pub(super) question: Option<Question>,
+    /// The URL as it is registered with the provider.
+    pub(super) public_url: Option<String>,
+    pub(super) parameters: BTreeMap<String, String>,
 }
 
 /// A scheme that the source has secrets for.
@@ -73,9 +87,10 @@ impl Verifier {
                 armed.push(Armed { scheme: index, keys });
             }
         }
+        check_needs(&provider, &armed, options)?;
         let lookup = Lookup::new(&provider, options);
         let question = provider.handshake.as_ref().map(Question::new);
-        Ok(Self { provider, armed, lookup, question })
+        Ok(Self { provider, armed, lookup, question, public_url: options.public_url.clone(), parameters: options.parameters.clone() })
     }
 
     /// The provider as this source sees it.
@@ -85,16 +100,16 @@ impl Verifier {
 
     /// Proves that the source's provider sent these bytes, or says why not.
     ///
-    /// The strongest scheme whose header is there decides, so that a right token cannot make up for a wrong signature; schemes
-    /// that share that header (Standard Webhooks `v1` and `v1a`) hold each for the other.
+    /// The strongest scheme whose proof is there decides, so that a right token cannot make up for a wrong signature; schemes
+    /// that share its place (Standard Webhooks `v1` and `v1a`) hold each for the other.
     pub fn verify(&self, request: &RawRequest, now: Timestamp) -> Result<Verified, RefusalCause> {
-        let header = self.deciding_header(&request.headers, now)?;
+        let view = View::new(request, self.public_url.as_deref());
+        let deciding = self.deciding(&view, now)?;
         let mut refusal = RefusalCause::NoLiveSecret;
-        for armed in self.armed.iter().filter(|armed| self.scheme(armed).header == header) {
-            match self.verify_by(armed, request, now) {
+        for armed in self.armed.iter().filter(|armed| self.scheme(armed).carrier == deciding.carrier) {
+            match self.verify_by(armed, &view, now) {
                 Ok(verified) => return Ok(verified),
-                Err(cause) if tells(&cause) > tells(&refusal) => refusal = cause,
-                Err(_) => {}
+                Err(cause) => keep_telling(&mut refusal, cause),
             }
         }
         Err(refusal)
@@ -102,10 +117,13 @@ impl Verifier {
 
     /// Takes the secrets out of a verified request before it is stored or shown.
     pub fn redact(&self, headers: &mut Headers, verified: &Verified) {
-        for scheme in self.provider.schemes.iter().filter(|scheme| scheme.proof == Proof::Token) {
-            // GitLab may send its token beside the signature that was the proof; it is a secret all the same.
-            let is_proof = verified.secret_header.as_ref() == Some(&scheme.header);
-            headers.replace(&scheme.header, if is_proof { "[verified]" } else { "[redacted]" });
+        for scheme in self.provider.schemes.iter().filter(|scheme| scheme.is_secret_sent()) {
+            let Carrier::Headers(names) = &scheme.carrier else { continue };
+            for name in names {
+                // GitLab may send its token beside the signature that was the proof; it is a secret all the same.
+                let is_proof = verified.secret_header.as_ref() == Some(name);
+                headers.replace(name, if is_proof { "[verified]" } else { "[redacted]" });
+            }
         }
     }
 
@@ -113,43 +131,140 @@ impl Verifier {
         &self.provider.schemes[armed.scheme]
     }
 
-    fn deciding_header(&self, headers: &Headers, now: Timestamp) -> Result<&str, RefusalCause> {
+    fn deciding(&self, view: &View<'_>, now: Timestamp) -> Result<&Scheme, RefusalCause> {
         if !self.armed.iter().flat_map(|armed| &armed.keys).any(|key| key.is_live(now)) {
             return Err(RefusalCause::NoLiveSecret);
         }
-        let is_there = |header: &str| headers.iter().any(|(name, _)| name == header);
-        let mut known = self.armed.iter().map(|armed| self.scheme(armed).header.as_str());
+        let mut known = self.armed.iter().map(|armed| self.scheme(armed));
         let first = known.clone().next().ok_or(RefusalCause::NoLiveSecret)?;
-        known.find(|header| is_there(header)).ok_or_else(|| RefusalCause::MissingHeader { header: first.into() })
+        known.find(|scheme| scheme.is_present(view)).ok_or_else(|| first.missing())
     }
 
-    fn verify_by(&self, armed: &Armed, request: &RawRequest, now: Timestamp) -> Result<Verified, RefusalCause> {
+    fn verify_by(&self, armed: &Armed, view: &View<'_>, now: Timestamp) -> Result<Verified, RefusalCause> {
         let scheme = self.scheme(armed);
-        let value = carrier::only(&request.headers, &scheme.header)?;
-        let proofs = scheme.proofs(value)?;
-        let live = || armed.keys.iter().filter(|key| key.is_live(now));
-        if live().next().is_none() {
-            return Err(RefusalCause::NoLiveSecret);
-        }
-        let secret = match &scheme.proof {
-            Proof::Token => first_secret(live(), |key| key.is_among(&proofs)).ok_or(RefusalCause::WrongToken)?,
-            Proof::Signature(signature) => {
-                let signatures = decode(signature, &proofs).ok_or_else(|| scheme.malformed())?;
-                let stamp = signature.timestamp.as_ref().map(|rule| stamp(scheme, rule, &request.headers, value)).transpose()?;
-                let text = stamp.as_ref().map_or(&b""[..], |stamp| stamp.text);
-                let message = signature.message.resolve(&request.headers, &request.body, text)?;
-                let secret = first_secret(live(), |key| key.holds(&message, &signatures)).ok_or(RefusalCause::WrongSignature)?;
-                // Only now: a stale request with a wrong signature is above all wrong, and its timestamp proves nothing.
-                stamp.map_or(Ok(()), |stamp| timestamp::check(stamp.at, now, stamp.rule.tolerance))?;
-                secret
+        let secret = match &scheme.each {
+            None => self.judge(armed, view, None, now)?,
+            Some(items) => {
+                let array = view.json_at(&items.array).and_then(Value::as_array).filter(|array| (1..=ITEMS_MAX).contains(&array.len()));
+                let array = array.ok_or_else(|| scheme.missing())?;
+                // Each vouches for itself only: one that does not hold is enough to refuse all.
+                let judged = array
+                    .iter()
+                    .map(|element| self.judge(armed, view, Some(items.item.find(element).ok_or_else(|| scheme.missing())?), now));
+                judged.collect::<Result<Vec<_>, _>>()?.last().copied().ok_or_else(|| scheme.missing())?
             }
+        };
+        let secret_header = match &scheme.carrier {
+            Carrier::Headers(names) if scheme.is_secret_sent() => names.first().cloned(),
+            _ => None,
         };
         Ok(Verified {
             scheme: armed.scheme,
             secret,
             signed_headers: scheme.signed_headers().map(Into::into).collect(),
-            secret_header: (scheme.proof == Proof::Token).then(|| scheme.header.clone()),
+            covers_body: scheme.covers_body(),
+            is_token: scheme.is_secret_sent(),
+            secret_header,
         })
+    }
+
+    /// The secret that holds for a request, or for an item of it. Of several values of a carrier, one is enough: they stand there for
+    /// several secrets.
+    fn judge(&self, armed: &Armed, view: &View<'_>, item: Option<&Value>, now: Timestamp) -> Result<usize, RefusalCause> {
+        let scheme = self.scheme(armed);
+        if !armed.keys.iter().any(|key| key.is_live(now)) {
+            return Err(RefusalCause::NoLiveSecret);
+        }
+        let mut refusal = RefusalCause::NoLiveSecret;
+        let values = scheme.values(view, item)?;
+        if values.is_empty() {
+            return Err(scheme.missing());
+        }
+        for value in values {
+            let context = Context { view, scheme, value, timestamp: b"", item, url: None, parameters: &self.parameters };
+            match self.judge_value(armed, context, now) {
+                Ok(secret) => return Ok(secret),
+                Err(cause) => keep_telling(&mut refusal, cause),
+            }
+        }
+        Err(refusal)
+    }
+
+    fn judge_value(&self, armed: &Armed, mut context: Context<'_>, now: Timestamp) -> Result<usize, RefusalCause> {
+        let (scheme, value) = (context.scheme, context.value);
+        if scheme.is_outdone(value) {
+            return Err(scheme.malformed());
+        }
+        let proofs = scheme.proofs(value)?;
+        let live = || armed.keys.iter().filter(|key| key.is_live(now));
+        let secret = match &scheme.proof {
+            Proof::Token => first_secret(live(), |key| key.is_among(&proofs)).ok_or(RefusalCause::WrongToken)?,
+            Proof::Basic => {
+                let tokens: Vec<Vec<u8>> = proofs.iter().filter_map(|proof| STANDARD.decode(proof).ok()).collect();
+                first_secret(live(), |key| key.is_among(&tokens)).ok_or(RefusalCause::WrongToken)?
+            }
+            Proof::Jwt(jwt) => {
+                let token = Token::read(jwt, &proofs[0], context.view.body()).ok_or_else(|| scheme.malformed())?;
+                let holds = |key: &Key| matches!(key, Key::Jwt(key) if key.holds(&token));
+                let secret = first_secret(live(), holds).ok_or(RefusalCause::WrongSignature)?;
+                token.check(jwt, &context, now)?;
+                secret
+            }
+            Proof::Signature(signature) => {
+                let signatures = decode(signature, &proofs).ok_or_else(|| scheme.malformed())?;
+                let stamp = signature.timestamp.as_ref().map(|rule| stamp(rule, &context)).transpose()?;
+                context.timestamp = stamp.as_ref().map_or(&b""[..], |stamp| stamp.text);
+                let secret = self.holder(signature, &context, |message| first_secret(live(), |key| key.holds(message, &signatures)))?;
+                // Only now: a stale request with a wrong signature is above all wrong, and its timestamp proves nothing.
+                let tolerance = stamp.and_then(|stamp| Some((stamp.at, stamp.rule.tolerance?)));
+                tolerance.map_or(Ok(()), |(at, tolerance)| timestamp::check(at, now, tolerance))?;
+                secret
+            }
+        };
+        check_requirements(scheme, &context)?;
+        Ok(secret)
+    }
+
+    /// The secret that holds for the message, with whichever spelling of the URL the provider may have signed.
+    fn holder(
+        &self,
+        signature: &Signature,
+        context: &Context<'_>,
+        holder: impl Fn(&Message<'_>) -> Option<usize>,
+    ) -> Result<usize, RefusalCause> {
+        let holds = |context: &Context<'_>| Ok(holder(&signature.message.resolve(context)?));
+        if let Some(secret) = holds(context)? {
+            return Ok(secret);
+        }
+        let spellings = context.view.url().filter(|_| signature.any_port).map(port_spellings).unwrap_or_default();
+        for url in &spellings {
+            if let Some(secret) = holds(&Context { url: Some(url), ..*context })? {
+                return Ok(secret);
+            }
+        }
+        Err(RefusalCause::WrongSignature)
+    }
+}
+
+/// How many items of a batch are judged.
+const ITEMS_MAX: usize = 1000;
+
+fn check_requirements(scheme: &Scheme, context: &Context<'_>) -> Result<(), RefusalCause> {
+    scheme.requirements.iter().try_for_each(|requirement| {
+        let (value, equals) = (requirement.value.resolve(context)?.whole(), requirement.equals.resolve(context)?.whole());
+        if value == equals { Ok(()) } else { Err(RefusalCause::ConditionFailed { condition: requirement.to_string() }) }
+    })
+}
+
+/// The URL without its port, and with the one that goes without saying (Twilio signs either, as its client wrote it).
+fn port_spellings(url: &str) -> Vec<String> {
+    let Some((scheme, rest)) = url.split_once("://") else { return Vec::new() };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (host, rest) = rest.split_at(end);
+    let usual = if scheme == "https" { "443" } else { "80" };
+    match host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit())) {
+        Some((host, _)) => vec![format!("{scheme}://{host}{rest}")],
+        None => vec![format!("{scheme}://{host}:{usual}{rest}")],
     }
 }
 
@@ -159,16 +274,30 @@ impl fmt::Debug for Verifier {
     }
 }
 
+/// Whether the source says what its provider's schemes cannot do without.
+fn check_needs(provider: &Provider, armed: &[Armed], options: &Options) -> Result<(), SetupError> {
+    for scheme in armed.iter().map(|armed| &provider.schemes[armed.scheme]) {
+        if scheme.needs_url() && options.public_url.is_none() {
+            return Err(SetupError::NoPublicUrl { provider: provider.name.clone() });
+        }
+        if let Some(parameter) = scheme.parameters().find(|name| !options.parameters.contains_key(*name)) {
+            return Err(SetupError::NoParameter { provider: provider.name.clone(), parameter: parameter.into() });
+        }
+    }
+    Ok(())
+}
+
 fn form(provider: &Provider, secret: &Secret) -> Result<KeyForm, KeyFault> {
     KeyForm::of(key::trimmed(secret), provider.schemes.iter().map(Scheme::key_form))
 }
 
 fn arm(scheme: &Scheme, position: usize, spec: &SecretSpec) -> Result<ArmedKey, SetupError> {
-    let decoded = scheme.key_form().decode(key::trimmed(&spec.secret));
-    let bytes = decoded.map_err(|fault| SetupError::Secret { position, fault })?;
+    let wrong = |fault| SetupError::Secret { position, fault };
+    let bytes = scheme.key_form().decode(key::trimmed(&spec.secret)).map_err(wrong)?;
     let key = match &scheme.proof {
-        Proof::Signature(signature) => Key::new(signature.algorithm, bytes),
-        Proof::Token => Key::Token(bytes),
+        Proof::Signature(signature) => Key::new(signature.algorithm, signature.key, bytes).map_err(wrong)?,
+        Proof::Jwt(jwt) => Key::Jwt(JwtKey::new(jwt, &bytes).map_err(wrong)?),
+        Proof::Token | Proof::Basic => Key::Token(bytes),
     };
     Ok(ArmedKey { secret: position, key, not_before: spec.not_before, not_after: spec.not_after })
 }
@@ -182,10 +311,10 @@ fn first_secret<'a>(keys: impl Iterator<Item = &'a ArmedKey>, holds: impl Fn(&Ke
 }
 
 /// The signatures of the right length; `None` where there is none.
-fn decode(signature: &Signature, proofs: &[&[u8]]) -> Option<Vec<Vec<u8>>> {
+fn decode(signature: &Signature, proofs: &[Cow<'_, [u8]>]) -> Option<Vec<Vec<u8>>> {
     let length = signature.algorithm.signature_bytes();
     let decoded = proofs.iter().filter_map(|proof| signature.encoding.decode(proof));
-    let decoded: Vec<Vec<u8>> = decoded.filter(|bytes| bytes.len() == length).collect();
+    let decoded: Vec<Vec<u8>> = decoded.filter(|bytes| length.is_none_or(|length| bytes.len() == length)).collect();
     (!decoded.is_empty()).then_some(decoded)
 }
 
@@ -196,25 +325,47 @@ struct Stamp<'a> {
     rule: &'a TimestampRule,
 }
 
-fn stamp<'a>(scheme: &Scheme, rule: &'a TimestampRule, headers: &'a Headers, value: &'a [u8]) -> Result<Stamp<'a>, RefusalCause> {
+fn stamp<'a>(rule: &'a TimestampRule, context: &Context<'a>) -> Result<Stamp<'a>, RefusalCause> {
+    let (view, scheme, value) = (context.view, context.scheme, context.value);
+    let expected = || format!("`{}`", rule.unit);
     let text = match &rule.place {
         TimestampPlace::Pair(name) => scheme.pair(value, name)?,
-        TimestampPlace::Header(name) => carrier::only(headers, name)?,
+        TimestampPlace::First => scheme.first(value)?,
+        TimestampPlace::Header(name) => carrier::only(view.headers(), name)?,
+        TimestampPlace::Json(pointer) => {
+            let (value, field) = (view.json_at(pointer), format!("json:{pointer}"));
+            let value = value.ok_or_else(|| RefusalCause::MissingField { field: field.clone() })?;
+            let at = json::signed_text(Some(value)).and_then(|text| rule.unit.read(text.as_bytes()));
+            let at = at.ok_or_else(|| RefusalCause::MalformedField { field, expected: expected() })?;
+            // In the message it stands by its own name.
+            return Ok(Stamp { text: b"", at, rule });
+        }
     };
     let at = rule.unit.read(text).ok_or_else(|| match &rule.place {
-        TimestampPlace::Pair(_) => scheme.malformed(),
-        TimestampPlace::Header(name) => RefusalCause::MalformedHeader { header: name.clone(), expected: format!("`{}`", rule.unit) },
+        TimestampPlace::Header(name) => RefusalCause::MalformedHeader { header: name.clone(), expected: expected() },
+        _ => scheme.malformed(),
     })?;
     Ok(Stamp { text, at, rule })
+}
+
+/// Keeps the refusal that says more.
+fn keep_telling(kept: &mut RefusalCause, cause: RefusalCause) {
+    if tells(&cause) > tells(kept) {
+        *kept = cause;
+    }
 }
 
 /// How much a refusal says: a signature that held and came too late says more than one that did not hold, and that more than
 /// a header of another version.
 fn tells(cause: &RefusalCause) -> u8 {
     match cause {
-        RefusalCause::TimestampTooOld { .. } | RefusalCause::TimestampTooNew { .. } => 3,
-        RefusalCause::WrongSignature | RefusalCause::WrongToken => 2,
+        RefusalCause::TimestampTooOld { .. }
+        | RefusalCause::TimestampTooNew { .. }
+        | RefusalCause::ConditionFailed { .. }
+        | RefusalCause::WrongClaim { .. } => 4,
+        RefusalCause::WrongSignature | RefusalCause::WrongToken => 3,
+        RefusalCause::MissingHeader { .. } | RefusalCause::MissingField { .. } => 1,
         RefusalCause::NoLiveSecret => 0,
-        _ => 1,
+        _ => 2,
     }
 }

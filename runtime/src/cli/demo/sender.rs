@@ -64,8 +64,9 @@ impl Sender {
 
     /// Signs it for now and sends it.
     pub(super) async fn send(&self, webhook: &Webhook) -> anyhow::Result<Answer> {
-        let Sample { mut headers, body } = webhook.sample.clone();
-        self.verifier.sign(&mut headers, &body, self.clock.now(), &webhook.id)?;
+        let mut sample = webhook.sample.clone();
+        self.verifier.sign(&mut sample, self.clock.now(), &webhook.id)?;
+        let Sample { headers, body, .. } = sample;
         let begun = Instant::now();
         let answer = upstream::fetch("POST", &self.url, headers, body, ANSWER_MAX).await?;
         let body = String::from_utf8_lossy(&answer.body).into_owned();

@@ -1,0 +1,197 @@
+//! Messages that no template can say: fixed lists of fields, lists that the request names, and spellings of a path.
+
+use std::str::FromStr;
+
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::domain::RefusalCause;
+
+use super::carrier;
+use super::view::View;
+
+/// One of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Canonical {
+    /// The fields of an Amazon SNS message, by its type: <https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html>
+    Sns,
+    /// Contentful's spelling of path and query.
+    ContentfulTarget,
+    /// The headers that `x-contentful-signed-headers` names.
+    ContentfulHeaders,
+}
+
+impl Canonical {
+    const WORDS: [(&'static str, Self); 3] =
+        [("sns", Self::Sns), ("contentful_target", Self::ContentfulTarget), ("contentful_headers", Self::ContentfulHeaders)];
+
+    pub(super) fn covers_body(self) -> bool {
+        self == Self::Sns
+    }
+
+    pub(super) fn covers_timestamp(self) -> bool {
+        matches!(self, Self::Sns | Self::ContentfulHeaders)
+    }
+
+    pub(super) fn needs_url(self) -> bool {
+        self == Self::ContentfulTarget
+    }
+
+    pub(super) fn bytes(self, view: &View<'_>) -> Result<Vec<u8>, RefusalCause> {
+        match self {
+            Self::Sns => sns(view),
+            Self::ContentfulTarget => Ok(contentful_target(view.target()).into()),
+            Self::ContentfulHeaders => contentful_headers(view),
+        }
+    }
+}
+
+impl FromStr for Canonical {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::WORDS.iter().find(|(word, _)| *word == text);
+        found.map(|(_, canonical)| *canonical).ok_or_else(|| format!("`canonical:{text}` is unknown"))
+    }
+}
+
+fn sns(view: &View<'_>) -> Result<Vec<u8>, RefusalCause> {
+    const NOTIFICATION: [&str; 6] = ["Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"];
+    const CONFIRMATION: [&str; 7] = ["Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"];
+    let malformed =
+        |field: &str, expected: &str| RefusalCause::MalformedField { field: format!("json:/{field}"), expected: expected.into() };
+    let text = |field: &str| view.json().and_then(|json| json.get(field)).and_then(Value::as_str);
+    // The certificate there is the one that signed. Whoever may name any host may sign with a key of their own.
+    if !text("SigningCertURL").is_some_and(is_sns_certificate) {
+        return Err(malformed("SigningCertURL", "https://sns.<region>.amazonaws.com/<name>.pem"));
+    }
+    let fields = match text("Type") {
+        Some("Notification") => &NOTIFICATION[..],
+        Some("SubscriptionConfirmation" | "UnsubscribeConfirmation") => &CONFIRMATION[..],
+        _ => return Err(malformed("Type", "`Notification`, `SubscriptionConfirmation` or `UnsubscribeConfirmation`")),
+    };
+    let mut message = Vec::new();
+    for field in fields {
+        match text(field) {
+            Some(value) => message.extend_from_slice(format!("{field}\n{value}\n").as_bytes()),
+            None if *field == "Subject" => {}
+            None => return Err(RefusalCause::MissingField { field: format!("json:/{field}") }),
+        }
+    }
+    Ok(message)
+}
+
+fn is_sns_certificate(url: &str) -> bool {
+    let Some((host, path)) = url.strip_prefix("https://").and_then(|rest| rest.split_once('/')) else { return false };
+    let region = host.strip_prefix("sns.").and_then(|rest| {
+        let rest = rest.strip_suffix(".cn").unwrap_or(rest);
+        rest.strip_suffix(".amazonaws.com")
+    });
+    let is_region =
+        |region: &str| region.len() >= 3 && region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    region.is_some_and(is_region) && path.ends_with(".pem") && path.bytes().all(is_name)
+}
+
+/// What JavaScript's `encodeURI` leaves alone, in path and query.
+const ENCODE_URI: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+/// What Node's `querystring.escape` leaves alone.
+const ESCAPE: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'!').remove(b'\'').remove(b'(').remove(b')').remove(b'*').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// As Contentful's toolkit has it: the query is escaped as a whole, and then once more with the path.
+fn contentful_target(target: &str) -> String {
+    let whole = match target.split_once('?') {
+        Some((path, query)) if !query.is_empty() => {
+            format!("{path}?{}", utf8_percent_encode(query.split('?').next().unwrap_or_default(), ESCAPE))
+        }
+        Some((path, _)) => path.to_owned(),
+        None => target.to_owned(),
+    };
+    utf8_percent_encode(&whole, ENCODE_URI).to_string()
+}
+
+/// The header that names the signed ones.
+pub(super) const CONTENTFUL_NAMES: &str = "x-contentful-signed-headers";
+
+fn contentful_headers(view: &View<'_>) -> Result<Vec<u8>, RefusalCause> {
+    let named = carrier::only(view.headers(), CONTENTFUL_NAMES)?;
+    let malformed = || RefusalCause::MalformedHeader {
+        header: CONTENTFUL_NAMES.into(),
+        expected: "header names separated by commas, `x-contentful-timestamp` and this one among them".into(),
+    };
+    let names: Vec<String> =
+        std::str::from_utf8(named).map_err(|_| malformed())?.split(',').map(|name| name.trim().to_ascii_lowercase()).collect();
+    if ["x-contentful-timestamp", CONTENTFUL_NAMES].iter().any(|needed| !names.iter().any(|name| name == needed)) {
+        return Err(malformed());
+    }
+    let pairs = names.iter().map(|name| Ok([name.as_bytes(), b":", carrier::only(view.headers(), name)?.trim_ascii()].concat()));
+    Ok(pairs.collect::<Result<Vec<_>, RefusalCause>>()?.join(&b";"[..]))
+}
+
+/// Atlassian's hash of method, path and sorted query:
+/// <https://developer.atlassian.com/cloud/bitbucket/query-string-hash/>
+pub(super) fn query_string_hash(view: &View<'_>) -> String {
+    let path = view.target().split('?').next().unwrap_or("/");
+    let path = if path.len() > 1 { path.trim_end_matches('/') } else { path };
+    const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    let escaped = |text: &str| utf8_percent_encode(text, UNRESERVED).to_string();
+    let mut grouped: Vec<(String, Vec<String>)> = Vec::new();
+    for (name, value) in view.query().into_iter().flatten().filter(|(name, _)| name != "jwt") {
+        let (name, value) = (escaped(name), escaped(value));
+        match grouped.iter_mut().find(|(own, _)| *own == name) {
+            Some((_, values)) => values.push(value),
+            None => grouped.push((name, vec![value])),
+        }
+    }
+    grouped.sort();
+    let query = grouped.into_iter().map(|(name, mut values)| {
+        values.sort();
+        format!("{name}={}", values.join(","))
+    });
+    let request = format!("{}&{path}&{}", view.method().to_ascii_uppercase(), query.collect::<Vec<_>>().join("&"));
+    hex::encode(Sha256::digest(request))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_host_of_amazon_holds_a_certificate_of_sns() {
+        assert!(is_sns_certificate("https://sns.us-east-1.amazonaws.com/SimpleNotificationService-01d088a6f77103d0fe307c0069e40ed6.pem"));
+        assert!(is_sns_certificate("https://sns.cn-north-1.amazonaws.com.cn/a.pem"));
+        for url in [
+            "http://sns.us-east-1.amazonaws.com/a.pem",
+            "https://sns.us-east-1.amazonaws.com.evil.example/a.pem",
+            "https://sns.us-east-1.amazonaws.com:8443/a.pem",
+            "https://user@sns.us-east-1.amazonaws.com/a.pem",
+            "https://sns.a.b.amazonaws.com/a.pem",
+            "https://sns.us-east-1.amazonaws.com/a.pem?x=1",
+            "https://sns.us-east-1.amazonaws.com/a/b.pem",
+            "https://bucket.s3.amazonaws.com/a.pem",
+        ] {
+            assert!(!is_sns_certificate(url), "{url}");
+        }
+    }
+
+    #[test]
+    fn contentful_escapes_a_query_twice() {
+        assert_eq!(contentful_target("/hook?x=1&y=a%20b"), "/hook?x%253D1%2526y%253Da%252520b");
+        assert_eq!(contentful_target("/a b"), "/a%20b");
+    }
+}

@@ -1,0 +1,145 @@
+//! Public keys: read from what an operator pastes, and held against a signature. The algorithm is the scheme's, never the key's or
+//! the request's.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use p256::ecdsa::signature::hazmat::PrehashVerifier;
+use ring::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256,
+    RSA_PKCS1_2048_8192_SHA512, UnparsedPublicKey, VerificationAlgorithm,
+};
+use sha1::{Digest, Sha1};
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
+use x509_cert::spki::SubjectPublicKeyInfoOwned;
+
+use super::algorithm::{Algorithm, JwtAlgorithm, KeyForm};
+use super::key::KeyFault;
+
+/// What a public key verifies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Ed25519,
+    /// A signature in DER.
+    EcdsaSha256,
+    EcdsaSha1,
+    /// Two numbers of 32 bytes (RFC 7518 §3.4).
+    EcdsaSha256Fixed,
+    RsaSha1,
+    RsaSha256,
+    RsaSha512,
+}
+
+impl Kind {
+    /// The kind of an algorithm's key; `None` where the key is a shared secret.
+    pub(super) fn of(algorithm: Algorithm) -> Option<Self> {
+        match algorithm {
+            Algorithm::Ed25519 => Some(Self::Ed25519),
+            Algorithm::EcdsaSha256 => Some(Self::EcdsaSha256),
+            Algorithm::EcdsaSha1 => Some(Self::EcdsaSha1),
+            Algorithm::RsaSha1 => Some(Self::RsaSha1),
+            Algorithm::RsaSha256 => Some(Self::RsaSha256),
+            Algorithm::RsaSha512 => Some(Self::RsaSha512),
+            _ => None,
+        }
+    }
+
+    /// The same for a JSON Web Token.
+    pub(super) fn of_jwt(algorithm: JwtAlgorithm) -> Option<Self> {
+        match algorithm {
+            JwtAlgorithm::Rs256 => Some(Self::RsaSha256),
+            JwtAlgorithm::Rs512 => Some(Self::RsaSha512),
+            JwtAlgorithm::Es256 => Some(Self::EcdsaSha256Fixed),
+            JwtAlgorithm::EdDsa => Some(Self::Ed25519),
+            JwtAlgorithm::Hs256 | JwtAlgorithm::Hs384 | JwtAlgorithm::Hs512 => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ed25519 => "Ed25519",
+            Self::EcdsaSha256 | Self::EcdsaSha1 | Self::EcdsaSha256Fixed => "ECDSA on P-256",
+            Self::RsaSha1 | Self::RsaSha256 | Self::RsaSha512 => "RSA of 2048 to 8192 bits",
+        }
+    }
+
+    fn algorithm(self) -> Option<&'static dyn VerificationAlgorithm> {
+        match self {
+            Self::Ed25519 => Some(&ED25519),
+            Self::EcdsaSha256 => Some(&ECDSA_P256_SHA256_ASN1),
+            Self::EcdsaSha256Fixed => Some(&ECDSA_P256_SHA256_FIXED),
+            Self::EcdsaSha1 => None,
+            Self::RsaSha1 => Some(&RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY),
+            Self::RsaSha256 => Some(&RSA_PKCS1_2048_8192_SHA256),
+            Self::RsaSha512 => Some(&RSA_PKCS1_2048_8192_SHA512),
+        }
+    }
+}
+
+/// A public key.
+pub(super) struct PublicKey {
+    kind: Kind,
+    /// 32 bytes, a point of the curve, or an RSAPublicKey (RFC 8017 §A.1.1).
+    bytes: Vec<u8>,
+}
+
+impl PublicKey {
+    /// The key in what [`KeyForm::decode`] gave.
+    pub(super) fn read(kind: Kind, form: KeyForm, decoded: Vec<u8>) -> Result<Self, KeyFault> {
+        let bytes = if form == KeyForm::Pem { from_pem(&decoded).ok_or(KeyFault::NotPublicKey(kind.name()))? } else { decoded };
+        let fits = match kind {
+            Kind::Ed25519 => bytes.len() == 32,
+            Kind::EcdsaSha256 | Kind::EcdsaSha1 | Kind::EcdsaSha256Fixed => p256::ecdsa::VerifyingKey::from_sec1_bytes(&bytes).is_ok(),
+            // ring reads it at each use; an RSA key begins as a DER sequence and is longer than any of the others.
+            Kind::RsaSha1 | Kind::RsaSha256 | Kind::RsaSha512 => bytes.len() > 200 && bytes[0] == 0x30,
+        };
+        if fits { Ok(Self { kind, bytes }) } else { Err(KeyFault::NotPublicKey(kind.name())) }
+    }
+
+    /// Whether this key's owner made the signature over the message.
+    pub(super) fn holds(&self, message: &[u8], signature: &[u8]) -> bool {
+        match self.kind.algorithm() {
+            Some(algorithm) => UnparsedPublicKey::new(algorithm, &self.bytes).verify(message, signature).is_ok(),
+            None => self.holds_over_sha1(message, signature),
+        }
+    }
+
+    /// ring has no ECDSA over SHA-1.
+    fn holds_over_sha1(&self, message: &[u8], signature: &[u8]) -> bool {
+        let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(&self.bytes);
+        let signature = p256::ecdsa::DerSignature::from_bytes(signature);
+        // RFC 6979 §2.3.2: a hash shorter than the curve's order is padded in front.
+        let mut padded = [0; 32];
+        padded[12..].copy_from_slice(&Sha1::digest(message));
+        matches!((key, signature), (Ok(key), Ok(signature)) if key.verify_prehash(&padded, &signature).is_ok())
+    }
+
+    /// Whether this key's owner made one of the signatures.
+    pub(super) fn holds_any(&self, message: &[u8], signatures: &[Vec<u8>]) -> bool {
+        signatures.iter().any(|signature| self.holds(message, signature))
+    }
+}
+
+/// The key of `-----BEGIN PUBLIC KEY-----`, `…RSA PUBLIC KEY…`, `…CERTIFICATE…` (RFC 7468, line breaks or none), or of bare base64.
+fn from_pem(text: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(text).ok()?.trim();
+    let (label, base64) = match text.strip_prefix("-----BEGIN ") {
+        Some(rest) => {
+            let (label, rest) = rest.split_once("-----")?;
+            (label, rest.split_once("-----END ")?.0)
+        }
+        None => ("PUBLIC KEY", text),
+    };
+    let base64: String = base64.chars().filter(|character| !character.is_ascii_whitespace()).collect();
+    let der = STANDARD.decode(base64).ok()?;
+    match label {
+        "RSA PUBLIC KEY" => Some(der),
+        "CERTIFICATE" => key_of(Certificate::from_der(&der).ok()?.tbs_certificate().subject_public_key_info()),
+        "PUBLIC KEY" => key_of(&SubjectPublicKeyInfoOwned::from_der(&der).ok()?),
+        _ => None,
+    }
+}
+
+fn key_of(info: &SubjectPublicKeyInfoOwned) -> Option<Vec<u8>> {
+    info.subject_public_key.as_bytes().map(Into::into)
+}
