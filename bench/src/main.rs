@@ -16,6 +16,7 @@ mod bench;
 mod floor;
 mod ingest;
 mod end_to_end;
+mod verification;
 mod plugin_call;
 mod plugins;
 mod backlog;
@@ -65,11 +66,12 @@ const fn part(name: &'static str, title: &'static str, measure: fn(&Bench, &mut 
     Part { name, title, measure }
 }
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     part("floor", "The floor: disk and databases without Hookfast", floor::measure),
     part("ingest", "Ingest: acknowledged webhooks of 2 KB", ingest::measure),
     part("sizes", "Ingest: larger bodies", ingest::measure_sizes),
     part("end-to-end", "End to end: received, stored, run, settled", end_to_end::measure),
+    part("verification", "Proving who sent it", verification::measure),
     part("plugin-call", "One call of a plugin", plugin_call::measure),
     part("plugins", "Many plugins", plugins::measure),
     part("backlog", "A backlog", backlog::measure),

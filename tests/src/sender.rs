@@ -18,7 +18,7 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// A sender that shares `secret` with the source.
+    /// A sender that shares `secret` with the source, and knows it as `https://hooks.example.com/in/SOURCE`.
     ///
     /// # Panics
     /// If no provider has this name or the secret is not of its form.
@@ -26,7 +26,8 @@ impl Sender {
         let catalogue = Catalogue::builtin();
         let provider = catalogue.provider(provider).expect("a provider of the catalogue");
         let secret = SecretSpec { secret: Secret::new(secret.as_bytes()), not_before: None, not_after: None };
-        let verifier = Verifier::new(provider, &[secret], &Options::default()).expect("a secret that fits");
+        let options = Options { public_url: Some(format!("https://hooks.example.com/in/{source}")), ..Options::default() };
+        let verifier = Verifier::new(provider, &[secret], &options).expect("a secret that fits");
         Self { source: source.into(), verifier }
     }
 

@@ -35,6 +35,8 @@ pub enum RefusalCause {
     ConditionFailed { condition: String },
     /// The token's signature holds, and this claim of it is not as it must be.
     WrongClaim { claim: String },
+    /// The signature holds over something that the provider's handshake lets strangers have signed.
+    LooksLikeChallenge,
     /// The signature is well-formed and no live secret makes it.
     WrongSignature,
     /// The static token or Basic credentials do not match any live secret.
@@ -72,6 +74,7 @@ impl RefusalCause {
             Self::MalformedField { .. } => "malformed_field",
             Self::ConditionFailed { .. } => "condition_failed",
             Self::WrongClaim { .. } => "wrong_claim",
+            Self::LooksLikeChallenge => "looks_like_challenge",
             Self::WrongSignature => "wrong_signature",
             Self::WrongToken => "wrong_token",
             Self::TimestampTooOld { .. } => "timestamp_too_old",
@@ -100,6 +103,7 @@ impl RefusalCause {
             | Self::MalformedField { .. }
             | Self::ConditionFailed { .. }
             | Self::WrongClaim { .. }
+            | Self::LooksLikeChallenge
             | Self::WrongSignature
             | Self::WrongToken
             | Self::TimestampTooOld { .. }
@@ -127,6 +131,7 @@ impl fmt::Display for RefusalCause {
             Self::MalformedField { field, expected } => write!(f, "`{field}` is malformed; expected {expected}"),
             Self::ConditionFailed { condition } => write!(f, "the signature holds, and the condition `{condition}` does not"),
             Self::WrongClaim { claim } => write!(f, "the token's signature holds, and its claim `{claim}` is not as the provider's rules or the source's parameters say"),
+            Self::LooksLikeChallenge => f.write_str("what is signed looks like a challenge of the provider's handshake and not like an event; somebody may have had it signed for them"),
             Self::WrongSignature => f.write_str(
                 "no live secret of this source makes this signature: the secret differs from the provider's, or the body was altered on its way",
             ),

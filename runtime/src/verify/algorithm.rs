@@ -109,6 +109,11 @@ impl Algorithm {
         ("rsa-sha512", Self::RsaSha512),
     ];
 
+    /// Its word in files.
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, own)| *own == self).map(|(word, _)| *word).expect("every algorithm has a word")
+    }
+
     /// How many bytes a signature has; `None` where that depends on the key or the signature.
     pub fn signature_bytes(self) -> Option<usize> {
         match self {
@@ -170,6 +175,11 @@ impl JwtAlgorithm {
         ("ES256", Self::Es256),
         ("EdDSA", Self::EdDsa),
     ];
+
+    /// Its word in files and tokens.
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(_, own)| *own == self).map(|(word, _)| *word).expect("every algorithm has a word")
+    }
 
     /// Whether the key is a public one.
     pub fn is_asymmetric(self) -> bool {

@@ -105,6 +105,12 @@ fn a_public_key_is_no_shared_secret() {
 }
 
 #[test]
+fn a_provider_that_proves_nothing_cannot_be_taken_for_one_that_does() {
+    assert_eq!(verifier("dockerhub", "s", &[]).map(drop), Err(SetupError::NothingToCheck { provider: "dockerhub".into() }));
+    assert_eq!(Catalogue::builtin().provider("dockerhub").expect("a provider").class(), Class::Unverified);
+}
+
+#[test]
 fn what_is_no_public_key_is_refused_at_load() {
     for text in [
         "not a key",

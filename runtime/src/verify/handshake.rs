@@ -1,13 +1,68 @@
-//! The question a provider asks before it sends events, answered by the host. Only a request that was verified first is
-//! answered, with a short plain value of its own body, so nobody can have bytes of theirs signed or served.
+//! The questions that providers ask before they send events, answered by the host. An answer that is made with a secret is a signature over
+//! what somebody else chose: it is given for short challenges without delimiters only, and what looks like a challenge is never taken
+//! for a signed event.
 
 use bytes::Bytes;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 
-use crate::domain::{RawRequest, RefusalCause, Verified};
+use crate::domain::{RawRequest, RefusalCause, Timestamp, Verified};
 
-use super::json::Wanted;
-use super::provider::Handshake;
+use super::algorithm::Encoding;
+use super::location::Pointer;
+use super::mac::Key;
+use super::message::Message;
 use super::verifier::Verifier;
+use super::view::{self, View};
+
+/// The longest challenge, in bytes.
+const CHALLENGE_BYTES_MAX: usize = 512;
+/// The longest that an answer is signed for.
+const SIGNED_CHALLENGE_BYTES_MAX: usize = 128;
+
+/// A request that asks for something to be sent back, and is no event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handshake {
+    /// The HTTP method, upper-case.
+    pub(super) method: String,
+    /// Whether it is proved as events are, and checked first.
+    pub(super) is_signed: bool,
+    /// What tells it from an event: the word that stands there.
+    pub(super) when: Option<(Spot, String)>,
+    /// It is an event after all where this is in the body.
+    pub(super) unless: Option<Pointer>,
+    /// Where the operator's word stands, and the source's parameter that says it.
+    pub(super) token: Option<(Spot, String)>,
+    /// Where the challenge stands.
+    pub(super) challenge: Option<Spot>,
+    /// How `<mac>` is written: the challenge under the source's secret.
+    pub(super) mac: Option<Encoding>,
+    /// What `<hash>` is the SHA-256 of, in hexadecimal digits.
+    pub(super) hash: Option<String>,
+    /// What the answer is.
+    pub(super) answer: Form,
+}
+
+/// An answer with `<challenge>`, `<mac>`, `<hash>`, `<public_url>` and `<parameter:NAME>` in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Form {
+    pub(super) status: u16,
+    pub(super) content_type: &'static str,
+    pub(super) body: String,
+    pub(super) headers: Vec<(String, String)>,
+}
+
+/// Where something of a handshake stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Spot {
+    /// In a header, by its lower-case name.
+    Header(String),
+    /// In a parameter of the query.
+    Query(String),
+    /// In the JSON body.
+    Json(Pointer),
+}
 
 /// What the provider wants to hear.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,73 +71,295 @@ pub struct HandshakeAnswer {
     pub status: u16,
     /// The `Content-Type`.
     pub content_type: &'static str,
+    /// Further headers.
+    pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Bytes,
 }
 
-/// A provider's handshake, made ready.
-pub(super) struct Question {
-    wanted: Wanted,
-    at: usize,
-    is: String,
-    echo: usize,
-}
-
-impl Question {
-    pub(super) fn new(handshake: &Handshake) -> Self {
-        let mut wanted = Wanted::default();
-        let (at, echo) = (wanted.add(&handshake.at), wanted.add(&handshake.echo));
-        Self { wanted, at, is: handshake.is.clone(), echo }
+impl Spot {
+    fn find(&self, view: &View<'_>) -> Option<String> {
+        match self {
+            Self::Header(name) => view.headers().text(name).map(Into::into),
+            Self::Query(name) => view.query().and_then(|query| view::only(query, name)).map(Into::into),
+            Self::Json(pointer) => match view.json_at(pointer)? {
+                Value::String(text) => Some(text.clone()),
+                Value::Number(number) => Some(number.to_string()),
+                _ => None,
+            },
+        }
     }
 }
 
-impl Verifier {
-    /// The answer, if this request is a handshake and no event. Taking a [`Verified`] is what keeps strangers out.
-    pub fn handshake(&self, request: &RawRequest, _: &Verified) -> Option<Result<HandshakeAnswer, RefusalCause>> {
-        let question = self.question.as_ref()?;
-        let found = question.wanted.find(&request.body);
-        if found[question.at].as_ref() != Some(&question.is) {
-            return None;
+impl Handshake {
+    /// The parameters that the source must set.
+    pub(super) fn parameters(&self) -> impl Iterator<Item = &str> {
+        let texts = self.answer.headers.iter().map(|(_, text)| text).chain([&self.answer.body]).chain(&self.hash);
+        let named = texts.flat_map(|text| text.split("<parameter:").skip(1).filter_map(|rest| Some(rest.split_once('>')?.0)));
+        named.chain(self.token.as_ref().map(|(_, name)| name.as_str()))
+    }
+
+    /// Whether `<public_url>` is in it.
+    pub(super) fn needs_url(&self) -> bool {
+        [Some(&self.answer.body), self.hash.as_ref()].into_iter().flatten().any(|text| text.contains("<public_url>"))
+    }
+
+    fn is_meant(&self, view: &View<'_>) -> bool {
+        let is_word = self.when.as_ref().is_none_or(|(spot, word)| spot.find(view).as_ref() == Some(word));
+        let is_event = self.unless.as_ref().is_some_and(|pointer| view.json_at(pointer).is_some());
+        let is_asked = self.when.is_some() || self.challenge.as_ref().is_none_or(|spot| spot.find(view).is_some());
+        view.method() == self.method && is_word && !is_event && is_asked
+    }
+
+    /// The challenge, if it is fit to be sent back.
+    fn challenge(&self, view: &View<'_>) -> Result<String, RefusalCause> {
+        let Some(spot) = &self.challenge else { return Ok(String::new()) };
+        let challenge = spot.find(view).filter(|text| self.is_fit(text));
+        challenge.ok_or_else(|| RefusalCause::HandshakeFailed { detail: "its challenge is missing, too long or not plain text".into() })
+    }
+
+    fn is_fit(&self, challenge: &str) -> bool {
+        let is_json = self.answer.content_type == JSON;
+        if self.mac.is_some() {
+            return is_like_challenge(challenge.as_bytes());
         }
-        let echo = found[question.echo].clone().filter(|value| value.bytes().all(|byte| byte.is_ascii_graphic()));
-        let body = echo.ok_or_else(|| RefusalCause::HandshakeFailed { detail: "its challenge is missing or not plain text".into() });
-        Some(body.map(|body| HandshakeAnswer { status: 200, content_type: "text/plain; charset=utf-8", body: body.into() }))
+        // Nothing that would end a text in JSON or begin a tag.
+        let is_plain = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'<' && !(is_json && (byte == b'"' || byte == b'\\'));
+        (1..=CHALLENGE_BYTES_MAX).contains(&challenge.len()) && challenge.bytes().all(is_plain)
+    }
+}
+
+pub(super) const JSON: &str = "application/json";
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Whether these bytes could be a challenge that somebody was given a signature for.
+pub(super) fn is_like_challenge(bytes: &[u8]) -> bool {
+    (1..=SIGNED_CHALLENGE_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte))
+}
+
+impl Verifier {
+    /// Whether requests of this method can be a handshake.
+    pub fn asks_by(&self, method: &str) -> bool {
+        self.provider().handshakes.iter().any(|handshake| handshake.method == method)
+    }
+
+    /// The answer, if this request is a handshake and no event. One that is proved as events are is answered once it was; the others
+    /// are looked for before.
+    pub fn handshake(
+        &self,
+        request: &RawRequest,
+        verified: Option<&Verified>,
+        now: Timestamp,
+    ) -> Option<Result<HandshakeAnswer, RefusalCause>> {
+        let mut asked = self.provider().handshakes.iter().filter(|handshake| handshake.is_signed == verified.is_some()).peekable();
+        asked.peek()?;
+        let view = View::new(request, self.public_url.as_deref());
+        let handshake = asked.find(|handshake| handshake.is_meant(&view))?;
+        Some(self.answer(handshake, &view, verified, now))
+    }
+
+    /// Whether a signature over these bytes may have been given away.
+    pub(super) fn may_have_signed(&self, message: &Message<'_>) -> bool {
+        self.provider().handshakes.iter().any(|handshake| handshake.mac.is_some()) && is_like_challenge(&message.whole())
+    }
+
+    fn answer(
+        &self,
+        handshake: &Handshake,
+        view: &View<'_>,
+        verified: Option<&Verified>,
+        now: Timestamp,
+    ) -> Result<HandshakeAnswer, RefusalCause> {
+        let failed = |detail: &str| RefusalCause::HandshakeFailed { detail: detail.into() };
+        if let Some(unset) = handshake.parameters().find(|name| !self.parameters.contains_key(*name)) {
+            return Err(failed(&format!("the source does not set `parameters = {{ {unset} = … }}`, which the answer needs")));
+        }
+        if handshake.needs_url() && self.public_url.is_none() {
+            return Err(failed("the source does not set `public_url`, which the answer needs"));
+        }
+        if let Some((spot, parameter)) = &handshake.token {
+            let (sent, own) = (spot.find(view).unwrap_or_default(), self.parameters.get(parameter).map_or("", String::as_str));
+            if own.is_empty() || !bool::from(sent.as_bytes().ct_eq(own.as_bytes())) {
+                return Err(failed("its verify token is not the source's"));
+            }
+        }
+        let challenge = handshake.challenge(view)?;
+        let mac = match handshake.mac {
+            Some(encoding) => encoding.encode(&self.sign_challenge(&challenge, verified, now).ok_or(RefusalCause::NoLiveSecret)?),
+            None => String::new(),
+        };
+        let fill = |text: &str, hash: &str| self.fill(text, &challenge, &mac, hash);
+        let hash = handshake.hash.as_ref().map_or_else(String::new, |text| hex::encode(Sha256::digest(fill(text, ""))));
+        let Form { status, content_type, body, headers } = &handshake.answer;
+        let headers = headers.iter().map(|(name, text)| (name.clone(), fill(text, &hash))).collect();
+        Ok(HandshakeAnswer { status: *status, content_type, headers, body: fill(body, &hash).into() })
+    }
+
+    fn fill(&self, text: &str, challenge: &str, mac: &str, hash: &str) -> String {
+        // The challenge comes last, so that nothing in it is taken for a place.
+        let mut filled =
+            text.replace("<mac>", mac).replace("<hash>", hash).replace("<public_url>", self.public_url.as_deref().unwrap_or_default());
+        for (name, value) in &self.parameters {
+            filled = filled.replace(&format!("<parameter:{name}>"), value);
+        }
+        filled.replace("<challenge>", challenge)
+    }
+
+    /// The challenge under the secret that the request itself was signed with, else under the first that is valid.
+    fn sign_challenge(&self, challenge: &str, verified: Option<&Verified>, now: Timestamp) -> Option<Vec<u8>> {
+        let keys = self.armed.iter().flat_map(|armed| &armed.keys).filter(|key| key.is_live(now) && !matches!(key.key, Key::Token(_)));
+        let wanted = verified.map(|verified| verified.secret);
+        let key = keys.filter(|key| wanted.is_none_or(|wanted| key.secret == wanted)).min_by_key(|key| key.secret)?;
+        key.key.sign(&Message::of(challenge.as_bytes()))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Options;
     use super::super::sender::{NOW, Sender};
     use super::*;
+    use crate::domain::Headers;
 
-    fn answer(provider: &str, body: &str) -> Option<Result<HandshakeAnswer, RefusalCause>> {
-        let sender = Sender::new(provider, "s");
-        let request = sender.with(body, &[]);
+    fn request(method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> RawRequest {
+        let mut list = Headers::default();
+        headers.iter().for_each(|(name, value)| list.push(name, *value));
+        RawRequest {
+            method: method.into(),
+            target: target.into(),
+            headers: list,
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            received_at: NOW,
+        }
+    }
+
+    fn asked(sender: &Sender, request: &RawRequest) -> Option<Result<String, &'static str>> {
+        let answer = sender.verifier.handshake(request, None, NOW)?;
+        Some(answer.map(|answer| String::from_utf8(answer.body.to_vec()).expect("text")).map_err(|cause| cause.code()))
+    }
+
+    fn with(provider: &str, secret: &str, parameters: &[(&str, &str)]) -> Sender {
+        let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let options = Options { public_url: Some("https://hooks.example.com/in/x".into()), parameters, ..Options::default() };
+        Sender::with_options(provider, &[secret], &options)
+    }
+
+    fn signed(provider: &str, body: &str, headers: &[(&str, &str)]) -> Option<Result<HandshakeAnswer, RefusalCause>> {
+        let sender = Sender::of(provider, "");
+        let request = sender.with(body, headers);
         let verified = sender.verifier.verify(&request, NOW).expect("a proof");
-        sender.verifier.handshake(&request, &verified)
+        assert_eq!(sender.verifier.handshake(&request, None, NOW), None, "not before the proof is checked");
+        sender.verifier.handshake(&request, Some(&verified), NOW)
     }
 
     #[test]
     fn a_signed_challenge_is_answered_as_plain_text() {
-        let answer = answer("slack", r#"{"token":"t","challenge":"3eZbrw1aB","type":"url_verification"}"#).expect("a handshake");
-        let expected = HandshakeAnswer { status: 200, content_type: "text/plain; charset=utf-8", body: "3eZbrw1aB".into() };
-        assert_eq!(answer, Ok(expected));
+        let answer = signed("slack", r#"{"token":"t","challenge":"3eZbrw1aB","type":"url_verification"}"#, &[])
+            .expect("a handshake")
+            .expect("an answer");
+        assert_eq!((answer.status, answer.content_type, &answer.body[..]), (200, TEXT, &b"3eZbrw1aB"[..]));
+        let kind = [("twitch-eventsub-message-type", "webhook_callback_verification"), ("twitch-eventsub-message-id", "e76c6bd4")];
+        let answer =
+            signed("twitch", r#"{"challenge":"pogchamp-kappa-360noscope-vohiyo"}"#, &kind).expect("a handshake").expect("an answer");
+        assert_eq!(&answer.body[..], b"pogchamp-kappa-360noscope-vohiyo");
     }
 
     #[test]
     fn an_event_is_no_handshake() {
-        assert_eq!(answer("slack", r#"{"challenge":"x","type":"event_callback"}"#), None);
-        assert_eq!(answer("slack", "type=url_verification&challenge=x"), None);
-        assert_eq!(answer("stripe", r#"{"challenge":"x","type":"url_verification"}"#), None);
+        assert_eq!(signed("slack", r#"{"challenge":"x","type":"event_callback"}"#, &[]), None);
+        assert_eq!(signed("slack", "type=url_verification&challenge=x", &[]), None);
+        assert_eq!(signed("stripe", r#"{"challenge":"x","type":"url_verification"}"#, &[]), None);
     }
 
     #[test]
     fn a_challenge_that_is_missing_long_or_not_plain_is_refused() {
-        let long = "a".repeat(257);
-        for challenge in ["", "a b", "é", "a\\u0000", &long] {
+        let long = "a".repeat(513);
+        for challenge in ["", "a<b", "é", "a\\u0000", &long] {
             let body = format!(r#"{{"type":"url_verification","challenge":"{challenge}"}}"#);
-            assert!(matches!(answer("slack", &body), Some(Err(RefusalCause::HandshakeFailed { .. }))), "{challenge}");
+            assert!(matches!(signed("slack", &body, &[]), Some(Err(RefusalCause::HandshakeFailed { .. }))), "{challenge}");
         }
-        assert!(matches!(answer("slack", r#"{"type":"url_verification"}"#), Some(Err(RefusalCause::HandshakeFailed { .. }))));
+        assert!(matches!(signed("slack", r#"{"type":"url_verification"}"#, &[]), Some(Err(RefusalCause::HandshakeFailed { .. }))));
+    }
+
+    #[test]
+    fn an_unsigned_question_is_answered_only_as_its_provider_asks() {
+        let meta = with("meta", "s", &[("verify_token", "meatyhamhock")]);
+        let question =
+            |token: &str| request("GET", &format!("/in/x?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token={token}"), &[], "");
+        assert_eq!(asked(&meta, &question("meatyhamhock")), Some(Ok("1158201444".into())));
+        assert_eq!(asked(&meta, &question("other")), Some(Err("handshake_failed")));
+        assert_eq!(asked(&meta, &request("GET", "/in/x?hub.challenge=1", &[], "")), None);
+        assert_eq!(asked(&meta, &request("POST", "/in/x?hub.mode=subscribe&hub.challenge=1&hub.verify_token=meatyhamhock", &[], "")), None);
+        assert_eq!(asked(&with("dropbox", "s", &[]), &request("GET", "/in/x?challenge=abc", &[], "")), Some(Ok("abc".into())));
+        let graph = with("microsoft-graph", "s", &[]);
+        assert_eq!(
+            asked(&graph, &request("POST", "/in/x?validationToken=Validation%3A+Testing", &[], "")),
+            Some(Ok("Validation: Testing".into()))
+        );
+        assert_eq!(asked(&graph, &request("POST", "/in/x?validationToken=%3Cscript%3E", &[], "")), Some(Err("handshake_failed")));
+    }
+
+    #[test]
+    fn ebay_is_given_the_hash_of_its_documentation() {
+        // https://developer.ebay.com/marketplace-account-deletion: SHA-256 of challenge code, verification token and endpoint.
+        let ebay = sender_of_ebay();
+        let question = request("GET", "/in/x?challenge_code=a8628072", &[], "");
+        let expected = hex::encode(Sha256::digest("a8628072tokenhttps://hooks.example.com/in/x"));
+        assert_eq!(asked(&ebay, &question), Some(Ok(format!(r#"{{"challengeResponse":"{expected}"}}"#))));
+    }
+
+    fn sender_of_ebay() -> Sender {
+        let key =
+            "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEZhhxXKtR+TOvtDbgTPCkSof02qgBB7IsYOyf76ilExJ/upAa/vKIKheOoCyOpcLmi4t0b4uepb7LLjmMr90FUg==";
+        with("ebay", key, &[("verification_token", "token")])
+    }
+
+    /// The oracle: whoever may ask for a signature over anything asks for one over an event.
+    #[test]
+    fn a_signature_that_was_asked_for_is_no_proof_of_an_event() {
+        let x = with("x", "s", &[]);
+        let forged_body = "forged_event";
+        let answer =
+            asked(&x, &request("GET", &format!("/in/x?crc_token={forged_body}"), &[], "")).expect("a handshake").expect("an answer");
+        let signature = answer.split_once(':').map(|(_, rest)| rest.trim_matches(['"', '}'])).expect("a signature");
+        let forged = request("POST", "/in/x", &[("x-twitter-webhooks-signature", signature)], forged_body);
+        assert_eq!(x.verifier.verify(&forged, NOW).map(drop), Err(RefusalCause::LooksLikeChallenge));
+        // And nothing that could be an event is signed.
+        for body in ["%7B%7D", "a.b", "a%3Ab", &"a".repeat(129)] {
+            assert_eq!(asked(&x, &request("GET", &format!("/in/x?crc_token={body}"), &[], "")), Some(Err("handshake_failed")), "{body}");
+        }
+    }
+
+    #[test]
+    fn zoom_and_braintree_are_no_oracles_either() {
+        let body = r#"{"event":"endpoint.url_validation","payload":{"plainToken":"qgg8vlvZRS6UYooatFL8Aw"}}"#;
+        let answer = signed("zoom", body, &[]).expect("a handshake").expect("an answer");
+        let text = String::from_utf8(answer.body.to_vec()).expect("text");
+        assert!(text.starts_with(r#"{"plainToken":"qgg8vlvZRS6UYooatFL8Aw","encryptedToken":""#), "{text}");
+        // Events are signed behind `v0:`, which no challenge holds.
+        let forged = r#"{"event":"endpoint.url_validation","payload":{"plainToken":"v0:1700000000:{}"}}"#;
+        assert!(matches!(signed("zoom", forged, &[]), Some(Err(RefusalCause::HandshakeFailed { .. }))));
+
+        let braintree = with("braintree", "private", &[("public_key", "public")]);
+        let challenge = "20f9f8ed05f77439fe955c977e4c8a53";
+        let answer = asked(&braintree, &request("GET", &format!("/in/x?bt_challenge={challenge}"), &[], ""))
+            .expect("a handshake")
+            .expect("an answer");
+        let (key, signature) = answer.split_once('|').expect("key and signature");
+        assert_eq!(key, "public");
+        let form = format!("bt_signature=public%7C{signature}&bt_payload={challenge}");
+        let forged = request("POST", "/in/x", &[("content-type", "application/x-www-form-urlencoded")], &form);
+        assert_eq!(braintree.verifier.verify(&forged, NOW).map(drop), Err(RefusalCause::LooksLikeChallenge));
+    }
+
+    #[test]
+    fn an_answer_can_be_a_header_or_a_status() {
+        let trello = with("trello", "s", &[]);
+        let answer = trello.verifier.handshake(&request("HEAD", "/in/x", &[], ""), None, NOW).expect("a handshake").expect("an answer");
+        assert_eq!((answer.status, answer.body.len()), (200, 0));
+        let grid = with("azure-event-grid", "s", &[]);
+        let asked = request("OPTIONS", "/in/x", &[("webhook-request-origin", "eventemitter.example.com")], "");
+        let answer = grid.verifier.handshake(&asked, None, NOW).expect("a handshake").expect("an answer");
+        assert!(answer.headers.contains(&("webhook-allowed-origin".into(), "eventemitter.example.com".into())), "{answer:?}");
     }
 }

@@ -93,12 +93,6 @@ impl JwtKey {
     }
 }
 
-impl JwtAlgorithm {
-    fn word(self) -> &'static str {
-        Self::WORDS.iter().find(|(_, own)| *own == self).map(|(word, _)| *word).expect("every algorithm has a word")
-    }
-}
-
 fn mac<M: Mac + KeyInit>(key: &[u8], message: &[u8]) -> Vec<u8> {
     let mut mac = <M as KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(message);

@@ -19,6 +19,9 @@ pub enum SetupError {
     /// The provider's scheme is fixed in this point.
     #[error("provider `{provider}` does not let a source set `{}`", setting.word())]
     FixedSetting { provider: String, setting: Setting },
+    /// There is nothing to check.
+    #[error("provider `{provider}` proves nothing that the host could check; see docs/providers.md")]
+    NothingToCheck { provider: String },
     /// A scheme signs the URL, and what the provider knows it as is not said.
     #[error(
         "provider `{provider}` signs the URL: set `public_url` to the URL as it is registered there, such as `https://hooks.example.com/in/name`"

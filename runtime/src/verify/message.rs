@@ -44,7 +44,6 @@ impl<'a> Message<'a> {
     }
 
     /// These bytes.
-    #[cfg(test)]
     pub(super) fn of(bytes: &'a [u8]) -> Self {
         let mut message = Self::new();
         message.push(Piece::Slice(bytes));

@@ -13,6 +13,7 @@ mod location;
 mod provider;
 mod read;
 mod read_scheme;
+mod read_handshake;
 mod catalogue;
 mod options;
 mod key;
@@ -44,12 +45,12 @@ mod attacks;
 
 pub use algorithm::{Algorithm, Encoding, JwtAlgorithm, KeyForm};
 pub use catalogue::Catalogue;
-pub use handshake::HandshakeAnswer;
+pub use handshake::{Handshake, HandshakeAnswer};
 pub use identify::{Identity, ProviderEventId};
 pub use key::{KeyFault, SetupError};
 pub use location::{Location, Pointer};
 pub use options::Options;
-pub use provider::{Class, Confidence, Handshake, Provider, Setting};
+pub use provider::{Class, Confidence, Provider, Setting};
 pub use sample::{Sample, sample};
 pub use scheme::{
     Carrier, Claim, ClaimRule, Jwt, Parse, Proof, Requirement, Scheme, Signature, TimestampPlace, TimestampRule, TimestampUnit,

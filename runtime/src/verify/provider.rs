@@ -1,6 +1,7 @@
 //! A kind of sender, as an entry of the catalogue describes it.
 
-use super::location::{Location, Pointer};
+use super::handshake::Handshake;
+use super::location::Location;
 use super::scheme::Scheme;
 
 /// One entry of the catalogue.
@@ -30,8 +31,8 @@ pub struct Provider {
     pub event_type: Option<Location>,
     /// Where the number of the provider's own attempt stands.
     pub attempt: Option<Location>,
-    /// The question it asks before it sends events.
-    pub handshake: Option<Handshake>,
+    /// The questions it asks before it sends events.
+    pub handshakes: Vec<Handshake>,
     /// What a source may set differently; only generic providers have some.
     pub settings: Vec<Setting>,
 }
@@ -89,17 +90,6 @@ impl Provider {
             Some(_) => Class::Verified,
         }
     }
-}
-
-/// A signed request that asks for a value of its own body to be sent back, and is no event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Handshake {
-    /// Where the word stands that tells it from an event.
-    pub(super) at: Pointer,
-    /// That word.
-    pub(super) is: String,
-    /// Where the value stands that is sent back as text.
-    pub(super) echo: Pointer,
 }
 
 /// A part of a generic provider's scheme that a source may set.

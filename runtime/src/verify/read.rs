@@ -4,7 +4,8 @@ use crate::document::{self, Field, Mistakes, Section};
 use crate::domain::SourceName;
 
 use super::location::Location;
-use super::provider::{Confidence, Handshake, Provider, Setting};
+use super::provider::{Confidence, Provider, Setting};
+use super::read_handshake;
 use super::read_scheme;
 
 /// Reads one file; `None` where it has no usable provider, which is among the mistakes.
@@ -25,7 +26,7 @@ fn read_provider(section: &Section<'_>) -> Option<Provider> {
     let confidence = section.field("confidence").map_or(Some(Confidence::A), |field| field.one_of(&Confidence::WORDS));
     let schemes = section.required("schemes").and_then(|field| read_scheme::schemes(&field));
     let (event_id, event_type, attempt) = (location("event_id"), location("event_type"), location("attempt"));
-    let handshake = section.section("handshake", handshake).flatten();
+    let handshakes = section.field("handshakes").map_or(Some(Vec::new()), |field| read_handshake::handshakes(&field));
     let settings = section.field("settings").map(|field| settings(&field)).unwrap_or_default();
     Some(Provider {
         name: name?,
@@ -40,7 +41,7 @@ fn read_provider(section: &Section<'_>) -> Option<Provider> {
         event_id,
         event_type,
         attempt,
-        handshake,
+        handshakes: handshakes?,
         settings,
     })
 }
@@ -52,11 +53,4 @@ fn name(text: &str) -> Result<String, String> {
 fn settings(field: &Field<'_>) -> Vec<Setting> {
     let fields = field.as_list().unwrap_or_default();
     fields.iter().filter_map(|field| field.one_of(&Setting::WORDS)).collect()
-}
-
-fn handshake(section: &Section<'_>) -> Option<Handshake> {
-    let pointer = |key| section.required(key).and_then(|field| field.parse());
-    let (at, echo) = (pointer("at"), pointer("echo"));
-    let is = section.required("is").and_then(|field| field.as_str());
-    Some(Handshake { at: at?, is: is?.into(), echo: echo? })
 }

@@ -134,7 +134,8 @@ fn fill(scheme: &Scheme, sample: &mut Sample, now: Timestamp, id: &str) -> Resul
     }
     for want in signature.into_iter().flat_map(|signature| signature.message.wants()) {
         match want {
-            Want::Form(name) => sample.add_field(name, id),
+            // Not to be taken for a challenge.
+            Want::Form(name) => sample.add_field(name, &format!("{id}.sample")),
             Want::AnyForm => sample.add_field("id", id),
             Want::Query(name) => sample.add_query(name, id),
             Want::PairHeaders(_) if sample.headers.all(SIGNED_HEADER).next().is_none() => {

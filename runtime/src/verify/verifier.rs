@@ -13,7 +13,6 @@ use crate::domain::{Headers, RawRequest, RefusalCause, Secret, Timestamp, Verifi
 
 use super::algorithm::KeyForm;
 use super::carrier;
-use super::handshake::Question;
 use super::identify::Lookup;
 use super::json;
 use super::jwt::{JwtKey, Token};
@@ -42,7 +41,6 @@ pub struct Verifier {
     pub(super) provider: Arc<Provider>,
     pub(super) armed: Vec<Armed>,
     pub(super) lookup: Lookup,
-    pub(super) question: Option<Question>,
     /// The URL as it is registered with the provider.
     pub(super) public_url: Option<String>,
     pub(super) parameters: BTreeMap<String, String>,
@@ -73,6 +71,9 @@ impl ArmedKey {
 impl Verifier {
     /// Decodes the secrets once. A secret serves every scheme that takes secrets of its form.
     pub fn new(provider: &Provider, secrets: &[SecretSpec], options: &Options) -> Result<Self, SetupError> {
+        if provider.schemes.is_empty() {
+            return Err(SetupError::NothingToCheck { provider: provider.name.clone() });
+        }
         let provider = Arc::new(options.apply(provider)?);
         let forms: Vec<KeyForm> = secrets
             .iter()
@@ -89,8 +90,7 @@ impl Verifier {
         }
         check_needs(&provider, &armed, options)?;
         let lookup = Lookup::new(&provider, options);
-        let question = provider.handshake.as_ref().map(Question::new);
-        Ok(Self { provider, armed, lookup, question, public_url: options.public_url.clone(), parameters: options.parameters.clone() })
+        Ok(Self { provider, armed, lookup, public_url: options.public_url.clone(), parameters: options.parameters.clone() })
     }
 
     /// The provider as this source sees it.
@@ -232,7 +232,12 @@ impl Verifier {
         context: &Context<'_>,
         holder: impl Fn(&Message<'_>) -> Option<usize>,
     ) -> Result<usize, RefusalCause> {
-        let holds = |context: &Context<'_>| Ok(holder(&signature.message.resolve(context)?));
+        let holds = |context: &Context<'_>| {
+            let message = signature.message.resolve(context)?;
+            let secret = holder(&message);
+            // The same key signs what its provider's handshake asks for.
+            if secret.is_some() && self.may_have_signed(&message) { Err(RefusalCause::LooksLikeChallenge) } else { Ok(secret) }
+        };
         if let Some(secret) = holds(context)? {
             return Ok(secret);
         }

@@ -1,6 +1,7 @@
 //! Stories: a provider sends, a plugin handles, an upstream answers; and everything that can go wrong on the way.
 
 mod delivery;
+mod handshake;
 mod refusal;
 mod retention;
 mod retry;

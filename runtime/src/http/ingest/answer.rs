@@ -1,7 +1,7 @@
 //! What senders are told: the receipt, or a fixed text per status. Never what they sent, never anything of ours.
 
 use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 use crate::domain::{Answer, EventId, RefusalCause};
@@ -43,7 +43,15 @@ impl Receipt {
             Self::Accepted { id, answer } | Self::Duplicate { of: id, answer, .. } => accepted(id, answer),
             Self::Handshake(answer) => {
                 let content_type = HeaderValue::from_static(answer.content_type);
-                respond(answer.status, content_type, Body::from(answer.body))
+                let mut response = respond(answer.status, content_type, Body::from(answer.body));
+                // What strangers have sent back must not be taken for a page.
+                response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+                for (name, value) in answer.headers {
+                    if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                        response.headers_mut().insert(name, value);
+                    }
+                }
+                response
             }
         }
     }

@@ -55,15 +55,21 @@ impl Visit {
             return Err(RefusalCause::Draining);
         }
         let request = raw_request(&head, body, self.received_at);
+        if let Some(answer) = source.verifier.handshake(&request, None, self.received_at) {
+            return answer.map(Receipt::Handshake);
+        }
+        if request.method != "POST" {
+            return Err(RefusalCause::MethodNotAllowed);
+        }
         let verified = source.verifier.verify(&request, self.received_at)?;
-        if let Some(answer) = source.verifier.handshake(&request, &verified) {
+        if let Some(answer) = source.verifier.handshake(&request, Some(&verified), self.received_at) {
             return answer.map(Receipt::Handshake);
         }
         self.admit(&source, request, &verified).await
     }
 
     fn check_head(&self, head: &Parts, source: &Source) -> Result<(), RefusalCause> {
-        if head.method != Method::POST {
+        if head.method != Method::POST && !source.verifier.asks_by(head.method.as_str()) {
             return Err(RefusalCause::MethodNotAllowed);
         }
         if self.door.draining.is_cancelled() {
