@@ -32,6 +32,12 @@ const LINGER_BYTES_MAX: usize = 4 << 20;
 const HEADERS_MAX: usize = 100;
 const HEAD_BYTES_MAX: usize = 64 << 10;
 const STREAMS_MAX: u32 = 128;
+/// Streams of one HTTP/2 connection that its peer has reset before they were looked at. One more ends the connection: to open and reset
+/// costs a peer nothing and us work (CVE-2023-44487).
+const RESET_BY_PEER_MAX: usize = 20;
+/// Streams that we have reset for a peer's mistakes, in the whole life of a connection (CVE-2025-8671). More than a few, since a proxy
+/// keeps one connection for weeks, and what it still sends of a body that we have refused is a mistake, too.
+const RESET_FOR_MISTAKES_MAX: usize = 1024;
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 /// Connections of one listener at a time; further ones wait in the system's queue.
 const CONNECTIONS_MAX: usize = 8192;
@@ -165,6 +171,8 @@ async fn serve_http2(stream: Timed, router: Router, limits: ListenLimits, closin
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
+        .max_pending_accept_reset_streams(RESET_BY_PEER_MAX)
+        .max_local_error_reset_streams(RESET_FOR_MISTAKES_MAX)
         .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX));
     builder.keep_alive_interval(limits.header_timeout).keep_alive_timeout(limits.header_timeout);
     let activity = Arc::new(Activity::default());

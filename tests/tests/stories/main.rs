@@ -2,6 +2,7 @@
 
 mod delivery;
 mod refusal;
+mod limits;
 mod retention;
 mod retry;
 mod ordering;
