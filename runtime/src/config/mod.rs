@@ -5,6 +5,7 @@
 mod files;
 mod server;
 mod source;
+mod response;
 mod secret;
 mod upstream;
 mod grant;

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use bytes::Bytes;
 use chrono::DateTime;
+use http::HeaderMap;
 
-use super::secret;
+use super::{response, secret};
 use crate::document::{Field, Mistake, Section, Severity};
 use crate::domain::{Answer, DedupePolicy, PluginName, RetryPolicy, RetryStrategy, Route, SourceName, Timestamp};
 use crate::verify::{Catalogue, Location, Options, SecretSpec, Verifier};
@@ -33,6 +33,8 @@ pub struct Source {
     pub skip_after: Option<u32>,
     /// What an accepted request is answered.
     pub answer: Answer,
+    /// The headers of that answer. Not stored, so a resend gets those of the present file.
+    pub answer_headers: HeaderMap,
 }
 
 /// A source as it is read, with the warning that each of its routes would be if its plugin is not there.
@@ -56,9 +58,18 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
     let retry = section.section("retry", read_retry).flatten().unwrap_or_default();
     let max_body = section.field("max_body").and_then(|field| field.as_bytes(1..=32 << 20)).unwrap_or(1 << 20);
     let dedupe = section.field("dedupe").map_or(DedupePolicy::Window(WINDOW_DEFAULT), |field| read_dedupe(&field));
-    let answer = section.section("response", read_answer).unwrap_or_default();
-    let source =
-        Source { name: source_name?, verifier: verifier?, routes, retry, max_body, dedupe, skip_after: skip_after.flatten(), answer };
+    let response::Response { answer, headers } = section.section("response", response::read).unwrap_or_default();
+    let source = Source {
+        name: source_name?,
+        verifier: verifier?,
+        routes,
+        retry,
+        max_body,
+        dedupe,
+        skip_after: skip_after.flatten(),
+        answer,
+        answer_headers: headers,
+    };
     Some(Configured { source, unless_there })
 }
 
@@ -181,10 +192,4 @@ fn read_dedupe(field: &Field<'_>) -> DedupePolicy {
         return DedupePolicy::None;
     }
     DedupePolicy::Window(field.as_duration(Duration::from_mins(1)..=30 * DAY).unwrap_or(WINDOW_DEFAULT))
-}
-
-fn read_answer(section: &Section<'_>) -> Answer {
-    let status = section.field("status").and_then(|field| field.as_integer(200..=299)).and_then(|status| u16::try_from(status).ok());
-    let body = section.field("body").and_then(|field| field.as_str()).map(|text| Bytes::copy_from_slice(text.as_bytes()));
-    Answer { status: status.unwrap_or(Answer::default().status), body }
 }

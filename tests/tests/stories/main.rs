@@ -3,6 +3,7 @@
 mod delivery;
 mod refusal;
 mod limits;
+mod response;
 mod retention;
 mod retry;
 mod ordering;

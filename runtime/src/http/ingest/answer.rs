@@ -1,7 +1,7 @@
 //! What senders are told: the receipt, or a fixed text per status. Never what they sent, never anything of ours.
 
 use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 use crate::domain::{Answer, EventId, RefusalCause};
@@ -38,9 +38,15 @@ impl Receipt {
         }
     }
 
-    pub(super) fn into_response(self) -> Response {
+    /// The answer, with the source's own headers unless it is a handshake's, which the provider prescribes.
+    pub(super) fn into_response(self, headers: &HeaderMap) -> Response {
         match self {
-            Self::Accepted { id, answer } | Self::Duplicate { of: id, answer, .. } => accepted(id, answer),
+            Self::Accepted { id, answer } | Self::Duplicate { of: id, answer, .. } => {
+                let mut response = accepted(id, answer);
+                // The names here are few, and each stands once.
+                headers.iter().for_each(|(name, value)| drop(response.headers_mut().insert(name, value.clone())));
+                response
+            }
             Self::Handshake(answer) => {
                 let content_type = HeaderValue::from_static(answer.content_type);
                 respond(answer.status, content_type, Body::from(answer.body))
@@ -51,6 +57,7 @@ impl Receipt {
 
 fn accepted(id: EventId, answer: Answer) -> Response {
     match answer.body {
+        Some(body) if body.is_empty() => with_status(answer.status, Body::empty()),
         Some(body) => respond(answer.status, TEXT, Body::from(body)),
         None => respond(answer.status, JSON, Body::from(format!("{{\"id\":\"{id}\"}}"))),
     }
@@ -80,8 +87,13 @@ pub(super) fn refused(cause: &RefusalCause) -> Response {
 }
 
 fn respond(status: u16, content_type: HeaderValue, body: Body) -> Response {
+    let mut response = with_status(status, body);
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}
+
+fn with_status(status: u16, body: Body) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     response
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{Method, header};
+use axum::http::{HeaderMap, Method, header};
 use axum::response::Response;
 use bytes::Bytes;
 use tracing::{debug, error};
@@ -22,8 +22,8 @@ pub(super) async fn receive(State(door): State<FrontDoor>, request: Request) -> 
     let mut visit = Visit::new(door);
     match visit.receive(request).await {
         Ok(receipt) => {
-            visit.door.metrics.request(visit.source.as_ref(), receipt.result());
-            receipt.into_response()
+            visit.door.metrics.request(visit.source_name(), receipt.result());
+            receipt.into_response(visit.source.as_ref().map_or(&HeaderMap::new(), |source| &source.answer_headers))
         }
         Err(cause) => visit.refuse(cause),
     }
@@ -32,7 +32,7 @@ pub(super) async fn receive(State(door): State<FrontDoor>, request: Request) -> 
 /// One request on its way through the door.
 struct Visit {
     door: FrontDoor,
-    source: Option<SourceName>,
+    source: Option<Arc<Source>>,
     received_at: Timestamp,
     body_bytes: usize,
 }
@@ -46,7 +46,7 @@ impl Visit {
     async fn receive(&mut self, request: Request) -> Result<Receipt, RefusalCause> {
         let name = request.uri().path().strip_prefix("/in/").ok_or(RefusalCause::UnknownSource)?;
         let source = self.door.current.load().settings.sources.get(name).cloned().ok_or(RefusalCause::UnknownSource)?;
-        self.source = Some(source.name.clone());
+        self.source = Some(Arc::clone(&source));
         let (head, body) = request.into_parts();
         self.check_head(&head, &source)?;
         let body = self.read_body(&head, body, &source).await?;
@@ -121,13 +121,17 @@ impl Visit {
         }
     }
 
+    fn source_name(&self) -> Option<&SourceName> {
+        self.source.as_ref().map(|source| &source.name)
+    }
+
     fn refuse(self, cause: RefusalCause) -> Response {
-        self.door.metrics.request(self.source.as_ref(), cause.code());
-        debug!(source = ?self.source, cause = cause.code(), "refused");
+        self.door.metrics.request(self.source_name(), cause.code());
+        debug!(source = ?self.source_name(), cause = cause.code(), "refused");
         let response = answer::refused(&cause);
         self.door.refusals.push(Refusal {
             id: RequestId::new(self.received_at, self.door.random.bytes()),
-            source: self.source,
+            source: self.source_name().cloned(),
             at: self.received_at,
             cause,
             body_bytes: self.body_bytes,
