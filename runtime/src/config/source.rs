@@ -8,7 +8,7 @@ use http::HeaderMap;
 
 use super::{response, secret};
 use crate::document::{Field, Mistake, Section, Severity};
-use crate::domain::{Answer, DedupePolicy, PluginName, RetryPolicy, RetryStrategy, Route, SourceName, Timestamp};
+use crate::domain::{Answer, DedupePolicy, PluginName, Rate, RetryPolicy, RetryStrategy, Route, SourceName, Timestamp};
 use crate::verify::{Catalogue, Location, Options, SecretSpec, Verifier};
 
 const WINDOW_DEFAULT: Duration = Duration::from_hours(72);
@@ -27,6 +27,8 @@ pub struct Source {
     pub retry: RetryPolicy,
     /// The largest body in bytes, at most 32 MiB.
     pub max_body: usize,
+    /// How often it lets a request in; `None` as often as they come.
+    pub rate: Option<Rate>,
     /// How a resend is recognised.
     pub dedupe: DedupePolicy,
     /// After how many failures of the head of a line the others of its ordering key go on without it; `None`: never.
@@ -57,6 +59,7 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
     }
     let retry = section.section("retry", read_retry).flatten().unwrap_or_default();
     let max_body = section.field("max_body").and_then(|field| field.as_bytes(1..=32 << 20)).unwrap_or(1 << 20);
+    let rate = section.field("rate").and_then(|field| read_rate(&field));
     let dedupe = section.field("dedupe").map_or(DedupePolicy::Window(WINDOW_DEFAULT), |field| read_dedupe(&field));
     let response::Response { answer, headers } = section.section("response", response::read).unwrap_or_default();
     let source = Source {
@@ -65,6 +68,7 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
         routes,
         retry,
         max_body,
+        rate,
         dedupe,
         skip_after: skip_after.flatten(),
         answer,
@@ -192,4 +196,17 @@ fn read_dedupe(field: &Field<'_>) -> DedupePolicy {
         return DedupePolicy::None;
     }
     DedupePolicy::Window(field.as_duration(Duration::from_mins(1)..=30 * DAY).unwrap_or(WINDOW_DEFAULT))
+}
+
+/// `rate = "100/s"`, or `{ per_second = 100, burst = 200 }`.
+fn read_rate(field: &Field<'_>) -> Option<Rate> {
+    if !field.is_table() {
+        return field.parse();
+    }
+    let read = |section: &Section<'_>| {
+        let per_second = section.required("per_second").and_then(|field| field.as_number(0.001..=1_000_000.0));
+        let burst = section.required("burst").and_then(|field| field.as_integer(1..=1_000_000));
+        Some(Rate::new(per_second?, u32::try_from(burst?).ok()?))
+    };
+    field.section(read).flatten()
 }

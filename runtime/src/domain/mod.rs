@@ -14,6 +14,7 @@ mod route;
 mod job;
 mod outcome;
 mod retry;
+mod rate;
 mod outbound;
 mod grant;
 
@@ -26,6 +27,7 @@ pub use line::{Line, OrderingKey};
 pub use name::{InvalidName, PluginName, RouteName, SourceName, UpstreamName};
 pub use outbound::{CallFault, CallFaultKind, OutboundAnswer, OutboundRequest, Step};
 pub use outcome::{AttemptRecord, CallRecord, DeadReason, FailureKind, LogLevel, LogLine, Outcome, Verdict};
+pub use rate::{Rate, RateLimiter};
 pub use refusal::{Refusal, RefusalCause};
 pub use request::{RawRequest, Verified};
 pub use retry::{RetryDecision, RetryPolicy, RetryStrategy};

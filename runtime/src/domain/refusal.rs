@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use super::{RequestId, SourceName, Timestamp};
 
+/// What a sender is told to wait where nobody knows how long it takes.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
 /// A typed reason for which the front door said no.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RefusalCause {
@@ -13,6 +16,8 @@ pub enum RefusalCause {
     UnknownSource,
     /// The source takes `POST` only.
     MethodNotAllowed,
+    /// More requests than the source's rate lets through.
+    RateLimited { retry_after: Duration },
     /// The declared or received body is larger than the source allows (bytes).
     BodyTooLarge { limit: usize },
     /// The body did not arrive within the body-read timeout.
@@ -53,6 +58,7 @@ impl RefusalCause {
         match self {
             Self::UnknownSource => "unknown_source",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::RateLimited { .. } => "rate_limited",
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::BodyTimeout => "body_timeout",
             Self::BodyBroken => "body_broken",
@@ -80,6 +86,7 @@ impl RefusalCause {
             Self::BodyTimeout => 408,
             Self::BodyTooLarge { .. } => 413,
             Self::EncodedBody => 415,
+            Self::RateLimited { .. } => 429,
             Self::BodyBroken | Self::HandshakeFailed { .. } => 400,
             Self::MissingHeader { .. }
             | Self::DuplicateHeader { .. }
@@ -92,6 +99,14 @@ impl RefusalCause {
             Self::NoLiveSecret | Self::Saturated | Self::Draining => 503,
         }
     }
+
+    /// After how long the sender should try again; `None` where that would change nothing.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after } => Some(*retry_after),
+            cause => (cause.status() == 503).then_some(RETRY_AFTER),
+        }
+    }
 }
 
 impl fmt::Display for RefusalCause {
@@ -100,6 +115,7 @@ impl fmt::Display for RefusalCause {
         match self {
             Self::UnknownSource => f.write_str("no source has this name; check the URL given to the provider"),
             Self::MethodNotAllowed => f.write_str("only POST is accepted here"),
+            Self::RateLimited { .. } => f.write_str("more requests than the source's `rate` lets through; the sender was told to try again"),
             Self::BodyTooLarge { limit } => write!(f, "the body is over the source's max_body of {limit} bytes"),
             Self::BodyTimeout => f.write_str("the body did not arrive in time"),
             Self::BodyBroken => f.write_str("the body broke off or was malformed"),

@@ -1,13 +1,58 @@
 //! What one source, one sender and all of them together may take of the server, from both sides of each limit.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use hookfast_tests::wait::within;
+use hookfast_tests::wait::{eventually, within};
 use hookfast_tests::{Delivery, Source, World};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+// --- the rate of a source ---
+
 fn orders(line: &str) -> Source {
     Source::new("orders", "hmac").set(line)
+}
+
+#[tokio::test]
+async fn a_source_takes_its_burst_and_then_an_even_pace() {
+    let world = World::with(orders("rate = { per_second = 0.5, burst = 3 }")).source(Source::new("other", "hmac")).start().await;
+    for _ in 0..3 {
+        world.send("orders", "example").await;
+    }
+    let delivery = world.delivery("orders", "example");
+    let answer = world.deliver(&delivery).await;
+    assert_eq!(answer.text(), r#"429 {"error":"too many requests"}"#);
+    assert_eq!(answer.headers["retry-after"], "2");
+    let told = "429 rate_limited: more requests than the source's `rate` lets through; the sender was told to try again";
+    assert_eq!(world.refusals("orders").await, [told]);
+    world.send("other", "example").await;
+
+    world.clock.advance(Duration::from_millis(1999));
+    let answer = world.deliver(&delivery).await;
+    assert_eq!((answer.status, &answer.headers["retry-after"]), (429, &"1".parse().expect("a value")), "rounded up");
+    world.clock.advance(Duration::from_millis(1));
+    assert_eq!(world.deliver(&delivery).await.status, 202);
+    assert_eq!(world.deliver(&world.delivery("orders", "example")).await.status, 429);
+    let metrics = world.metrics().await;
+    assert!(metrics.contains(r#"hookfast_requests_total{source="orders",result="rate_limited"} 3"#), "{metrics}");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_reload_forgets_what_was_counted_only_where_the_rule_is_another() {
+    let mut world = World::with(orders("rate = \"2/m\"")).start().await;
+    world.send("orders", "example").await;
+    world.send("orders", "example").await;
+    world.add_source(Source::new("more", "hmac")).await;
+    assert_eq!(world.deliver(&world.delivery("orders", "example")).await.status, 429);
+
+    let rate = |world: &World| world.app().current.load().settings.sources["orders"].rate;
+    let before = rate(&world);
+    world.configure_anew(|file| file.replace("2/m", "3/m"));
+    eventually("the new rate", async || rate(&world) != before).await;
+    world.send("orders", "example").await;
+    world.finish().await;
 }
 
 const MEBIBYTE: usize = 1 << 20;

@@ -7,8 +7,6 @@ use axum::response::Response;
 use crate::domain::{Answer, EventId, RefusalCause};
 use crate::verify::HandshakeAnswer;
 
-/// Seconds after which a sender should try again.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
@@ -73,12 +71,14 @@ pub(super) fn refused(cause: &RefusalCause) -> Response {
         408 => "{\"error\":\"request timeout\"}",
         413 => "{\"error\":\"payload too large\"}",
         415 => "{\"error\":\"unsupported content encoding\"}",
+        429 => "{\"error\":\"too many requests\"}",
         500 => "{\"error\":\"internal error\"}",
         _ => "{\"error\":\"unavailable\"}",
     };
     let mut response = respond(cause.status(), JSON, Body::from(body));
-    if cause.status() == 503 {
-        response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+    if let Some(time) = cause.retry_after() {
+        let seconds = time.as_nanos().div_ceil(1_000_000_000);
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)));
     }
     if cause.status() == 405 {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));

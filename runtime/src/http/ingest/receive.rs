@@ -45,10 +45,16 @@ impl Visit {
 
     async fn receive(&mut self, request: Request) -> Result<Receipt, RefusalCause> {
         let name = request.uri().path().strip_prefix("/in/").ok_or(RefusalCause::UnknownSource)?;
-        let source = self.door.current.load().settings.sources.get(name).cloned().ok_or(RefusalCause::UnknownSource)?;
+        let in_force = self.door.current.load();
+        let source = in_force.settings.sources.get(name).cloned().ok_or(RefusalCause::UnknownSource)?;
         self.source = Some(Arc::clone(&source));
         let (head, body) = request.into_parts();
         self.check_head(&head, &source)?;
+        if let Some(limiter) = in_force.limiter(&source.name) {
+            limiter.take(self.received_at).map_err(|retry_after| RefusalCause::RateLimited { retry_after })?;
+        }
+        // Not kept while a body is on its way: another configuration may come into force meanwhile.
+        drop(in_force);
         let body = self.read_body(&head, body, &source).await?;
         // Shutdown may have begun while the body was on its way.
         if self.door.draining.is_cancelled() {
