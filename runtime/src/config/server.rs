@@ -19,6 +19,8 @@ pub struct Server {
     pub header_timeout: Duration,
     /// From the end of the head to the end of the body.
     pub body_timeout: Duration,
+    /// Bytes of bodies that have no proof yet, of all requests together.
+    pub body_budget: usize,
     /// How long running work may take to end at shutdown before it is given back.
     pub drain: Duration,
 }
@@ -30,6 +32,7 @@ impl Default for Server {
             admin: SocketAddr::from(([127, 0, 0, 1], 8081)),
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(20),
+            body_budget: 256 << 20,
             drain: Duration::from_secs(25),
         }
     }
@@ -96,6 +99,7 @@ pub(super) fn read_server(section: &Section<'_>) -> Server {
         admin: address("admin", default.admin),
         header_timeout: duration("header_timeout", default.header_timeout, Duration::from_millis(100)..=Duration::from_mins(10)),
         body_timeout: duration("body_timeout", default.body_timeout, Duration::from_millis(100)..=Duration::from_mins(10)),
+        body_budget: section.field("body_budget").and_then(|field| field.as_bytes(1 << 20..=1 << 40)).unwrap_or(default.body_budget),
         drain: duration("drain", default.drain, seconds(0, 600)),
     }
 }

@@ -46,6 +46,8 @@ pub enum RefusalCause {
     HandshakeFailed { detail: String },
     /// The store's queue is full or the disk refuses writes; the sender should try again.
     Saturated,
+    /// Bodies that wait for their proof take all the memory that they may; the sender should try again.
+    Busy,
     /// The node is shutting down; the sender should try again.
     Draining,
     /// The database refused this one event and would refuse it again.
@@ -73,6 +75,7 @@ impl RefusalCause {
             Self::NoLiveSecret => "no_live_secret",
             Self::HandshakeFailed { .. } => "handshake_failed",
             Self::Saturated => "saturated",
+            Self::Busy => "busy",
             Self::Draining => "draining",
             Self::Unstorable => "unstorable",
         }
@@ -96,7 +99,7 @@ impl RefusalCause {
             | Self::TimestampTooOld { .. }
             | Self::TimestampTooNew { .. } => 401,
             Self::Unstorable => 500,
-            Self::NoLiveSecret | Self::Saturated | Self::Draining => 503,
+            Self::NoLiveSecret | Self::Saturated | Self::Busy | Self::Draining => 503,
         }
     }
 
@@ -142,6 +145,7 @@ impl fmt::Display for RefusalCause {
             Self::NoLiveSecret => f.write_str("the source has no secret that is valid now; see its `secrets` in the configuration"),
             Self::HandshakeFailed { detail } => write!(f, "the provider's handshake is not well-formed: {detail}"),
             Self::Saturated => f.write_str("the store was saturated or its disk full; the sender was told to try again"),
+            Self::Busy => f.write_str("bodies on their way in took all of server.body_budget; the sender was told to try again"),
             Self::Draining => f.write_str("the node was shutting down; the sender was told to try again"),
             Self::Unstorable => f.write_str("the database refused this event by itself; see the log line of this request"),
         }

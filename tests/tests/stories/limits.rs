@@ -55,10 +55,68 @@ async fn a_reload_forgets_what_was_counted_only_where_the_rule_is_another() {
     world.finish().await;
 }
 
+// --- the memory for bodies of all sources ---
+
 const MEBIBYTE: usize = 1 << 20;
+
+/// A connection that has sent `head` and no body.
+async fn begin(world: &World, head: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(world.ingest()).await.expect("a connection");
+    stream.write_all(format!("POST /in/orders HTTP/1.1\r\nhost: test\r\n{head}\r\n\r\n").as_bytes()).await.expect("a head");
+    stream
+}
+
+async fn one_mebibyte() -> World {
+    World::with(Source::new("orders", "hmac")).server("body_budget = \"1 MiB\"").start().await
+}
 
 fn of_length(world: &World, length: usize) -> Delivery {
     world.sender("orders").delivery_of(vec![b'a'; length], world.clock.now())
+}
+
+async fn until_busy(world: &World, length: usize) {
+    eventually("the budget to be taken", async || world.deliver(&of_length(world, length)).await.status == 503).await;
+}
+
+#[tokio::test]
+async fn bodies_share_the_memory_that_there_is_for_them() {
+    let world = one_mebibyte().await;
+    let first = begin(&world, &format!("content-length: {}", MEBIBYTE - 1000)).await;
+    until_busy(&world, 1001).await;
+    assert_eq!(world.deliver(&of_length(&world, 1000)).await.status, 202);
+    let answer = world.deliver(&of_length(&world, 1001)).await;
+    assert_eq!(answer.text(), r#"503 {"error":"unavailable"}"#);
+    assert_eq!(answer.headers["retry-after"], "5");
+    let told = "503 busy: bodies on their way in took all of server.body_budget; the sender was told to try again";
+    assert_eq!(world.refusals("orders").await.last().map(String::as_str), Some(told));
+
+    drop(first);
+    eventually("the memory to be free again", async || world.deliver(&of_length(&world, MEBIBYTE)).await.status == 202).await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_body_of_no_declared_length_counts_as_the_largest() {
+    let world = one_mebibyte().await;
+    let mut first = begin(&world, "transfer-encoding: chunked").await;
+    until_busy(&world, 1).await;
+    first.write_all(b"0\r\n\r\n").await.expect("an end");
+    // Answered, if only with a refusal, it takes nothing any more, also while its connection stays.
+    eventually("the memory to be free again", async || world.deliver(&of_length(&world, MEBIBYTE)).await.status == 202).await;
+    drop(first);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_body_that_never_comes_gives_its_memory_back() {
+    let world = World::with(Source::new("orders", "hmac")).server("body_budget = \"1 MiB\"").server("body_timeout = \"200ms\"");
+    let world = world.start().await;
+    let mut first = begin(&world, &format!("content-length: {MEBIBYTE}")).await;
+    let mut answer = Vec::new();
+    within("the end of the connection", first.read_to_end(&mut answer)).await.expect("an answer");
+    assert!(answer.starts_with(b"HTTP/1.1 408 "));
+    assert_eq!(world.deliver(&of_length(&world, MEBIBYTE)).await.status, 202);
+    world.finish().await;
 }
 
 // --- one body ---

@@ -1,6 +1,7 @@
 //! The front door: `POST /in/{source}`. Limits, then proof, then the store, then the answer; no guest code.
 
 mod receive;
+mod budget;
 mod body;
 mod answer;
 mod refusals;
@@ -17,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::store::Store;
 
+pub use budget::BodyBudget;
 pub use refusals::RefusalLog;
 
 /// What receiving a webhook needs. Cheap to clone.
@@ -38,6 +40,8 @@ pub struct FrontDoor {
     pub draining: CancellationToken,
     /// From the end of the head to the end of the body.
     pub body_timeout: Duration,
+    /// The memory for bodies that have no proof yet.
+    pub budget: BodyBudget,
 }
 
 impl FrontDoor {

@@ -13,6 +13,7 @@ use tracing::{debug, error};
 use super::FrontDoor;
 use super::answer::{self, Receipt};
 use super::body;
+use super::budget::Share;
 use crate::config::Source;
 use crate::domain::{Event, Headers, NewEvent, RawRequest, Refusal, RefusalCause, RequestId, SourceName, Timestamp, Verified};
 use crate::store::{AdmitError, Admitted};
@@ -35,12 +36,14 @@ struct Visit {
     source: Option<Arc<Source>>,
     received_at: Timestamp,
     body_bytes: usize,
+    /// What its body may take of the memory for bodies, until it is answered.
+    share: Option<Share>,
 }
 
 impl Visit {
     fn new(door: FrontDoor) -> Self {
         let received_at = door.clock.now();
-        Self { door, source: None, received_at, body_bytes: 0 }
+        Self { door, source: None, received_at, body_bytes: 0, share: None }
     }
 
     async fn receive(&mut self, request: Request) -> Result<Receipt, RefusalCause> {
@@ -85,8 +88,10 @@ impl Visit {
     }
 
     async fn read_body(&mut self, head: &Parts, body: Body, source: &Source) -> Result<Bytes, RefusalCause> {
-        let expected = body::declared_length(&head.headers).unwrap_or(0);
-        let read = body::read(body, expected, source.max_body);
+        let declared = body::declared_length(&head.headers);
+        let most = declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(source.max_body);
+        self.share = Some(self.door.budget.take(most).ok_or(RefusalCause::Busy)?);
+        let read = body::read(body, declared.unwrap_or(0), source.max_body);
         let body = tokio::time::timeout(self.door.body_timeout, read).await.map_err(|_| RefusalCause::BodyTimeout)??;
         self.body_bytes = body.len();
         Ok(body)
