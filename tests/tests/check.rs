@@ -98,7 +98,7 @@ limits = { cpu = "1h" }
               --> hookfast.toml:4:1
              4 | admn = "127.0.0.1:8081"
                | ^^^^
-              help: did you mean `admin`? allowed here: admin, body_budget, body_timeout, drain, header_timeout, ingest
+              help: did you mean `admin`? allowed here: admin, body_budget, body_timeout, drain, forwarded_header, header_timeout, ingest, trusted_proxies
 
             error: no provider is called `stipe`
               --> hookfast.toml:7:12

@@ -129,6 +129,7 @@ impl Parts {
             draining: self.draining.clone(),
             body_timeout: server.body_timeout,
             budget: BodyBudget::new(server.body_budget),
+            proxies: Arc::new(server.proxies.clone()),
         }
     }
 

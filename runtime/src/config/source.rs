@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::DateTime;
 use http::HeaderMap;
 
+use super::network::{self, Networks};
 use super::{response, secret};
 use crate::document::{Field, Mistake, Section, Severity};
 use crate::domain::{Answer, DedupePolicy, PluginName, Rate, RetryPolicy, RetryStrategy, Route, SourceName, Timestamp};
@@ -29,6 +30,8 @@ pub struct Source {
     pub max_body: usize,
     /// How often it lets a request in; `None` as often as they come.
     pub rate: Option<Rate>,
+    /// Who may send to it; `None` whoever can.
+    pub allow_from: Option<Networks>,
     /// How a resend is recognised.
     pub dedupe: DedupePolicy,
     /// After how many failures of the head of a line the others of its ordering key go on without it; `None`: never.
@@ -60,6 +63,7 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
     let retry = section.section("retry", read_retry).flatten().unwrap_or_default();
     let max_body = section.field("max_body").and_then(|field| field.as_bytes(1..=32 << 20)).unwrap_or(1 << 20);
     let rate = section.field("rate").and_then(|field| read_rate(&field));
+    let allow_from = section.field("allow_from").and_then(|field| read_allowed(&field));
     let dedupe = section.field("dedupe").map_or(DedupePolicy::Window(WINDOW_DEFAULT), |field| read_dedupe(&field));
     let response::Response { answer, headers } = section.section("response", response::read).unwrap_or_default();
     let source = Source {
@@ -69,6 +73,7 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
         retry,
         max_body,
         rate,
+        allow_from,
         dedupe,
         skip_after: skip_after.flatten(),
         answer,
@@ -209,4 +214,12 @@ fn read_rate(field: &Field<'_>) -> Option<Rate> {
         Some(Rate::new(per_second?, u32::try_from(burst?).ok()?))
     };
     field.section(read).flatten()
+}
+
+fn read_allowed(field: &Field<'_>) -> Option<Networks> {
+    if field.as_list()?.is_empty() {
+        field.error(format!("`{}` is empty: nobody could send", field.path()), Some("leave it out to take requests from anywhere".into()));
+        return None;
+    }
+    network::read(field)
 }

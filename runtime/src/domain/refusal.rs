@@ -16,6 +16,8 @@ pub enum RefusalCause {
     UnknownSource,
     /// The source takes `POST` only.
     MethodNotAllowed,
+    /// The source is not open to the address that the request came from.
+    AddressNotAllowed { address: String },
     /// More requests than the source's rate lets through.
     RateLimited { retry_after: Duration },
     /// The declared or received body is larger than the source allows (bytes).
@@ -60,6 +62,7 @@ impl RefusalCause {
         match self {
             Self::UnknownSource => "unknown_source",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::AddressNotAllowed { .. } => "address_not_allowed",
             Self::RateLimited { .. } => "rate_limited",
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::BodyTimeout => "body_timeout",
@@ -84,6 +87,7 @@ impl RefusalCause {
     /// The HTTP status of the answer. Never a 4xx for a fault of ours.
     pub fn status(&self) -> u16 {
         match self {
+            Self::AddressNotAllowed { .. } => 403,
             Self::UnknownSource => 404,
             Self::MethodNotAllowed => 405,
             Self::BodyTimeout => 408,
@@ -118,6 +122,9 @@ impl fmt::Display for RefusalCause {
         match self {
             Self::UnknownSource => f.write_str("no source has this name; check the URL given to the provider"),
             Self::MethodNotAllowed => f.write_str("only POST is accepted here"),
+            Self::AddressNotAllowed { address } => {
+                write!(f, "{address} is not in the source's allow_from; behind a proxy, see server.trusted_proxies")
+            }
             Self::RateLimited { .. } => f.write_str("more requests than the source's `rate` lets through; the sender was told to try again"),
             Self::BodyTooLarge { limit } => write!(f, "the body is over the source's max_body of {limit} bytes"),
             Self::BodyTimeout => f.write_str("the body did not arrive in time"),

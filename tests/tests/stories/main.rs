@@ -3,6 +3,7 @@
 mod delivery;
 mod refusal;
 mod limits;
+mod address;
 mod response;
 mod retention;
 mod retry;

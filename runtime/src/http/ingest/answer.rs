@@ -66,6 +66,7 @@ pub(super) fn refused(cause: &RefusalCause) -> Response {
     let body = match cause.status() {
         400 => "{\"error\":\"bad request\"}",
         401 => "{\"error\":\"unauthorized\"}",
+        403 => "{\"error\":\"forbidden\"}",
         404 => "{\"error\":\"not found\"}",
         405 => "{\"error\":\"method not allowed\"}",
         408 => "{\"error\":\"request timeout\"}",

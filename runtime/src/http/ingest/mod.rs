@@ -1,6 +1,7 @@
 //! The front door: `POST /in/{source}`. Limits, then proof, then the store, then the answer; no guest code.
 
 mod receive;
+mod client_address;
 mod budget;
 mod body;
 mod answer;
@@ -13,7 +14,7 @@ use axum::Router;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::Current;
+use crate::config::{Current, Proxies};
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::store::Store;
@@ -42,6 +43,8 @@ pub struct FrontDoor {
     pub body_timeout: Duration,
     /// The memory for bodies that have no proof yet.
     pub budget: BodyBudget,
+    /// The proxies before this server.
+    pub proxies: Arc<Proxies>,
 }
 
 impl FrontDoor {

@@ -14,8 +14,10 @@ use super::FrontDoor;
 use super::answer::{self, Receipt};
 use super::body;
 use super::budget::Share;
-use crate::config::Source;
+use super::client_address::client_address;
+use crate::config::{Networks, Source};
 use crate::domain::{Event, Headers, NewEvent, RawRequest, Refusal, RefusalCause, RequestId, SourceName, Timestamp, Verified};
+use crate::http::listen::Peer;
 use crate::store::{AdmitError, Admitted};
 
 /// `POST /in/{source}`; any other path is no source's. Without axum's matching of paths, which costs more than a map of sources.
@@ -78,6 +80,9 @@ impl Visit {
         if self.door.draining.is_cancelled() {
             return Err(RefusalCause::Draining);
         }
+        if let Some(allowed) = &source.allow_from {
+            self.check_address(head, allowed)?;
+        }
         if head.headers.get_all(header::CONTENT_ENCODING).iter().any(|value| value != "identity") {
             return Err(RefusalCause::EncodedBody);
         }
@@ -85,6 +90,15 @@ impl Visit {
             Some(length) if length > source.max_body as u64 => Err(RefusalCause::BodyTooLarge { limit: source.max_body }),
             _ => Ok(()),
         }
+    }
+
+    fn check_address(&self, head: &Parts, allowed: &Networks) -> Result<(), RefusalCause> {
+        let client = head.extensions.get().and_then(|Peer(peer)| client_address(*peer, &head.headers, &self.door.proxies));
+        if client.is_some_and(|client| allowed.contain(client)) {
+            return Ok(());
+        }
+        let address = client.map_or_else(|| "an address that the proxy does not tell".into(), |client| client.to_string());
+        Err(RefusalCause::AddressNotAllowed { address })
     }
 
     async fn read_body(&mut self, head: &Parts, body: Body, source: &Source) -> Result<Bytes, RefusalCause> {
