@@ -9,7 +9,7 @@ use http::HeaderMap;
 use super::network::{self, Networks};
 use super::{response, secret};
 use crate::document::{Field, Mistake, Section, Severity};
-use crate::domain::{Answer, DedupePolicy, PluginName, Rate, RetryPolicy, RetryStrategy, Route, SourceName, Timestamp};
+use crate::domain::{Answer, ContentEncoding, DedupePolicy, PluginName, Rate, RetryPolicy, RetryStrategy, Route, SourceName, Timestamp};
 use crate::verify::{Catalogue, Location, Options, SecretSpec, Verifier};
 
 const WINDOW_DEFAULT: Duration = Duration::from_hours(72);
@@ -26,8 +26,10 @@ pub struct Source {
     pub routes: Vec<Route>,
     /// What happens to failures that may pass.
     pub retry: RetryPolicy,
-    /// The largest body in bytes, at most 32 MiB.
+    /// The largest body in bytes, at most 32 MiB; also when it is decoded.
     pub max_body: usize,
+    /// The content codings that it takes; none unless the file says so.
+    pub content_encodings: Vec<ContentEncoding>,
     /// How often it lets a request in; `None` as often as they come.
     pub rate: Option<Rate>,
     /// Who may send to it; `None` whoever can.
@@ -62,6 +64,7 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
     }
     let retry = section.section("retry", read_retry).flatten().unwrap_or_default();
     let max_body = section.field("max_body").and_then(|field| field.as_bytes(1..=32 << 20)).unwrap_or(1 << 20);
+    let content_encodings = section.field("content_encodings").and_then(|field| read_encodings(&field)).unwrap_or_default();
     let rate = section.field("rate").and_then(|field| read_rate(&field));
     let allow_from = section.field("allow_from").and_then(|field| read_allowed(&field));
     let dedupe = section.field("dedupe").map_or(DedupePolicy::Window(WINDOW_DEFAULT), |field| read_dedupe(&field));
@@ -72,6 +75,7 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
         routes,
         retry,
         max_body,
+        content_encodings,
         rate,
         allow_from,
         dedupe,
@@ -201,6 +205,10 @@ fn read_dedupe(field: &Field<'_>) -> DedupePolicy {
         return DedupePolicy::None;
     }
     DedupePolicy::Window(field.as_duration(Duration::from_mins(1)..=30 * DAY).unwrap_or(WINDOW_DEFAULT))
+}
+
+fn read_encodings(field: &Field<'_>) -> Option<Vec<ContentEncoding>> {
+    field.as_list()?.iter().map(|field| field.one_of(&ContentEncoding::WORDS)).collect()
 }
 
 /// `rate = "100/s"`, or `{ per_second = 100, burst = 200 }`.

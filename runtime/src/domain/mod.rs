@@ -6,6 +6,7 @@ mod name;
 mod time;
 mod secret;
 mod headers;
+mod encoding;
 mod request;
 mod refusal;
 mod event;
@@ -18,6 +19,7 @@ mod rate;
 mod outbound;
 mod grant;
 
+pub use encoding::ContentEncoding;
 pub use event::{Answer, DedupeKey, DedupePolicy, Event, NewEvent};
 pub use grant::{Grant, Limits};
 pub use headers::Headers;

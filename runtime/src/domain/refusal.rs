@@ -26,8 +26,12 @@ pub enum RefusalCause {
     BodyTimeout,
     /// The body broke off or was malformed on the wire.
     BodyBroken,
-    /// `Content-Encoding` is not accepted, since the signature covers the bytes as sent.
+    /// The source does not allow this `Content-Encoding`.
     EncodedBody,
+    /// The body is proven and is not what its `Content-Encoding` says.
+    EncodingBroken,
+    /// The body is proven and becomes larger than the source allows when it is decoded (bytes).
+    DecodedBodyTooLarge { limit: usize },
     /// The header that carries the proof is not there.
     MissingHeader { header: String },
     /// A header that must be unique came twice.
@@ -68,6 +72,8 @@ impl RefusalCause {
             Self::BodyTimeout => "body_timeout",
             Self::BodyBroken => "body_broken",
             Self::EncodedBody => "encoded_body",
+            Self::EncodingBroken => "encoding_broken",
+            Self::DecodedBodyTooLarge { .. } => "decoded_body_too_large",
             Self::MissingHeader { .. } => "missing_header",
             Self::DuplicateHeader { .. } => "duplicate_header",
             Self::MalformedHeader { .. } => "malformed_header",
@@ -91,10 +97,10 @@ impl RefusalCause {
             Self::UnknownSource => 404,
             Self::MethodNotAllowed => 405,
             Self::BodyTimeout => 408,
-            Self::BodyTooLarge { .. } => 413,
+            Self::BodyTooLarge { .. } | Self::DecodedBodyTooLarge { .. } => 413,
             Self::EncodedBody => 415,
             Self::RateLimited { .. } => 429,
-            Self::BodyBroken | Self::HandshakeFailed { .. } => 400,
+            Self::BodyBroken | Self::EncodingBroken | Self::HandshakeFailed { .. } => 400,
             Self::MissingHeader { .. }
             | Self::DuplicateHeader { .. }
             | Self::MalformedHeader { .. }
@@ -129,7 +135,13 @@ impl fmt::Display for RefusalCause {
             Self::BodyTooLarge { limit } => write!(f, "the body is over the source's max_body of {limit} bytes"),
             Self::BodyTimeout => f.write_str("the body did not arrive in time"),
             Self::BodyBroken => f.write_str("the body broke off or was malformed"),
-            Self::EncodedBody => f.write_str("Content-Encoding is not accepted; the provider must send the body as it is"),
+            Self::EncodedBody => f.write_str(
+                "this Content-Encoding is not accepted; the provider must send the body as it is, or the source allow it in content_encodings",
+            ),
+            Self::EncodingBroken => f.write_str("the signature holds, but the body is not what its Content-Encoding says"),
+            Self::DecodedBodyTooLarge { limit } => {
+                write!(f, "the decoded body is over {limit} bytes: the source's max_body, or a hundred times what was sent")
+            }
             Self::MissingHeader { header } => write!(f, "header `{header}` is missing; is signing switched on at the provider?"),
             Self::DuplicateHeader { header } => write!(f, "header `{header}` came more than once; a proxy may have added one"),
             Self::MalformedHeader { header, expected } => write!(f, "header `{header}` is malformed; expected {expected}"),

@@ -4,6 +4,7 @@ mod delivery;
 mod refusal;
 mod limits;
 mod address;
+mod encoding;
 mod response;
 mod retention;
 mod retry;

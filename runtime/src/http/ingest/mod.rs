@@ -4,6 +4,7 @@ mod receive;
 mod client_address;
 mod budget;
 mod body;
+mod decode;
 mod answer;
 mod refusals;
 

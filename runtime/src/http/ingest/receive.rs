@@ -12,11 +12,13 @@ use tracing::{debug, error};
 
 use super::FrontDoor;
 use super::answer::{self, Receipt};
-use super::body;
 use super::budget::Share;
 use super::client_address::client_address;
+use super::{body, decode};
 use crate::config::{Networks, Source};
-use crate::domain::{Event, Headers, NewEvent, RawRequest, Refusal, RefusalCause, RequestId, SourceName, Timestamp, Verified};
+use crate::domain::{
+    ContentEncoding, Event, Headers, NewEvent, RawRequest, Refusal, RefusalCause, RequestId, SourceName, Timestamp, Verified,
+};
 use crate::http::listen::Peer;
 use crate::store::{AdmitError, Admitted};
 
@@ -55,6 +57,7 @@ impl Visit {
         self.source = Some(Arc::clone(&source));
         let (head, body) = request.into_parts();
         self.check_head(&head, &source)?;
+        let encoding = encoding(&head.headers, &source)?;
         if let Some(limiter) = in_force.limiter(&source.name) {
             limiter.take(self.received_at).map_err(|retry_after| RefusalCause::RateLimited { retry_after })?;
         }
@@ -65,8 +68,11 @@ impl Visit {
         if self.door.draining.is_cancelled() {
             return Err(RefusalCause::Draining);
         }
-        let request = raw_request(&head, body, self.received_at);
+        let mut request = raw_request(&head, body, self.received_at);
         let verified = source.verifier.verify(&request, self.received_at)?;
+        if let Some(encoding) = encoding {
+            decode::unwrap(&mut request, encoding, source.max_body)?;
+        }
         if let Some(answer) = source.verifier.handshake(&request, &verified) {
             return answer.map(Receipt::Handshake);
         }
@@ -82,9 +88,6 @@ impl Visit {
         }
         if let Some(allowed) = &source.allow_from {
             self.check_address(head, allowed)?;
-        }
-        if head.headers.get_all(header::CONTENT_ENCODING).iter().any(|value| value != "identity") {
-            return Err(RefusalCause::EncodedBody);
         }
         match body::declared_length(&head.headers) {
             Some(length) if length > source.max_body as u64 => Err(RefusalCause::BodyTooLarge { limit: source.max_body }),
@@ -163,6 +166,15 @@ impl Visit {
         });
         response
     }
+}
+
+/// The coding that the body is to be unwrapped from; `None` where it came as it is.
+fn encoding(headers: &HeaderMap, source: &Source) -> Result<Option<ContentEncoding>, RefusalCause> {
+    let mut named = headers.get_all(header::CONTENT_ENCODING).iter().filter(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let Some(first) = named.next() else { return Ok(None) };
+    let encoding = first.to_str().ok().and_then(ContentEncoding::of_header).filter(|_| named.next().is_none());
+    let allowed = encoding.filter(|encoding| source.content_encodings.contains(encoding));
+    allowed.map(Some).ok_or(RefusalCause::EncodedBody)
 }
 
 fn raw_request(head: &Parts, body: Bytes, received_at: Timestamp) -> RawRequest {
