@@ -199,6 +199,16 @@ impl World {
         within("an answer", self.wire.send(self.app().admin.address, &request)).await.expect("an answer")
     }
 
+    /// All metrics, as Prometheus reads them.
+    ///
+    /// # Panics
+    /// If no answer comes.
+    pub async fn metrics(&self) -> String {
+        let (headers, body) = (Headers::default(), Bytes::new());
+        let request = Delivery { method: Method::GET, path: "/metrics".into(), headers, body };
+        within("the metrics", self.wire.send(self.app().admin.address, &request)).await.expect("an answer").body
+    }
+
     // --- the server's work ---
 
     /// Runs until the queue is quiet: nothing runs and nothing is due.

@@ -10,6 +10,8 @@ mod plugin;
 mod refusal;
 #[path = "stories/reload.rs"]
 mod reload;
+#[path = "stories/response.rs"]
+mod response;
 #[path = "stories/restart.rs"]
 mod restart;
 #[path = "stories/retention.rs"]

@@ -19,7 +19,7 @@ const HEIGHTS: [&[&str]; 8] = [
 ];
 
 /// A foreign crate and the only modules, or files, that name it.
-const HOMES: [(&str, &[&str]); 15] = [
+const HOMES: [(&str, &[&str]); 17] = [
     ("sqlx", &["store"]),
     ("rusqlite", &["store"]),
     ("wasmtime", &["sandbox"]),
@@ -30,6 +30,8 @@ const HOMES: [(&str, &[&str]); 15] = [
     ("hyper", &["http/listen.rs", "upstream", "cli/demo/upstream.rs"]),
     ("hyper_util", &["http/listen.rs", "upstream", "cli/demo/upstream.rs"]),
     ("hyper_rustls", &["upstream"]),
+    ("flate2", &["http/ingest/decode.rs"]),
+    ("ipnet", &["config/network.rs"]),
     ("hmac", &["verify", "upstream/signature.rs"]),
     ("ring", &["verify"]),
     ("clap", &["cli"]),

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::mpsc;
@@ -14,9 +13,9 @@ use super::plugins::Watcher;
 use super::shared_plugins::SharedPlugins;
 use super::{Role, World, token};
 use crate::clock::Clock;
-use crate::config::{Current, Live, Storage};
+use crate::config::{Current, Live, Server, Storage};
 use crate::domain::NodeId;
-use crate::http::{Admin, ApiToken, FrontDoor, RefusalLog, Upload};
+use crate::http::{Admin, ApiToken, BodyBudget, FrontDoor, RefusalLog, Upload};
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::sandbox::{Directory, Engine, EngineSettings, Loader, Plugins};
@@ -119,7 +118,7 @@ impl Parts {
         }
     }
 
-    pub(super) fn door(&self, body_timeout: Duration) -> FrontDoor {
+    pub(super) fn door(&self, server: &Server) -> FrontDoor {
         FrontDoor {
             current: self.current.clone(),
             store: self.store.clone(),
@@ -128,7 +127,9 @@ impl Parts {
             metrics: Arc::clone(&self.metrics),
             refusals: Arc::clone(&self.refusals),
             draining: self.draining.clone(),
-            body_timeout,
+            body_timeout: server.body_timeout,
+            budget: BodyBudget::new(server.body_budget),
+            proxies: Arc::new(server.proxies.clone()),
         }
     }
 

@@ -1,10 +1,12 @@
 //! The configuration that is in force: one value, replaced as a whole.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
 use super::Live;
+use crate::domain::{RateLimiter, SourceName};
 use crate::upstream::{UpstreamError, Upstreams};
 
 /// The reloadable settings with the clients built from them.
@@ -13,6 +15,27 @@ pub struct InForce {
     pub settings: Live,
     /// The upstreams' clients.
     pub upstreams: Upstreams,
+    /// Those who keep the sources' rates.
+    limiters: Limiters,
+}
+
+type Limiters = BTreeMap<SourceName, Arc<RateLimiter>>;
+
+impl InForce {
+    /// The one who keeps a source's rate, where it has one.
+    pub fn limiter(&self, source: &SourceName) -> Option<&RateLimiter> {
+        self.limiters.get(source).map(AsRef::as_ref)
+    }
+}
+
+/// A source whose rule did not change keeps what it has counted.
+fn limiters(settings: &Live, before: &Limiters) -> Limiters {
+    let rates = settings.sources.values().filter_map(|source| Some((source.name.clone(), source.rate?)));
+    let limiter = |(source, rate)| {
+        let kept = before.get(&source).filter(|limiter| limiter.rate() == rate).cloned();
+        (source, kept.unwrap_or_else(|| Arc::new(RateLimiter::new(rate))))
+    };
+    rates.map(limiter).collect()
 }
 
 /// The configuration in force, shared by all who read it. A reader keeps what it loaded until it loads again.
@@ -23,7 +46,8 @@ impl Current {
     /// Puts the first configuration in force.
     pub fn new(settings: Live) -> Result<Self, UpstreamError> {
         let upstreams = Upstreams::new(settings.upstreams.iter().cloned())?;
-        Ok(Self(Arc::new(ArcSwap::from_pointee(InForce { settings, upstreams }))))
+        let limiters = limiters(&settings, &Limiters::new());
+        Ok(Self(Arc::new(ArcSwap::from_pointee(InForce { settings, upstreams, limiters }))))
     }
 
     /// What is in force now.
@@ -31,10 +55,12 @@ impl Current {
         self.0.load_full()
     }
 
-    /// Puts another configuration in force. Upstreams that did not change keep their connections; on an error nothing changes.
+    /// Puts another configuration in force. Upstreams that did not change keep their connections, rates what was counted; on an error nothing changes.
     pub fn replace(&self, settings: Live) -> Result<(), UpstreamError> {
-        let upstreams = self.0.load().upstreams.reloaded(settings.upstreams.iter().cloned())?;
-        self.0.store(Arc::new(InForce { settings, upstreams }));
+        let before = self.0.load();
+        let upstreams = before.upstreams.reloaded(settings.upstreams.iter().cloned())?;
+        let limiters = limiters(&settings, &before.limiters);
+        self.0.store(Arc::new(InForce { settings, upstreams, limiters }));
         Ok(())
     }
 }

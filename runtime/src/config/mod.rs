@@ -5,6 +5,8 @@
 mod files;
 mod server;
 mod source;
+mod response;
+mod network;
 mod secret;
 mod upstream;
 mod grant;
@@ -22,7 +24,8 @@ use crate::verify::Catalogue;
 
 pub use files::fingerprint;
 pub use in_force::{Current, InForce};
-pub use server::{Server, Storage, Worker};
+pub use network::Networks;
+pub use server::{ForwardedHeader, Proxies, Server, Storage, Worker};
 pub use source::Source;
 
 /// Everything the operator has said.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::network::{self, Networks};
 use super::secret;
 use crate::document::{Field, Section};
 use crate::store::Database;
@@ -19,8 +20,32 @@ pub struct Server {
     pub header_timeout: Duration,
     /// From the end of the head to the end of the body.
     pub body_timeout: Duration,
+    /// Bytes of bodies that have no proof yet, of all requests together.
+    pub body_budget: usize,
+    /// The proxies before this server.
+    pub proxies: Proxies,
     /// How long running work may take to end at shutdown before it is given back.
     pub drain: Duration,
+}
+
+/// Who may say from where a request comes.
+#[derive(Debug, Clone, Default)]
+pub struct Proxies {
+    /// Their addresses; empty where senders connect directly.
+    pub trusted: Networks,
+    /// The header that they write.
+    pub header: ForwardedHeader,
+}
+
+/// Where proxies write the address that they were connected from. One and not both: a proxy passes the one that it does not write on,
+/// as whoever is before it has made it up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ForwardedHeader {
+    /// `X-Forwarded-For`.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
 }
 
 impl Default for Server {
@@ -30,6 +55,8 @@ impl Default for Server {
             admin: SocketAddr::from(([127, 0, 0, 1], 8081)),
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(20),
+            body_budget: 256 << 20,
+            proxies: Proxies::default(),
             drain: Duration::from_secs(25),
         }
     }
@@ -96,8 +123,17 @@ pub(super) fn read_server(section: &Section<'_>) -> Server {
         admin: address("admin", default.admin),
         header_timeout: duration("header_timeout", default.header_timeout, Duration::from_millis(100)..=Duration::from_mins(10)),
         body_timeout: duration("body_timeout", default.body_timeout, Duration::from_millis(100)..=Duration::from_mins(10)),
+        body_budget: section.field("body_budget").and_then(|field| field.as_bytes(1 << 20..=1 << 40)).unwrap_or(default.body_budget),
+        proxies: read_proxies(section),
         drain: duration("drain", default.drain, seconds(0, 600)),
     }
+}
+
+fn read_proxies(section: &Section<'_>) -> Proxies {
+    let words = [("x-forwarded-for", ForwardedHeader::XForwardedFor), ("forwarded", ForwardedHeader::Forwarded)];
+    let trusted = section.field("trusted_proxies").and_then(|field| network::read(&field));
+    let header = section.field("forwarded_header").and_then(|field| field.one_of(&words));
+    Proxies { trusted: trusted.unwrap_or_default(), header: header.unwrap_or_default() }
 }
 
 pub(super) fn read_storage(section: &Section<'_>, directory: &Path) -> Option<Storage> {

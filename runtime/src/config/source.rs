@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use bytes::Bytes;
 use chrono::DateTime;
+use http::HeaderMap;
 
-use super::secret;
+use super::network::{self, Networks};
+use super::{response, secret};
 use crate::document::{Field, Mistake, Section, Severity, nearest};
-use crate::domain::{Answer, DedupePolicy, PluginName, RetryPolicy, RetryStrategy, Route, SourceName, Timestamp};
+use crate::domain::{Answer, ContentEncoding, DedupePolicy, PluginName, Rate, RetryPolicy, RetryStrategy, Route, SourceName, Timestamp};
 use crate::verify::{Catalogue, Location, Options, SecretSpec, Verifier};
 
 const WINDOW_DEFAULT: Duration = Duration::from_hours(72);
@@ -25,14 +26,22 @@ pub struct Source {
     pub routes: Vec<Route>,
     /// What happens to failures that may pass.
     pub retry: RetryPolicy,
-    /// The largest body in bytes, at most 32 MiB.
+    /// The largest body in bytes, at most 32 MiB; also when it is decoded.
     pub max_body: usize,
+    /// The content codings that it takes; none unless the file says so.
+    pub content_encodings: Vec<ContentEncoding>,
+    /// How often it lets a request in; `None` as often as they come.
+    pub rate: Option<Rate>,
+    /// Who may send to it; `None` whoever can.
+    pub allow_from: Option<Networks>,
     /// How a resend is recognised.
     pub dedupe: DedupePolicy,
     /// After how many failures of the head of a line the others of its ordering key go on without it; `None`: never.
     pub skip_after: Option<u32>,
     /// What an accepted request is answered.
     pub answer: Answer,
+    /// The headers of that answer. Not stored, so a resend gets those of the present file.
+    pub answer_headers: HeaderMap,
 }
 
 /// A source as it is read, with the warning that each of its routes would be if its plugin is not there.
@@ -55,10 +64,25 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
     }
     let retry = section.section("retry", read_retry).flatten().unwrap_or_default();
     let max_body = section.field("max_body").and_then(|field| field.as_bytes(1..=32 << 20)).unwrap_or(1 << 20);
+    let content_encodings = section.field("content_encodings").and_then(|field| read_encodings(&field)).unwrap_or_default();
+    let rate = section.field("rate").and_then(|field| read_rate(&field));
+    let allow_from = section.field("allow_from").and_then(|field| read_allowed(&field));
     let dedupe = section.field("dedupe").map_or(DedupePolicy::Window(WINDOW_DEFAULT), |field| read_dedupe(&field));
-    let answer = section.section("response", read_answer).unwrap_or_default();
-    let source =
-        Source { name: source_name?, verifier: verifier?, routes, retry, max_body, dedupe, skip_after: skip_after.flatten(), answer };
+    let response::Response { answer, headers } = section.section("response", response::read).unwrap_or_default();
+    let source = Source {
+        name: source_name?,
+        verifier: verifier?,
+        routes,
+        retry,
+        max_body,
+        content_encodings,
+        rate,
+        allow_from,
+        dedupe,
+        skip_after: skip_after.flatten(),
+        answer,
+        answer_headers: headers,
+    };
     Some(Configured { source, unless_there })
 }
 
@@ -184,8 +208,27 @@ fn read_dedupe(field: &Field<'_>) -> DedupePolicy {
     DedupePolicy::Window(field.as_duration(Duration::from_mins(1)..=30 * DAY).unwrap_or(WINDOW_DEFAULT))
 }
 
-fn read_answer(section: &Section<'_>) -> Answer {
-    let status = section.field("status").and_then(|field| field.as_integer(200..=299)).and_then(|status| u16::try_from(status).ok());
-    let body = section.field("body").and_then(|field| field.as_str()).map(|text| Bytes::copy_from_slice(text.as_bytes()));
-    Answer { status: status.unwrap_or(Answer::default().status), body }
+fn read_encodings(field: &Field<'_>) -> Option<Vec<ContentEncoding>> {
+    field.as_list()?.iter().map(|field| field.one_of(&ContentEncoding::WORDS)).collect()
+}
+
+/// `rate = "100/s"`, or `{ per_second = 100, burst = 200 }`.
+fn read_rate(field: &Field<'_>) -> Option<Rate> {
+    if !field.is_table() {
+        return field.parse();
+    }
+    let read = |section: &Section<'_>| {
+        let per_second = section.required("per_second").and_then(|field| field.as_number(0.001..=1_000_000.0));
+        let burst = section.required("burst").and_then(|field| field.as_integer(1..=1_000_000));
+        Some(Rate::new(per_second?, u32::try_from(burst?).ok()?))
+    };
+    field.section(read).flatten()
+}
+
+fn read_allowed(field: &Field<'_>) -> Option<Networks> {
+    if field.as_list()?.is_empty() {
+        field.error(format!("`{}` is empty: nobody could send", field.path()), Some("leave it out to take requests from anywhere".into()));
+        return None;
+    }
+    network::read(field)
 }

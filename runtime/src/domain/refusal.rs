@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use super::{RequestId, SourceName, Timestamp};
 
+/// What a sender is told to wait where nobody knows how long it takes.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
 /// A typed reason for which the front door said no.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RefusalCause {
@@ -13,14 +16,22 @@ pub enum RefusalCause {
     UnknownSource,
     /// The source takes `POST` only.
     MethodNotAllowed,
+    /// The source is not open to the address that the request came from.
+    AddressNotAllowed { address: String },
+    /// More requests than the source's rate lets through.
+    RateLimited { retry_after: Duration },
     /// The declared or received body is larger than the source allows (bytes).
     BodyTooLarge { limit: usize },
     /// The body did not arrive within the body-read timeout.
     BodyTimeout,
     /// The body broke off or was malformed on the wire.
     BodyBroken,
-    /// `Content-Encoding` is not accepted, since the signature covers the bytes as sent.
+    /// The source does not allow this `Content-Encoding`.
     EncodedBody,
+    /// The body is proven and is not what its `Content-Encoding` says.
+    EncodingBroken,
+    /// The body is proven and becomes larger than the source allows when it is decoded (bytes).
+    DecodedBodyTooLarge { limit: usize },
     /// The header that carries the proof is not there.
     MissingHeader { header: String },
     /// A header that must be unique came twice.
@@ -51,6 +62,8 @@ pub enum RefusalCause {
     HandshakeFailed { detail: String },
     /// The store's queue is full or the disk refuses writes; the sender should try again.
     Saturated,
+    /// Bodies that wait for their proof take all the memory that they may; the sender should try again.
+    Busy,
     /// The node is shutting down; the sender should try again.
     Draining,
     /// The database refused this one event and would refuse it again.
@@ -63,10 +76,14 @@ impl RefusalCause {
         match self {
             Self::UnknownSource => "unknown_source",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::AddressNotAllowed { .. } => "address_not_allowed",
+            Self::RateLimited { .. } => "rate_limited",
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::BodyTimeout => "body_timeout",
             Self::BodyBroken => "body_broken",
             Self::EncodedBody => "encoded_body",
+            Self::EncodingBroken => "encoding_broken",
+            Self::DecodedBodyTooLarge { .. } => "decoded_body_too_large",
             Self::MissingHeader { .. } => "missing_header",
             Self::DuplicateHeader { .. } => "duplicate_header",
             Self::MalformedHeader { .. } => "malformed_header",
@@ -82,6 +99,7 @@ impl RefusalCause {
             Self::NoLiveSecret => "no_live_secret",
             Self::HandshakeFailed { .. } => "handshake_failed",
             Self::Saturated => "saturated",
+            Self::Busy => "busy",
             Self::Draining => "draining",
             Self::Unstorable => "unstorable",
         }
@@ -90,12 +108,14 @@ impl RefusalCause {
     /// The HTTP status of the answer. Never a 4xx for a fault of ours.
     pub fn status(&self) -> u16 {
         match self {
+            Self::AddressNotAllowed { .. } => 403,
             Self::UnknownSource => 404,
             Self::MethodNotAllowed => 405,
             Self::BodyTimeout => 408,
-            Self::BodyTooLarge { .. } => 413,
+            Self::BodyTooLarge { .. } | Self::DecodedBodyTooLarge { .. } => 413,
             Self::EncodedBody => 415,
-            Self::BodyBroken | Self::HandshakeFailed { .. } => 400,
+            Self::RateLimited { .. } => 429,
+            Self::BodyBroken | Self::EncodingBroken | Self::HandshakeFailed { .. } => 400,
             Self::MissingHeader { .. }
             | Self::DuplicateHeader { .. }
             | Self::MalformedHeader { .. }
@@ -109,7 +129,15 @@ impl RefusalCause {
             | Self::TimestampTooOld { .. }
             | Self::TimestampTooNew { .. } => 401,
             Self::Unstorable => 500,
-            Self::NoLiveSecret | Self::Saturated | Self::Draining => 503,
+            Self::NoLiveSecret | Self::Saturated | Self::Busy | Self::Draining => 503,
+        }
+    }
+
+    /// After how long the sender should try again; `None` where that would change nothing.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after } => Some(*retry_after),
+            cause => (cause.status() == 503).then_some(RETRY_AFTER),
         }
     }
 }
@@ -120,10 +148,20 @@ impl fmt::Display for RefusalCause {
         match self {
             Self::UnknownSource => f.write_str("no source has this name; check the URL given to the provider"),
             Self::MethodNotAllowed => f.write_str("only POST is accepted here"),
+            Self::AddressNotAllowed { address } => {
+                write!(f, "{address} is not in the source's allow_from; behind a proxy, see server.trusted_proxies")
+            }
+            Self::RateLimited { .. } => f.write_str("more requests than the source's `rate` lets through; the sender was told to try again"),
             Self::BodyTooLarge { limit } => write!(f, "the body is over the source's max_body of {limit} bytes"),
             Self::BodyTimeout => f.write_str("the body did not arrive in time"),
             Self::BodyBroken => f.write_str("the body broke off or was malformed"),
-            Self::EncodedBody => f.write_str("Content-Encoding is not accepted; the provider must send the body as it is"),
+            Self::EncodedBody => f.write_str(
+                "this Content-Encoding is not accepted; the provider must send the body as it is, or the source allow it in content_encodings",
+            ),
+            Self::EncodingBroken => f.write_str("the signature holds, but the body is not what its Content-Encoding says"),
+            Self::DecodedBodyTooLarge { limit } => {
+                write!(f, "the decoded body is over {limit} bytes: the source's max_body, or a hundred times what was sent")
+            }
             Self::MissingHeader { header } => write!(f, "header `{header}` is missing; is signing switched on at the provider?"),
             Self::DuplicateHeader { header } => write!(f, "header `{header}` came more than once; a proxy may have added one"),
             Self::MalformedHeader { header, expected } => write!(f, "header `{header}` is malformed; expected {expected}"),
@@ -151,6 +189,7 @@ impl fmt::Display for RefusalCause {
             Self::NoLiveSecret => f.write_str("the source has no secret that is valid now; see its `secrets` in the configuration"),
             Self::HandshakeFailed { detail } => write!(f, "the provider's handshake is not well-formed: {detail}"),
             Self::Saturated => f.write_str("the store was saturated or its disk full; the sender was told to try again"),
+            Self::Busy => f.write_str("bodies on their way in took all of server.body_budget; the sender was told to try again"),
             Self::Draining => f.write_str("the node was shutting down; the sender was told to try again"),
             Self::Unstorable => f.write_str("the database refused this event by itself; see the log line of this request"),
         }

@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -32,6 +32,12 @@ const LINGER_BYTES_MAX: usize = 4 << 20;
 const HEADERS_MAX: usize = 100;
 const HEAD_BYTES_MAX: usize = 64 << 10;
 const STREAMS_MAX: u32 = 128;
+/// Streams of one HTTP/2 connection that its peer has reset before they were looked at. One more ends the connection: to open and reset
+/// costs a peer nothing and us work (CVE-2023-44487).
+const RESET_BY_PEER_MAX: usize = 20;
+/// Streams that we have reset for a peer's mistakes, in the whole life of a connection (CVE-2025-8671). More than a few, since a proxy
+/// keeps one connection for weeks, and what it still sends of a body that we have refused is a mistake, too.
+const RESET_FOR_MISTAKES_MAX: usize = 1024;
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 /// Connections of one listener at a time; further ones wait in the system's queue.
 const CONNECTIONS_MAX: usize = 8192;
@@ -76,12 +82,13 @@ async fn accept(socket: TcpListener, router: Router, limits: ListenLimits, conne
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let next = async || {
         let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
-        socket.accept().await.map(|(stream, _)| (stream, place))
+        socket.accept().await.map(|(stream, peer)| (stream, peer, place))
     };
     while let Some(accepted) = closing.run_until_cancelled(next()).await {
         match accepted {
-            Ok((stream, place)) => {
-                let served = serve(stream, router.clone(), limits, closing.clone());
+            Ok((stream, peer, place)) => {
+                let router = IncomingRouter { router: router.clone(), peer: Peer(peer.ip()) };
+                let served = serve(stream, router, limits, closing.clone());
                 connections.spawn(async move {
                     served.await;
                     drop(place);
@@ -96,7 +103,7 @@ async fn accept(socket: TcpListener, router: Router, limits: ListenLimits, conne
     }
 }
 
-async fn serve(stream: TcpStream, router: Router, limits: ListenLimits, closing: CancellationToken) {
+async fn serve(stream: TcpStream, router: IncomingRouter, limits: ListenLimits, closing: CancellationToken) {
     // An error only means that Nagle's algorithm stays on.
     let _ = stream.set_nodelay(true);
     let speaks = closing.run_until_cancelled(tokio::time::timeout(limits.header_timeout, is_http2(&stream))).await;
@@ -137,11 +144,11 @@ async fn is_http2(stream: &TcpStream) -> io::Result<bool> {
     stream.async_io(Interest::READABLE, look).await
 }
 
-async fn serve_http1(stream: Timed, router: Router, limits: ListenLimits, closing: CancellationToken) -> hyper::Result<()> {
+async fn serve_http1(stream: Timed, router: IncomingRouter, limits: ListenLimits, closing: CancellationToken) -> hyper::Result<()> {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
     builder.max_headers(HEADERS_MAX).max_buf_size(HEAD_BYTES_MAX).half_close(true).writev(false);
-    let mut connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(IncomingRouter(router)));
+    let mut connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let served = {
         let mut run = pin!(poll_fn(|context| connection.poll_without_shutdown(context)));
         tokio::select! {
@@ -160,15 +167,17 @@ async fn serve_http1(stream: Timed, router: Router, limits: ListenLimits, closin
     served
 }
 
-async fn serve_http2(stream: Timed, router: Router, limits: ListenLimits, closing: CancellationToken) -> hyper::Result<()> {
+async fn serve_http2(stream: Timed, router: IncomingRouter, limits: ListenLimits, closing: CancellationToken) -> hyper::Result<()> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
+        .max_pending_accept_reset_streams(RESET_BY_PEER_MAX)
+        .max_local_error_reset_streams(RESET_FOR_MISTAKES_MAX)
         .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX));
     builder.keep_alive_interval(limits.header_timeout).keep_alive_timeout(limits.header_timeout);
     let activity = Arc::new(Activity::default());
-    let service = Watched { router: IncomingRouter(router), activity: Arc::clone(&activity) };
+    let service = Watched { router, activity: Arc::clone(&activity) };
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
     tokio::select! {
         served = &mut connection => return served,
@@ -261,9 +270,16 @@ async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let _ = tokio::time::timeout(LINGER, drain).await;
 }
 
-/// The router as a service of hyper's requests.
+/// Who is connected, as each request tells in its extensions.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+/// The router as a service of hyper's requests from one peer.
 #[derive(Clone)]
-struct IncomingRouter(Router);
+struct IncomingRouter {
+    router: Router,
+    peer: Peer,
+}
 
 impl Service<hyper::Request<Incoming>> for IncomingRouter {
     type Response = axum::response::Response;
@@ -271,10 +287,12 @@ impl Service<hyper::Request<Incoming>> for IncomingRouter {
     type Future = <Router as Service<hyper::Request<Body>>>::Future;
 
     fn poll_ready(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
-        Service::<hyper::Request<Body>>::poll_ready(&mut self.0, context)
+        Service::<hyper::Request<Body>>::poll_ready(&mut self.router, context)
     }
 
     fn call(&mut self, request: hyper::Request<Incoming>) -> Self::Future {
-        self.0.call(request.map(Body::new))
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(self.peer);
+        self.router.call(request)
     }
 }

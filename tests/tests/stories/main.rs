@@ -3,6 +3,10 @@
 mod delivery;
 mod handshake;
 mod refusal;
+mod limits;
+mod address;
+mod encoding;
+mod response;
 mod retention;
 mod retry;
 mod ordering;

@@ -105,7 +105,7 @@ async fn a_compressed_body_is_refused() {
         |_, good| good.with("content-encoding", "gzip"),
         expect![[r#"
         415 {"error":"unsupported content encoding"}
-        415 encoded_body: Content-Encoding is not accepted; the provider must send the body as it is"#]],
+        415 encoded_body: this Content-Encoding is not accepted; the provider must send the body as it is, or the source allow it in content_encodings"#]],
     )
     .await;
 }

@@ -1,14 +1,12 @@
 //! What senders are told: the receipt, or a fixed text per status. Never what they sent, never anything of ours.
 
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 use crate::domain::{Answer, EventId, RefusalCause};
 use crate::verify::HandshakeAnswer;
 
-/// Seconds after which a sender should try again.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
@@ -38,9 +36,15 @@ impl Receipt {
         }
     }
 
-    pub(super) fn into_response(self) -> Response {
+    /// The answer, with the source's own headers unless it is a handshake's, which the provider prescribes.
+    pub(super) fn into_response(self, headers: &HeaderMap) -> Response {
         match self {
-            Self::Accepted { id, answer } | Self::Duplicate { of: id, answer, .. } => accepted(id, answer),
+            Self::Accepted { id, answer } | Self::Duplicate { of: id, answer, .. } => {
+                let mut response = accepted(id, answer);
+                // The names here are few, and each stands once.
+                headers.iter().for_each(|(name, value)| drop(response.headers_mut().insert(name, value.clone())));
+                response
+            }
             Self::Handshake(answer) => {
                 let content_type = HeaderValue::from_static(answer.content_type);
                 let mut response = respond(answer.status, content_type, Body::from(answer.body));
@@ -59,6 +63,7 @@ impl Receipt {
 
 fn accepted(id: EventId, answer: Answer) -> Response {
     match answer.body {
+        Some(body) if body.is_empty() => with_status(answer.status, Body::empty()),
         Some(body) => respond(answer.status, TEXT, Body::from(body)),
         None => respond(answer.status, JSON, Body::from(format!("{{\"id\":\"{id}\"}}"))),
     }
@@ -69,17 +74,20 @@ pub(super) fn refused(cause: &RefusalCause) -> Response {
     let body = match cause.status() {
         400 => "{\"error\":\"bad request\"}",
         401 => "{\"error\":\"unauthorized\"}",
+        403 => "{\"error\":\"forbidden\"}",
         404 => "{\"error\":\"not found\"}",
         405 => "{\"error\":\"method not allowed\"}",
         408 => "{\"error\":\"request timeout\"}",
         413 => "{\"error\":\"payload too large\"}",
         415 => "{\"error\":\"unsupported content encoding\"}",
+        429 => "{\"error\":\"too many requests\"}",
         500 => "{\"error\":\"internal error\"}",
         _ => "{\"error\":\"unavailable\"}",
     };
     let mut response = respond(cause.status(), JSON, Body::from(body));
-    if cause.status() == 503 {
-        response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+    if let Some(time) = cause.retry_after() {
+        let seconds = time.as_nanos().div_ceil(1_000_000_000);
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)));
     }
     if cause.status() == 405 {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
@@ -88,8 +96,13 @@ pub(super) fn refused(cause: &RefusalCause) -> Response {
 }
 
 fn respond(status: u16, content_type: HeaderValue, body: Body) -> Response {
+    let mut response = with_status(status, body);
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}
+
+fn with_status(status: u16, body: Body) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     response
 }

@@ -1,7 +1,10 @@
 //! The front door: `POST /in/{source}`. Limits, then proof, then the store, then the answer; no guest code.
 
 mod receive;
+mod client_address;
+mod budget;
 mod body;
+mod decode;
 mod answer;
 mod refusals;
 
@@ -12,11 +15,12 @@ use axum::Router;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::Current;
+use crate::config::{Current, Proxies};
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::store::Store;
 
+pub use budget::BodyBudget;
 pub use refusals::RefusalLog;
 
 /// What receiving a webhook needs. Cheap to clone.
@@ -38,6 +42,10 @@ pub struct FrontDoor {
     pub draining: CancellationToken,
     /// From the end of the head to the end of the body.
     pub body_timeout: Duration,
+    /// The memory for bodies that have no proof yet.
+    pub budget: BodyBudget,
+    /// The proxies before this server.
+    pub proxies: Arc<Proxies>,
 }
 
 impl FrontDoor {

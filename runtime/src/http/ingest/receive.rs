@@ -5,16 +5,21 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{Method, header};
+use axum::http::{HeaderMap, Method, header};
 use axum::response::Response;
 use bytes::Bytes;
 use tracing::{debug, error};
 
 use super::FrontDoor;
 use super::answer::{self, Receipt};
-use super::body;
-use crate::config::Source;
-use crate::domain::{Event, Headers, NewEvent, RawRequest, Refusal, RefusalCause, RequestId, SourceName, Timestamp, Verified};
+use super::budget::Share;
+use super::client_address::client_address;
+use super::{body, decode};
+use crate::config::{Networks, Source};
+use crate::domain::{
+    ContentEncoding, Event, Headers, NewEvent, RawRequest, Refusal, RefusalCause, RequestId, SourceName, Timestamp, Verified,
+};
+use crate::http::listen::Peer;
 use crate::store::{AdmitError, Admitted};
 
 /// `POST /in/{source}`; any other path is no source's. Without axum's matching of paths, which costs more than a map of sources.
@@ -22,8 +27,8 @@ pub(super) async fn receive(State(door): State<FrontDoor>, request: Request) -> 
     let mut visit = Visit::new(door);
     match visit.receive(request).await {
         Ok(receipt) => {
-            visit.door.metrics.request(visit.source.as_ref(), receipt.result());
-            receipt.into_response()
+            visit.door.metrics.request(visit.source_name(), receipt.result());
+            receipt.into_response(visit.source.as_ref().map_or(&HeaderMap::new(), |source| &source.answer_headers))
         }
         Err(cause) => visit.refuse(cause),
     }
@@ -32,29 +37,38 @@ pub(super) async fn receive(State(door): State<FrontDoor>, request: Request) -> 
 /// One request on its way through the door.
 struct Visit {
     door: FrontDoor,
-    source: Option<SourceName>,
+    source: Option<Arc<Source>>,
     received_at: Timestamp,
     body_bytes: usize,
+    /// What its body may take of the memory for bodies, until it is answered.
+    share: Option<Share>,
 }
 
 impl Visit {
     fn new(door: FrontDoor) -> Self {
         let received_at = door.clock.now();
-        Self { door, source: None, received_at, body_bytes: 0 }
+        Self { door, source: None, received_at, body_bytes: 0, share: None }
     }
 
     async fn receive(&mut self, request: Request) -> Result<Receipt, RefusalCause> {
         let name = request.uri().path().strip_prefix("/in/").ok_or(RefusalCause::UnknownSource)?;
-        let source = self.door.current.load().settings.sources.get(name).cloned().ok_or(RefusalCause::UnknownSource)?;
-        self.source = Some(source.name.clone());
+        let in_force = self.door.current.load();
+        let source = in_force.settings.sources.get(name).cloned().ok_or(RefusalCause::UnknownSource)?;
+        self.source = Some(Arc::clone(&source));
         let (head, body) = request.into_parts();
         self.check_head(&head, &source)?;
+        let encoding = encoding(&head.headers, &source)?;
+        if let Some(limiter) = in_force.limiter(&source.name) {
+            limiter.take(self.received_at).map_err(|retry_after| RefusalCause::RateLimited { retry_after })?;
+        }
+        // Not kept while a body is on its way: another configuration may come into force meanwhile.
+        drop(in_force);
         let body = self.read_body(&head, body, &source).await?;
         // Shutdown may have begun while the body was on its way.
         if self.door.draining.is_cancelled() {
             return Err(RefusalCause::Draining);
         }
-        let request = raw_request(&head, body, self.received_at);
+        let mut request = raw_request(&head, body, self.received_at);
         if let Some(answer) = source.verifier.handshake(&request, None, self.received_at) {
             return answer.map(Receipt::Handshake);
         }
@@ -62,6 +76,9 @@ impl Visit {
             return Err(RefusalCause::MethodNotAllowed);
         }
         let verified = source.verifier.verify(&request, self.received_at)?;
+        if let Some(encoding) = encoding {
+            decode::unwrap(&mut request, encoding, source.max_body)?;
+        }
         if let Some(answer) = source.verifier.handshake(&request, Some(&verified), self.received_at) {
             return answer.map(Receipt::Handshake);
         }
@@ -75,8 +92,8 @@ impl Visit {
         if self.door.draining.is_cancelled() {
             return Err(RefusalCause::Draining);
         }
-        if head.headers.get_all(header::CONTENT_ENCODING).iter().any(|value| value != "identity") {
-            return Err(RefusalCause::EncodedBody);
+        if let Some(allowed) = &source.allow_from {
+            self.check_address(head, allowed)?;
         }
         match body::declared_length(&head.headers) {
             Some(length) if length > source.max_body as u64 => Err(RefusalCause::BodyTooLarge { limit: source.max_body }),
@@ -84,9 +101,20 @@ impl Visit {
         }
     }
 
+    fn check_address(&self, head: &Parts, allowed: &Networks) -> Result<(), RefusalCause> {
+        let client = head.extensions.get().and_then(|Peer(peer)| client_address(*peer, &head.headers, &self.door.proxies));
+        if client.is_some_and(|client| allowed.contain(client)) {
+            return Ok(());
+        }
+        let address = client.map_or_else(|| "an address that the proxy does not tell".into(), |client| client.to_string());
+        Err(RefusalCause::AddressNotAllowed { address })
+    }
+
     async fn read_body(&mut self, head: &Parts, body: Body, source: &Source) -> Result<Bytes, RefusalCause> {
-        let expected = body::declared_length(&head.headers).unwrap_or(0);
-        let read = body::read(body, expected, source.max_body);
+        let declared = body::declared_length(&head.headers);
+        let most = declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(source.max_body);
+        self.share = Some(self.door.budget.take(most).ok_or(RefusalCause::Busy)?);
+        let read = body::read(body, declared.unwrap_or(0), source.max_body);
         let body = tokio::time::timeout(self.door.body_timeout, read).await.map_err(|_| RefusalCause::BodyTimeout)??;
         self.body_bytes = body.len();
         Ok(body)
@@ -127,19 +155,32 @@ impl Visit {
         }
     }
 
+    fn source_name(&self) -> Option<&SourceName> {
+        self.source.as_ref().map(|source| &source.name)
+    }
+
     fn refuse(self, cause: RefusalCause) -> Response {
-        self.door.metrics.request(self.source.as_ref(), cause.code());
-        debug!(source = ?self.source, cause = cause.code(), "refused");
+        self.door.metrics.request(self.source_name(), cause.code());
+        debug!(source = ?self.source_name(), cause = cause.code(), "refused");
         let response = answer::refused(&cause);
         self.door.refusals.push(Refusal {
             id: RequestId::new(self.received_at, self.door.random.bytes()),
-            source: self.source,
+            source: self.source_name().cloned(),
             at: self.received_at,
             cause,
             body_bytes: self.body_bytes,
         });
         response
     }
+}
+
+/// The coding that the body is to be unwrapped from; `None` where it came as it is.
+fn encoding(headers: &HeaderMap, source: &Source) -> Result<Option<ContentEncoding>, RefusalCause> {
+    let mut named = headers.get_all(header::CONTENT_ENCODING).iter().filter(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let Some(first) = named.next() else { return Ok(None) };
+    let encoding = first.to_str().ok().and_then(ContentEncoding::of_header).filter(|_| named.next().is_none());
+    let allowed = encoding.filter(|encoding| source.content_encodings.contains(encoding));
+    allowed.map(Some).ok_or(RefusalCause::EncodedBody)
 }
 
 fn raw_request(head: &Parts, body: Bytes, received_at: Timestamp) -> RawRequest {
