@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{check, demo, dlq, events, health, migrate, nodes, plugin, requests, send};
+use super::{check, demo, dlq, events, health, migrate, nodes, plugin, providers, requests, send, verify};
 use crate::app::Role;
 
 /// Hookfast: webhooks, made fast. Receives webhooks, proves who sent them, stores them before it answers, and runs your
@@ -33,6 +33,11 @@ pub(super) enum Command {
     Health(health::Health),
     /// Send a signed sample to a source, as its provider would
     Send(send::Send),
+    /// Judge stored requests without a server
+    Verify(verify::Verify),
+    /// Look at the providers that can be verified by name
+    #[command(subcommand, visible_alias = "provider")]
+    Providers(providers::Providers),
     /// Look at events, and at what became of them
     #[command(subcommand, visible_alias = "event")]
     Events(events::Events),

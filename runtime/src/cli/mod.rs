@@ -9,6 +9,8 @@ mod client;
 mod check;
 mod health;
 mod send;
+mod verify;
+mod providers;
 mod requests;
 mod events;
 mod attempts;
@@ -42,6 +44,8 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Check(check) => check::run(&check),
         Command::Health(health) => block_on(done(health::run(health))),
         Command::Send(send) => block_on(send::run(send)),
+        Command::Verify(verify) => verify::run(&verify),
+        Command::Providers(providers) => providers::run(&providers).map(|()| ExitCode::SUCCESS),
         Command::Events(events) => block_on(done(events::run(events))),
         Command::Requests(requests) => block_on(done(requests::run(requests))),
         Command::Dlq(dead_letters) => block_on(done(dlq::run(dead_letters))),

@@ -1,0 +1,84 @@
+//! `hookfast verify FILE` and `hookfast providers`, as a person at a terminal has them.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use hookfast_tests::build::binary;
+use serde_json::{Value, json};
+
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = Command::new(binary()).args(arguments).output().expect("it runs");
+    (status.code(), String::from_utf8(stdout).expect("text"), String::from_utf8(stderr).expect("text"))
+}
+
+fn judged(name: &str, file: &Value) -> (Option<i32>, Value) {
+    let path = std::env::temp_dir().join(format!("hookfast-verify-{}-{name}.json", std::process::id()));
+    fs::write(&path, file.to_string()).expect("written");
+    let (code, stdout, stderr) = run(&["verify", path.to_str().expect("text"), "--json"]);
+    fs::remove_file(&path).expect("removed");
+    (code, serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}")))
+}
+
+#[test]
+fn every_vector_is_judged_as_its_source_says_in_the_order_of_the_file() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors.json");
+    let vectors: Value = serde_json::from_slice(&fs::read(file).expect(file)).expect("JSON");
+    let (code, stdout, stderr) = run(&["verify", file, "--json"]);
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    let verdicts: Value = serde_json::from_str(&stdout).expect("JSON");
+    let (vectors, verdicts) = (vectors.as_array().expect("a list"), verdicts.as_array().expect("a list"));
+    assert_eq!(vectors.len(), verdicts.len());
+    for (vector, verdict) in vectors.iter().zip(verdicts) {
+        assert_eq!(vector["provider"], verdict["provider"]);
+        assert_eq!(vector["expect"] == "valid", verdict["verdict"] == "verified", "{vector} {verdict}");
+        assert_eq!(verdict["cause"].is_null(), vector["expect"] == "valid");
+    }
+}
+
+#[test]
+fn a_verdict_says_what_was_found_and_an_unexpected_one_is_told() {
+    let token = json!({ "provider": "telegram", "secret": "s", "headers": { "X-Telegram-Bot-Api-Secret-Token": "s" }, "body": "{}" });
+    assert_eq!(judged("token", &token), (Some(0), json!([{ "provider": "telegram", "verdict": "authenticated", "cause": null }])));
+    let unknown = json!([{ "provider": "nobody", "secret": "s", "headers": {}, "body": "", "expect": "invalid" }]);
+    assert_eq!(
+        judged("unknown", &unknown),
+        (Some(0), json!([{ "provider": "nobody", "verdict": "invalid", "cause": "unknown_provider" }]))
+    );
+    let wrong = json!({ "provider": "github", "secret": "s", "headers": { "X-Hub-Signature-256": format!("sha256={}", "0".repeat(64)) }, "body": "{}", "expect": "valid" });
+    assert_eq!(judged("wrong", &wrong), (Some(1), json!([{ "provider": "github", "verdict": "invalid", "cause": "wrong_signature" }])));
+}
+
+#[test]
+fn what_is_no_file_of_requests_is_told_with_its_place() {
+    let (code, _, stderr) = run(&["verify", "/nowhere.json"]);
+    assert_eq!(code, Some(6), "{stderr}");
+    let path = std::env::temp_dir().join(format!("hookfast-verify-{}-bad.json", std::process::id()));
+    for (text, expected) in
+        [("{", "is no JSON"), (r#"[{"provider":"x","secret":"s"},{"secret":"s"}]"#, "request 2: missing field `provider`")]
+    {
+        fs::write(&path, text).expect("written");
+        let (code, _, stderr) = run(&["verify", path.to_str().expect("text")]);
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(stderr.contains(expected), "{stderr}");
+    }
+    fs::remove_file(&path).expect("removed");
+    assert!(!Path::new(&path).exists());
+}
+
+#[test]
+fn the_catalogue_can_be_read() {
+    let (code, stdout, _) = run(&["providers", "list", "--json"]);
+    let providers: Value = serde_json::from_str(&stdout).expect("JSON");
+    let of = |slug: &str| providers.as_array().expect("a list").iter().find(|provider| provider["slug"] == slug).cloned().expect(slug);
+    assert_eq!((code, of("stripe")["class"].clone(), of("stripe")["confidence"].clone()), (Some(0), "verified".into(), "A".into()));
+    assert_eq!((of("telegram")["class"].clone(), of("dockerhub")["class"].clone()), ("authenticated".into(), "unverified".into()));
+    assert_eq!((of("slack")["handshake"].clone(), of("github")["handshake"].clone()), (true.into(), false.into()));
+    assert_eq!(of("slack")["schemes"][0]["message"], "v0:{timestamp}:{body}");
+    let (code, _, stderr) = run(&["providers", "show", "strpe"]);
+    assert_eq!(code, Some(6));
+    assert!(stderr.contains("did you mean `stripe`?"), "{stderr}");
+    let (code, stdout, _) = run(&["providers", "show", "mailgun"]);
+    assert_eq!(code, Some(0));
+    assert!(stdout.contains("not signed"), "{stdout}");
+}
