@@ -170,6 +170,35 @@ fn a_form_that_is_none_is_not_taken_for_an_empty_one() {
 }
 
 #[test]
+fn a_part_that_may_be_left_out_is_not_left_out_by_being_there_twice() {
+    let mercado = Sender::of("mercadopago", "");
+    let mut signed = mercado.with("{}", &[("x-request-id", "r")]);
+    assert!(mercado.verifier.verify(&signed, NOW).is_ok());
+    let query = signed.target.split_once('?').expect("an id in the query").1.to_owned();
+    signed.target = "/in/test".into();
+    assert!(mercado.verifier.verify(&signed, NOW).is_err(), "it was signed with its id");
+    signed.target = format!("/in/test?{query}&{query}");
+    assert_eq!(mercado.verifier.verify(&signed, NOW).map(drop).map_err(|cause| cause.code()), Err("malformed_field"));
+}
+
+#[test]
+fn amazon_signs_for_every_topic_and_a_source_says_which_is_its_own() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors.json");
+    let vectors: serde_json::Value = serde_json::from_slice(&std::fs::read(file).expect(file)).expect("JSON");
+    let vectors = vectors.as_array().expect("a list").iter();
+    let vector = vectors.filter(|vector| vector["provider"] == "aws-sns").find(|vector| vector["expect"] == "valid").expect("a vector");
+    let text = |key: &str| vector[key].as_str().expect("text");
+    let now = crate::domain::Timestamp::from_millis(vector["now_unix"].as_i64().expect("a time") * 1000);
+    let judged = |parameters: &[(&str, &str)]| {
+        let verifier = verifier("aws-sns", text("secret"), parameters).expect("a key");
+        verifier.verify(&request("/in/test", &[], text("body")), now).map(drop).map_err(|cause| cause.code())
+    };
+    assert_eq!(judged(&[]), Ok(()));
+    assert_eq!(judged(&[("topic_arn", "arn:aws:sns:us-east-1:1:t")]), Ok(()));
+    assert_eq!(judged(&[("topic_arn", "arn:aws:sns:us-east-1:2:t")]), Err("condition_failed"));
+}
+
+#[test]
 fn a_basic_proof_is_the_decoded_pair() {
     let verifier = verifier("chargebee", "user:pass", &[]).expect("a secret");
     let judged = |value: &str| {

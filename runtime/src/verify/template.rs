@@ -175,8 +175,10 @@ impl Template {
                 }
                 Part::Optional(inner) => {
                     let before = message.count;
-                    if inner.resolve_into(context, message).is_err() {
-                        message.count = before;
+                    match inner.resolve_into(context, message) {
+                        // What is there twice, or is malformed, is not left out: whoever adds it would choose what is signed.
+                        Err(RefusalCause::MissingField { .. } | RefusalCause::MissingHeader { .. }) => message.count = before,
+                        resolved => resolved?,
                     }
                     continue;
                 }
@@ -197,14 +199,8 @@ impl Source {
             Self::Method => Ok(view.method().into()),
             Self::Url => url().map(Into::into),
             Self::UrlWithoutQuery => url().map(|url| url.split('?').next().unwrap_or_default().into()),
-            Self::Query(name) => {
-                let value = view.query().and_then(|query| view::only(query, name));
-                value.map(Into::into).ok_or_else(|| missing(format!("query:{name}")))
-            }
-            Self::Form(name) => {
-                let value = view.form().and_then(|form| view::only(form, name));
-                value.map(Into::into).ok_or_else(|| missing(format!("form:{name}")))
-            }
+            Self::Query(name) => field(view.query(), name, format!("query:{name}")),
+            Self::Form(name) => field(view.form(), name, format!("form:{name}")),
             Self::FormSorted => view.form().map(sorted).ok_or_else(|| missing("form".into())),
             Self::Json(pointer) => {
                 let root = context.item.or(view.json()).ok_or_else(|| missing("json".into()))?;
@@ -219,6 +215,16 @@ impl Source {
             }
             Self::Canonical(canonical) => canonical.bytes(view),
         }
+    }
+}
+
+/// The only value of a field.
+fn field(fields: Option<&view::Fields>, name: &str, field: String) -> Result<Vec<u8>, RefusalCause> {
+    let is_there = fields.is_some_and(|fields| fields.iter().any(|(own, _)| own == name));
+    match fields.and_then(|fields| view::only(fields, name)) {
+        Some(value) => Ok(value.into()),
+        None if is_there => Err(RefusalCause::MalformedField { field, expected: "to be there once".into() }),
+        None => Err(RefusalCause::MissingField { field }),
     }
 }
 

@@ -256,7 +256,12 @@ const ITEMS_MAX: usize = 1000;
 
 fn check_requirements(scheme: &Scheme, context: &Context<'_>) -> Result<(), RefusalCause> {
     scheme.requirements.iter().try_for_each(|requirement| {
-        let (value, equals) = (requirement.value.resolve(context)?.whole(), requirement.equals.resolve(context)?.whole());
+        let equals = match requirement.equals.resolve(context) {
+            // Of what only the source can say, and does not, nothing is asked.
+            Err(RefusalCause::MissingField { field }) if field.starts_with("parameters.") => return Ok(()),
+            equals => equals?.whole(),
+        };
+        let value = requirement.value.resolve(context)?.whole();
         if value == equals { Ok(()) } else { Err(RefusalCause::ConditionFailed { condition: requirement.to_string() }) }
     })
 }
