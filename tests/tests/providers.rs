@@ -38,7 +38,7 @@ fn the_table_of_providers_is_what_the_catalogue_says() {
 
 fn row(provider: &Provider) -> String {
     let class = provider.class();
-    let in_part = class == Class::Verified && provider.schemes.iter().any(|scheme| !scheme.covers_body());
+    let in_part = class == Class::Verified && provider.schemes.iter().any(|scheme| scheme.partial);
     let class = if in_part { format!("{}, in part", class.word()) } else { class.word().into() };
     let checked = listed(provider.schemes.iter().map(checked));
     let places = listed(provider.schemes.iter().map(|scheme| format!("`{}`", scheme.carrier)));

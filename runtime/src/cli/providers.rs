@@ -101,7 +101,13 @@ fn way(scheme: &Scheme) -> Way {
         Proof::Jwt(jwt) => (format!("jwt {}", jwt.algorithms.iter().map(|own| own.word()).collect::<Vec<_>>().join("/")), None),
         Proof::Signature(signature) => (signature.algorithm.word().into(), Some(signature.message.to_string())),
     };
-    Way { carrier: scheme.carrier.to_string(), algorithm, message, form: scheme.to_string(), covers_body: scheme.covers_body() }
+    Way {
+        carrier: scheme.carrier.to_string(),
+        algorithm,
+        message,
+        form: scheme.to_string(),
+        covers_body: !scheme.partial && !scheme.is_secret_sent(),
+    }
 }
 
 fn table(entries: &[Entry]) -> String {
@@ -119,7 +125,7 @@ fn text(entry: &Entry) -> String {
     for way in &entry.schemes {
         lines.push(format!("{} in {}: {}", way.algorithm, way.carrier, way.form));
         lines.extend(way.message.as_ref().map(|message| format!("  signs {message:?}")));
-        if !way.covers_body {
+        if !way.covers_body && way.message.is_some() {
             lines.push("  the body, or a part of it, is not signed".into());
         }
     }

@@ -109,7 +109,7 @@ impl Scene<'_> {
             Look::Header(name) => self.header(name),
             Look::Body { slot, label } => {
                 let value = self.found[*slot].clone()?;
-                Some(Name { label: label.clone(), value, signed: self.verified.covers_body })
+                Some(Name { label: label.clone(), value, signed: self.verified.vouches_for_body })
             }
         })
     }

@@ -1,8 +1,10 @@
 //! Proves who sent a request, from data alone: a provider is an entry of the catalogue, never Rust code of its own.
 //! The only module that does signature cryptography. It works on the exact bytes, does no I/O and asks no clock.
 
+mod words;
 mod algorithm;
 mod scheme;
+mod check_scheme;
 mod describe;
 mod template;
 mod read_template;
@@ -28,6 +30,7 @@ mod verifier;
 mod json;
 mod identify;
 mod dedupe;
+mod redact;
 mod handshake;
 mod sign;
 mod sample;

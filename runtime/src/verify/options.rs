@@ -40,10 +40,12 @@ pub struct Options {
     pub message: Option<Template>,
     /// Where the event's type stands.
     pub event_type: Option<Location>,
-    /// The URL as it is registered with the provider, for those that sign it. Headers of a request never decide it.
+    /// The URL as it is registered with the provider, without its query, for those that sign it. Headers of a request never decide it.
     pub public_url: Option<String>,
     /// What a provider's scheme needs to know of the source, by name.
     pub parameters: BTreeMap<String, String>,
+    /// A stored request is judged, of whose source only this is known: what only it could say goes unasked.
+    pub is_offline: bool,
 }
 
 impl Options {
@@ -65,6 +67,7 @@ impl Options {
             event_type: field(Setting::EventType).and_then(|field| field.parse()),
             public_url: section.field("public_url").and_then(|field| field.parse_with(public_url)),
             parameters: section.section("parameters", parameters).unwrap_or_default(),
+            is_offline: false,
         }
     }
 
@@ -122,11 +125,11 @@ impl Options {
 fn public_url(text: &str) -> Result<String, String> {
     let is_url =
         text.strip_prefix("https://").or(text.strip_prefix("http://")).is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.contains('#');
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.contains(['?', '#']);
     if is_url && is_plain {
         Ok(text.into())
     } else {
-        Err("a public_url is the whole URL, such as `https://hooks.example.com/in/name`".into())
+        Err("a public_url is the URL as it is registered, without its query, such as `https://hooks.example.com/in/name`".into())
     }
 }
 

@@ -3,6 +3,7 @@
 use super::handshake::Handshake;
 use super::location::Location;
 use super::scheme::Scheme;
+use super::words::word_of;
 
 /// One entry of the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +55,7 @@ impl Confidence {
 
     /// Its word in files.
     pub fn word(self) -> &'static str {
-        Self::WORDS.iter().find(|(_, own)| *own == self).map(|(word, _)| *word).expect("every confidence has a word")
+        word_of(&Self::WORDS, &self)
     }
 }
 
@@ -128,6 +129,6 @@ impl Setting {
 
     /// Its word in files.
     pub fn word(self) -> &'static str {
-        Self::WORDS.iter().find(|(_, setting)| *setting == self).map(|(word, _)| *word).expect("every setting has a word")
+        word_of(&Self::WORDS, &self)
     }
 }

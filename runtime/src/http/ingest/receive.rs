@@ -125,7 +125,7 @@ impl Visit {
         let identity = source.verifier.identify(&request, verified);
         let key = source.verifier.dedupe_key(&source.name, &request, &identity, source.dedupe);
         let ordering = source.verifier.ordering_key(&source.name, &identity, source.skip_after);
-        source.verifier.redact(&mut request.headers, verified);
+        source.verifier.redact(&mut request, verified);
         let (dedupe_key, key) = key.unzip();
         let routes = source.routes.iter().filter(|route| route.takes(identity.event_type.as_deref())).cloned().collect();
         let event = Event {

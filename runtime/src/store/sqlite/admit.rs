@@ -31,7 +31,8 @@ pub(super) fn apply(round: &mut Round<'_>, admission: &Admission) -> Result<Admi
     let event_seq = insert_event(round, admission)?;
     let line = admission.ordering.as_ref().map(|ordering| ordering.line);
     for (position, route) in admission.routes.iter().enumerate() {
-        let id = if position == 0 { event_seq } else { round.numbers.next(round.now) };
+        // A line is kept in the order of the jobs' numbers, which is to be that of their commits: events have theirs from before.
+        let id = if position == 0 && line.is_none() { event_seq } else { round.numbers.next(round.now) };
         insert_job(round, event, (id, event_seq), route, line)?;
     }
     Ok(Admitted::New(event.id))
