@@ -43,7 +43,8 @@ fn row(provider: &Provider) -> String {
     let checked = listed(provider.schemes.iter().map(checked));
     let places = listed(provider.schemes.iter().map(|scheme| format!("`{}`", scheme.carrier)));
     let again = provider.redelivery.as_deref().unwrap_or_default();
-    let notes = [&provider.challenge, &provider.notes].into_iter().flatten().map(|note| cell(note)).collect::<Vec<_>>().join("; ");
+    let batch = provider.items.as_ref().map(|items| format!("one event for each of `{items}`"));
+    let notes = [&batch, &provider.challenge, &provider.notes].into_iter().flatten().map(|note| cell(note)).collect::<Vec<_>>().join("; ");
     let confidence = provider.confidence.word();
     format!(
         "| `{}` | {} | {class} | {checked} | {} | {confidence} | {} | {notes} |\n",

@@ -28,9 +28,11 @@ mod carrier;
 mod timestamp;
 mod verifier;
 mod json;
+mod raw_json;
 mod identify;
-mod dedupe;
 mod redact;
+mod split;
+mod dedupe;
 mod handshake;
 mod sign;
 mod sample;
@@ -51,7 +53,7 @@ pub use catalogue::Catalogue;
 pub use handshake::{Handshake, HandshakeAnswer};
 pub use identify::{Identity, ProviderEventId};
 pub use key::{KeyFault, SetupError};
-pub use location::{Location, Pointer};
+pub use location::{Items, Location, Pointer};
 pub use options::Options;
 pub use provider::{Class, Confidence, Provider, Setting};
 pub use sample::{Sample, sample};
@@ -59,5 +61,6 @@ pub use scheme::{
     Carrier, Claim, ClaimRule, Jwt, Parse, Proof, Requirement, Scheme, Signature, TimestampPlace, TimestampRule, TimestampUnit,
 };
 pub use sign::CannotSign;
+pub use split::Part;
 pub use template::Template;
 pub use verifier::{SecretSpec, Verifier};

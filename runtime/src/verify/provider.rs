@@ -1,7 +1,7 @@
 //! A kind of sender, as an entry of the catalogue describes it.
 
 use super::handshake::Handshake;
-use super::location::Location;
+use super::location::{Items, Location};
 use super::scheme::Scheme;
 use super::words::word_of;
 
@@ -26,6 +26,8 @@ pub struct Provider {
     pub notes: Option<String>,
     /// How it proves its requests, strongest first; none where it signs nothing.
     pub schemes: Vec<Scheme>,
+    /// Where a batch has its events. Id, type and attempt are an item's then.
+    pub items: Option<Items>,
     /// Where the event's id stands.
     pub event_id: Option<Location>,
     /// Where the event's type stands.

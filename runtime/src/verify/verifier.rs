@@ -17,6 +17,7 @@ use super::identify::Lookup;
 use super::json;
 use super::jwt::{JwtKey, Token};
 use super::key::{self, KeyFault, SetupError};
+use super::location::Items;
 use super::mac::Key;
 use super::message::{Context, Message};
 use super::options::Options;
@@ -41,6 +42,8 @@ pub struct Verifier {
     pub(super) provider: Arc<Provider>,
     pub(super) armed: Vec<Armed>,
     pub(super) lookup: Lookup,
+    /// Where the events of a batch stand.
+    pub(super) items: Option<Items>,
     /// The URL as it is registered with the provider.
     pub(super) public_url: Option<String>,
     pub(super) parameters: BTreeMap<String, String>,
@@ -91,8 +94,9 @@ impl Verifier {
         }
         check_needs(&provider, &armed, options)?;
         let lookup = Lookup::new(&provider, options);
+        let items = options.items.clone().unwrap_or_else(|| provider.items.clone());
         let (public_url, parameters) = (options.public_url.clone(), options.parameters.clone());
-        Ok(Self { provider, armed, lookup, public_url, parameters, is_offline: options.is_offline })
+        Ok(Self { provider, armed, lookup, items, public_url, parameters, is_offline: options.is_offline })
     }
 
     /// The provider as this source sees it.

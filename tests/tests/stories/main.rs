@@ -14,3 +14,4 @@ mod plugin;
 mod reload;
 mod restart;
 mod alone;
+mod batch;

@@ -20,7 +20,8 @@ use crate::domain::{
     ContentEncoding, Event, Headers, NewEvent, RawRequest, Refusal, RefusalCause, RequestId, SourceName, Timestamp, Verified,
 };
 use crate::http::listen::Peer;
-use crate::store::{AdmitError, Admitted};
+use crate::store::AdmitError;
+use crate::verify::Part;
 
 /// `POST /in/{source}`; any other path is no source's. Without axum's matching of paths, which costs more than a map of sources.
 pub(super) async fn receive(State(door): State<FrontDoor>, request: Request) -> Response {
@@ -122,10 +123,31 @@ impl Visit {
 
     /// From here on the sender's disconnect changes nothing: the commit is on its way.
     async fn admit(&self, source: &Arc<Source>, mut request: RawRequest, verified: &Verified) -> Result<Receipt, RefusalCause> {
-        let identity = source.verifier.identify(&request, verified);
-        let key = source.verifier.dedupe_key(&source.name, &request, &identity, source.dedupe);
-        let ordering = source.verifier.ordering_key(&source.name, &identity, source.skip_after);
         source.verifier.redact(&mut request, verified);
+        let bodies = source.verifier.split(&request.body)?;
+        let mut events = Vec::with_capacity(bodies.len());
+        for (body, part) in bodies {
+            request.body = body;
+            events.push(self.event(source, &request, verified, part));
+        }
+        let first = events.first().map(|new| new.event.id);
+        match self.door.store.admit(events).await {
+            Ok(admitted) => {
+                debug!(event = ?first, source = %source.name, bytes = self.body_bytes, events = admitted.len(), "stored");
+                Ok(Receipt::Stored { admitted, usual: source.answer.clone() })
+            }
+            Err(AdmitError::Saturated) => Err(RefusalCause::Saturated),
+            Err(AdmitError::Unstorable(error)) => {
+                error!(event = ?first, source = %source.name, %error, "the database refuses this event");
+                Err(RefusalCause::Unstorable)
+            }
+        }
+    }
+
+    fn event(&self, source: &Source, request: &RawRequest, verified: &Verified, part: Option<Part>) -> NewEvent {
+        let identity = source.verifier.identify(request, verified);
+        let key = source.verifier.dedupe_key(&source.name, request, &identity, source.dedupe, part);
+        let ordering = source.verifier.ordering_key(&source.name, &identity, source.skip_after);
         let (dedupe_key, key) = key.unzip();
         let routes = source.routes.iter().filter(|route| route.takes(identity.event_type.as_deref())).cloned().collect();
         let event = Event {
@@ -134,25 +156,10 @@ impl Visit {
             event_type: identity.event_type,
             dedupe_key,
             received_at: self.received_at,
-            headers: request.headers,
-            body: request.body,
+            headers: request.headers.clone(),
+            body: request.body.clone(),
         };
-        let id = event.id;
-        match self.door.store.admit(NewEvent { event, key, ordering, answer: source.answer.clone() }, routes).await {
-            Ok(Admitted::New(id)) => {
-                debug!(event = %id, source = %source.name, bytes = self.body_bytes, "accepted");
-                Ok(Receipt::Accepted { id, answer: source.answer.clone() })
-            }
-            Ok(Admitted::Duplicate { of, key_reused, answer }) => {
-                debug!(event = %of, source = %source.name, key_reused, "duplicate");
-                Ok(Receipt::Duplicate { of, key_reused, answer })
-            }
-            Err(AdmitError::Saturated) => Err(RefusalCause::Saturated),
-            Err(AdmitError::Unstorable(error)) => {
-                error!(event = %id, source = %source.name, %error, "the database refuses this event");
-                Err(RefusalCause::Unstorable)
-            }
-        }
+        NewEvent { event: Arc::new(event), key, ordering, answer: source.answer.clone(), routes }
     }
 
     fn source_name(&self) -> Option<&SourceName> {
