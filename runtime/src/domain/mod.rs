@@ -17,6 +17,7 @@ mod outcome;
 mod retry;
 mod rate;
 mod outbound;
+mod ruling;
 mod grant;
 
 pub use encoding::ContentEncoding;
@@ -34,5 +35,6 @@ pub use refusal::{Refusal, RefusalCause};
 pub use request::{RawRequest, Verified};
 pub use retry::{RetryDecision, RetryPolicy, RetryStrategy};
 pub use route::{Route, TypeFilter};
+pub use ruling::{Arrival, KeyAnswer, KeyDeed, KeyUse, KeyUseFault, Ruling};
 pub use secret::Secret;
 pub use time::Timestamp;

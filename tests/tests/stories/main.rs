@@ -4,6 +4,7 @@ mod delivery;
 mod handshake;
 mod refusal;
 mod limits;
+mod adapter;
 mod address;
 mod encoding;
 mod response;

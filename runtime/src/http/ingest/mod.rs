@@ -1,6 +1,8 @@
-//! The front door: `POST /in/{source}`. Limits, then proof, then the store, then the answer; no guest code.
+//! The front door: `POST /in/{source}`. Limits, then proof, then the store, then the answer; no guest code, unless a source names a
+//! plugin for its provider.
 
 mod receive;
+mod ask;
 mod client_address;
 mod budget;
 mod body;
@@ -18,6 +20,7 @@ use crate::clock::Clock;
 use crate::config::{Current, Proxies};
 use crate::metrics::Metrics;
 use crate::random::Random;
+use crate::sandbox::{Engine, Plugins};
 use crate::store::Store;
 
 pub use budget::BodyBudget;
@@ -30,6 +33,10 @@ pub struct FrontDoor {
     pub current: Current,
     /// Where events go.
     pub store: Store,
+    /// Where plugins that prove requests run.
+    pub engine: Arc<Engine>,
+    /// Those that are live.
+    pub plugins: Arc<Plugins>,
     /// The wall clock.
     pub clock: Clock,
     /// Ids.

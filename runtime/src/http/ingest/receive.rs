@@ -17,11 +17,11 @@ use super::client_address::client_address;
 use super::{body, decode};
 use crate::config::{Networks, Source};
 use crate::domain::{
-    ContentEncoding, Event, Headers, NewEvent, RawRequest, Refusal, RefusalCause, RequestId, SourceName, Timestamp, Verified,
+    Answer, ContentEncoding, Event, Headers, NewEvent, RawRequest, Refusal, RefusalCause, RequestId, SourceName, Timestamp, Verified,
 };
 use crate::http::listen::Peer;
 use crate::store::AdmitError;
-use crate::verify::Part;
+use crate::verify::{Identity, Part};
 
 /// `POST /in/{source}`; any other path is no source's. Without axum's matching of paths, which costs more than a map of sources.
 pub(super) async fn receive(State(door): State<FrontDoor>, request: Request) -> Response {
@@ -36,8 +36,8 @@ pub(super) async fn receive(State(door): State<FrontDoor>, request: Request) -> 
 }
 
 /// One request on its way through the door.
-struct Visit {
-    door: FrontDoor,
+pub(super) struct Visit {
+    pub(super) door: FrontDoor,
     source: Option<Arc<Source>>,
     received_at: Timestamp,
     body_bytes: usize,
@@ -70,6 +70,9 @@ impl Visit {
             return Err(RefusalCause::Draining);
         }
         let mut request = raw_request(&head, body, self.received_at);
+        if let Some(adapter) = &source.adapter {
+            return self.ask(&source, adapter, request).await;
+        }
         if let Some(answer) = source.verifier.handshake(&request, None, self.received_at) {
             return answer.map(Receipt::Handshake);
         }
@@ -87,7 +90,9 @@ impl Visit {
     }
 
     fn check_head(&self, head: &Parts, source: &Source) -> Result<(), RefusalCause> {
-        if head.method != Method::POST && !source.verifier.asks_by(head.method.as_str()) {
+        // What a plugin's provider asks by is the plugin's to say.
+        let is_open = source.adapter.is_some() && [Method::GET, Method::HEAD, Method::PUT, Method::OPTIONS].contains(&head.method);
+        if head.method != Method::POST && !is_open && !source.verifier.asks_by(head.method.as_str()) {
             return Err(RefusalCause::MethodNotAllowed);
         }
         if self.door.draining.is_cancelled() {
@@ -128,13 +133,19 @@ impl Visit {
         let mut events = Vec::with_capacity(bodies.len());
         for (body, part) in bodies {
             request.body = body;
-            events.push(self.event(source, &request, verified, part));
+            let identity = source.verifier.identify(&request, verified);
+            events.push(self.event(source, &request, identity, part));
         }
+        self.store(source, events, source.answer.clone()).await
+    }
+
+    /// Stores the events of a proven request, and receives them once they are synced.
+    pub(super) async fn store(&self, source: &Source, events: Vec<NewEvent>, usual: Answer) -> Result<Receipt, RefusalCause> {
         let first = events.first().map(|new| new.event.id);
         match self.door.store.admit(events).await {
             Ok(admitted) => {
                 debug!(event = ?first, source = %source.name, bytes = self.body_bytes, events = admitted.len(), "stored");
-                Ok(Receipt::Stored { admitted, usual: source.answer.clone() })
+                Ok(Receipt::Stored { admitted, usual })
             }
             Err(AdmitError::Saturated) => Err(RefusalCause::Saturated),
             Err(AdmitError::Unstorable(error)) => {
@@ -144,8 +155,7 @@ impl Visit {
         }
     }
 
-    fn event(&self, source: &Source, request: &RawRequest, verified: &Verified, part: Option<Part>) -> NewEvent {
-        let identity = source.verifier.identify(request, verified);
+    pub(super) fn event(&self, source: &Source, request: &RawRequest, identity: Identity, part: Option<Part>) -> NewEvent {
         let key = source.verifier.dedupe_key(&source.name, request, &identity, source.dedupe, part);
         let ordering = source.verifier.ordering_key(&source.name, &identity, source.skip_after);
         let (dedupe_key, key) = key.unzip();
