@@ -19,7 +19,8 @@ What stands in `provider = \"…\"`, and what Hookfast checks of each request be
   cannot use it so far.
 
 Confidence: **A** the provider's documentation, kit or code was read; **B** an independent implementation was read and agrees, nothing of the provider
-itself; **C** neither. A public key is pasted as the source's secret (PEM); keys are not fetched.
+itself; **C** neither. A public key is pasted as the source's secret (PEM); where it says
+*keys fetched*, a source may leave `secrets` out.
 ";
 
 #[test]
@@ -44,7 +45,9 @@ fn row(provider: &Provider) -> String {
     let places = listed(provider.schemes.iter().map(|scheme| format!("`{}`", scheme.carrier)));
     let again = provider.redelivery.as_deref().unwrap_or_default();
     let batch = provider.items.as_ref().map(|items| format!("one event for each of `{items}`"));
-    let notes = [&batch, &provider.challenge, &provider.notes].into_iter().flatten().map(|note| cell(note)).collect::<Vec<_>>().join("; ");
+    let keys = provider.publishes_keys().then(|| "keys fetched".to_owned());
+    let notes =
+        [&batch, &keys, &provider.challenge, &provider.notes].into_iter().flatten().map(|note| cell(note)).collect::<Vec<_>>().join("; ");
     let confidence = provider.confidence.word();
     format!(
         "| `{}` | {} | {class} | {checked} | {} | {confidence} | {} | {notes} |\n",

@@ -15,7 +15,7 @@ use super::{Role, World, token};
 use crate::clock::Clock;
 use crate::config::{Current, Live, Server, Storage};
 use crate::domain::NodeId;
-use crate::http::{Admin, ApiToken, BodyBudget, FrontDoor, RefusalLog, Upload};
+use crate::http::{Admin, ApiToken, BodyBudget, FrontDoor, KeyFetcher, RefusalLog, Upload};
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::sandbox::{Directory, Engine, EngineSettings, Loader, Plugins};
@@ -125,6 +125,7 @@ impl Parts {
             engine: Arc::clone(&self.engine),
             plugins: Arc::clone(&self.plugins),
             clock: self.clock.clone(),
+            keys: KeyFetcher::default(),
             random: self.random.clone(),
             metrics: Arc::clone(&self.metrics),
             refusals: Arc::clone(&self.refusals),

@@ -1,5 +1,6 @@
 //! `[sources.NAME]`: an inbound URL with its provider, secrets, routes and policies.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -113,8 +114,9 @@ struct Proof {
 }
 
 fn read_proof(section: &Section<'_>, catalogue: &Catalogue, directory: &Path, ordering: Option<Location>) -> Option<Proof> {
-    let secrets = section.required("secrets").and_then(|field| field.as_list());
-    let secrets = secrets.map(|list| list.iter().map(|field| read_secret(field, directory)).collect::<Option<Vec<_>>>());
+    let secrets = section
+        .field("secrets")
+        .map_or(Some(Vec::new()), |field| field.as_list()?.iter().map(|field| read_secret(field, directory)).collect::<Option<Vec<_>>>());
     let tolerance = section.field("timestamp_tolerance").and_then(|field| field.as_duration(Duration::from_secs(1)..=DAY));
     let dedupe_location = section.field("dedupe_key").and_then(|field| field.parse());
     let provider_field = section.required("provider")?;
@@ -122,7 +124,7 @@ fn read_proof(section: &Section<'_>, catalogue: &Catalogue, directory: &Path, or
     if let Some(plugin) = name.strip_prefix("plugin:") {
         let (plugin, warning) = wanted(&provider_field, plugin)?;
         let options = Options::of_plugin(section);
-        let keyring = Keyring::new(secrets??).map_err(|error| section.error(error.to_string())).ok()?;
+        let keyring = Keyring::new(secrets?).map_err(|error| section.error(error.to_string())).ok()?;
         let verifier = Verifier::of_plugin(plugin.as_str(), &options);
         return Some(Proof {
             verifier,
@@ -137,10 +139,13 @@ fn read_proof(section: &Section<'_>, catalogue: &Catalogue, directory: &Path, or
         section.entries();
         return None;
     };
-    let options = Options { tolerance, dedupe: dedupe_location, ordering, ..Options::read(section, provider) };
-    let secrets = secrets??;
-    if secrets.is_empty() {
-        section.error("`secrets` is empty: nothing could be verified");
+    let recorded_keys =
+        if provider.publishes_keys() { section.section("recorded_keys", |keys| read_recorded(keys, directory)) } else { None };
+    let recorded_keys = recorded_keys.map_or(Some(BTreeMap::new()), |keys| keys)?;
+    let options = Options { tolerance, dedupe: dedupe_location, ordering, recorded_keys, ..Options::read(section, provider) };
+    let secrets = secrets?;
+    if secrets.is_empty() && !provider.publishes_keys() {
+        section.error("`secrets` is missing or empty: nothing could be verified");
         return None;
     }
     if let Some(name) = secrets.iter().find_map(|(name, _)| name.as_ref()) {
@@ -149,6 +154,17 @@ fn read_proof(section: &Section<'_>, catalogue: &Catalogue, directory: &Path, or
     let secrets: Vec<SecretSpec> = secrets.into_iter().map(|(_, spec)| spec).collect();
     let verifier = Verifier::new(provider, &secrets, &options).map_err(|error| section.error(error.to_string())).ok()?;
     Some(Proof { verifier, adapter: None })
+}
+
+/// Files that stand for what a provider publishes, by URL.
+fn read_recorded(section: &Section<'_>, directory: &Path) -> Option<BTreeMap<String, Vec<u8>>> {
+    let read = |(url, field): (String, Field<'_>)| {
+        let path = directory.join(field.as_str()?);
+        let document =
+            std::fs::read(&path).map_err(|error| field.error(format!("{} cannot be read: {error}", path.display()), None)).ok()?;
+        Some((url, document))
+    };
+    section.entries().into_iter().map(read).collect()
 }
 
 /// A reference, or `{ value = "env:…", not_before = "2026-01-01T00:00:00Z", not_after = … }` while secrets are rotated; with a `name` for a

@@ -46,6 +46,8 @@ pub struct Options {
     pub public_url: Option<String>,
     /// What a provider's scheme needs to know of the source, by name.
     pub parameters: BTreeMap<String, String>,
+    /// Documents with the provider's published keys, by URL: none is fetched.
+    pub recorded_keys: BTreeMap<String, Vec<u8>>,
     /// A stored request is judged, of whose source only this is known: what only it could say goes unasked.
     pub is_offline: bool,
 }
@@ -70,6 +72,7 @@ impl Options {
             event_type: field(Setting::EventType).and_then(|field| field.parse()),
             public_url: section.field("public_url").and_then(|field| field.parse_with(public_url)),
             parameters: section.section("parameters", parameters).unwrap_or_default(),
+            recorded_keys: BTreeMap::new(),
             is_offline: false,
         }
     }

@@ -84,6 +84,11 @@ impl Class {
 }
 
 impl Provider {
+    /// Whether its keys are published, so that a source may leave them out.
+    pub fn publishes_keys(&self) -> bool {
+        self.schemes.iter().any(|scheme| scheme.keys.is_some())
+    }
+
     /// The stand-in for a plugin that proves requests.
     pub(super) fn of_plugin(plugin: &str) -> Self {
         Self {

@@ -13,6 +13,7 @@ use crate::domain::{RawRequest, RefusalCause, Secret, Timestamp, Verified};
 
 use super::algorithm::KeyForm;
 use super::carrier;
+use super::fetched::{self, Fetched};
 use super::identify::Lookup;
 use super::json;
 use super::jwt::{JwtKey, Token};
@@ -55,6 +56,8 @@ pub(super) struct Armed {
     /// Which of the provider's schemes.
     pub(super) scheme: usize,
     pub(super) keys: Vec<ArmedKey>,
+    /// The provider's own, where the source gives none.
+    pub(super) fetched: Option<Fetched>,
 }
 
 /// A secret made ready for one scheme.
@@ -74,6 +77,11 @@ impl SecretSpec {
 }
 
 impl ArmedKey {
+    /// A key that the provider publishes.
+    pub(super) fn published(key: Key) -> Self {
+        Self { secret: 0, key, not_before: None, not_after: None }
+    }
+
     pub(super) fn is_live(&self, now: Timestamp) -> bool {
         self.not_before.is_none_or(|from| from <= now) && self.not_after.is_none_or(|end| now < end)
     }
@@ -95,15 +103,22 @@ impl Verifier {
         for (index, scheme) in provider.schemes.iter().enumerate() {
             let own = secrets.iter().zip(&forms).enumerate().filter(|(_, (_, form))| **form == scheme.key_form());
             let keys: Vec<ArmedKey> = own.map(|(position, (spec, _))| arm(scheme, position, spec)).collect::<Result<_, _>>()?;
-            if !keys.is_empty() {
-                armed.push(Armed { scheme: index, keys });
+            let fetched = (secrets.is_empty() && scheme.keys.is_some()).then(Fetched::new);
+            if !keys.is_empty() || fetched.is_some() {
+                armed.push(Armed { scheme: index, keys, fetched });
             }
         }
         check_needs(&provider, &armed, options)?;
         let lookup = Lookup::new(&provider, options);
         let items = options.items.clone().unwrap_or_else(|| provider.items.clone());
         let (public_url, parameters) = (options.public_url.clone(), options.parameters.clone());
-        Ok(Self { provider, armed, lookup, items, public_url, parameters, is_offline: options.is_offline })
+        let verifier = Self { provider, armed, lookup, items, public_url, parameters, is_offline: options.is_offline };
+        for (url, document) in &options.recorded_keys {
+            if !verifier.take(url, document, Timestamp::from_millis(0), true) {
+                return Err(SetupError::Settings(format!("there is no key of the provider's kind in what is recorded of {url}")));
+            }
+        }
+        Ok(verifier)
     }
 
     /// For a source whose requests a plugin proves: holds for none.
@@ -146,7 +161,7 @@ impl Verifier {
     }
 
     fn deciding(&self, view: &View<'_>, now: Timestamp) -> Result<&Scheme, RefusalCause> {
-        if !self.armed.iter().flat_map(|armed| &armed.keys).any(|key| key.is_live(now)) {
+        if !self.fetches() && !self.armed.iter().flat_map(|armed| &armed.keys).any(|key| key.is_live(now)) {
             return Err(RefusalCause::NoLiveSecret);
         }
         let mut known = self.armed.iter().map(|armed| self.scheme(armed));
@@ -186,7 +201,7 @@ impl Verifier {
     /// several secrets.
     fn judge(&self, armed: &Armed, view: &View<'_>, item: Option<&Value>, now: Timestamp) -> Result<usize, RefusalCause> {
         let scheme = self.scheme(armed);
-        if !armed.keys.iter().any(|key| key.is_live(now)) {
+        if armed.fetched.is_none() && !armed.keys.iter().any(|key| key.is_live(now)) {
             return Err(RefusalCause::NoLiveSecret);
         }
         let mut refusal = RefusalCause::NoLiveSecret;
@@ -210,7 +225,10 @@ impl Verifier {
             return Err(scheme.malformed());
         }
         let proofs = scheme.proofs(value)?;
-        let live = || armed.keys.iter().filter(|key| key.is_live(now));
+        let document = self.document_for(armed, &context);
+        let id = document.as_ref().and_then(|_| fetched::key_id(scheme, value));
+        let published = document.as_ref().map(|document| document.keys(id.as_deref()));
+        let live = || armed.keys.iter().chain(published.clone().into_iter().flatten()).filter(|key| key.is_live(now));
         let secret = match &scheme.proof {
             Proof::Token => first_secret(live(), |key| key.is_among(&proofs)).ok_or(RefusalCause::WrongToken)?,
             Proof::Basic => {
@@ -296,11 +314,14 @@ impl fmt::Debug for Verifier {
 
 /// Whether the source says what its provider's schemes cannot do without.
 fn check_needs(provider: &Provider, armed: &[Armed], options: &Options) -> Result<(), SetupError> {
-    for scheme in armed.iter().map(|armed| &provider.schemes[armed.scheme]) {
+    for armed in armed {
+        let scheme = &provider.schemes[armed.scheme];
         if scheme.needs_url() && options.public_url.is_none() {
             return Err(SetupError::NoPublicUrl { provider: provider.name.clone() });
         }
-        let unset = scheme.parameters().find(|name| !options.parameters.contains_key(*name));
+        let published = scheme.keys.as_ref().filter(|_| armed.fetched.is_some());
+        let of_url = published.into_iter().flat_map(|keys| keys.url.parameters());
+        let unset = scheme.parameters().chain(of_url).find(|name| !options.parameters.contains_key(*name));
         if let Some(parameter) = unset.filter(|_| !options.is_offline) {
             return Err(SetupError::NoParameter { provider: provider.name.clone(), parameter: parameter.into() });
         }

@@ -2,6 +2,7 @@
 
 mod delivery;
 mod handshake;
+mod keys;
 mod refusal;
 mod limits;
 mod adapter;

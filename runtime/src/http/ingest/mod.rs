@@ -2,6 +2,7 @@
 //! plugin for its provider.
 
 mod receive;
+mod keys;
 mod ask;
 mod client_address;
 mod budget;
@@ -24,6 +25,7 @@ use crate::sandbox::{Engine, Plugins};
 use crate::store::Store;
 
 pub use budget::BodyBudget;
+pub use keys::KeyFetcher;
 pub use refusals::RefusalLog;
 
 /// What receiving a webhook needs. Cheap to clone.
@@ -39,6 +41,8 @@ pub struct FrontDoor {
     pub plugins: Arc<Plugins>,
     /// The wall clock.
     pub clock: Clock,
+    /// Where keys that providers publish come from.
+    pub keys: KeyFetcher,
     /// Ids.
     pub random: Random,
     /// Where requests are counted.

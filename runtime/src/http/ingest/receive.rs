@@ -79,6 +79,7 @@ impl Visit {
         if request.method != "POST" {
             return Err(RefusalCause::MethodNotAllowed);
         }
+        self.door.keys.supply(&source, &request, self.received_at).await?;
         let verified = source.verifier.verify(&request, self.received_at)?;
         if let Some(encoding) = encoding {
             decode::unwrap(&mut request, encoding, source.max_body)?;
