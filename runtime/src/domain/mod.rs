@@ -9,6 +9,7 @@ mod headers;
 mod encoding;
 mod request;
 mod refusal;
+mod diagnosis;
 mod event;
 mod line;
 mod route;
@@ -19,6 +20,7 @@ mod rate;
 mod outbound;
 mod grant;
 
+pub use diagnosis::{BodyChange, Diagnosis, SecretSpelling};
 pub use encoding::ContentEncoding;
 pub use event::{Answer, DedupeKey, DedupePolicy, Event, NewEvent};
 pub use grant::{Grant, Limits};

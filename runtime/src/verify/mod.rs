@@ -25,6 +25,7 @@ mod view;
 mod carrier;
 mod timestamp;
 mod verifier;
+mod diagnosis;
 mod json;
 mod identify;
 mod dedupe;
@@ -45,6 +46,7 @@ mod attacks;
 
 pub use algorithm::{Algorithm, Encoding, JwtAlgorithm, KeyForm};
 pub use catalogue::Catalogue;
+pub use diagnosis::{DIAGNOSED_BYTES_MAX, Effort};
 pub use handshake::{Handshake, HandshakeAnswer};
 pub use identify::{Identity, ProviderEventId};
 pub use key::{KeyFault, SetupError};

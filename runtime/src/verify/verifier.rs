@@ -44,6 +44,8 @@ pub struct Verifier {
     /// The URL as it is registered with the provider.
     pub(super) public_url: Option<String>,
     pub(super) parameters: BTreeMap<String, String>,
+    /// As they were configured: what does not verify is diagnosed by reading them otherwise.
+    pub(super) secrets: Vec<SecretSpec>,
 }
 
 /// A scheme that the source has secrets for.
@@ -90,7 +92,8 @@ impl Verifier {
         }
         check_needs(&provider, &armed, options)?;
         let lookup = Lookup::new(&provider, options);
-        Ok(Self { provider, armed, lookup, public_url: options.public_url.clone(), parameters: options.parameters.clone() })
+        let (public_url, parameters) = (options.public_url.clone(), options.parameters.clone());
+        Ok(Self { provider, armed, lookup, public_url, parameters, secrets: secrets.to_vec() })
     }
 
     /// The provider as this source sees it.
