@@ -2,6 +2,8 @@
 
 #[path = "stories/delivery.rs"]
 mod delivery;
+#[path = "stories/diagnosis.rs"]
+mod diagnosis;
 #[path = "stories/ordering.rs"]
 mod ordering;
 #[path = "stories/plugin.rs"]

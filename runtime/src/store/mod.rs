@@ -16,7 +16,9 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use crate::clock::Clock;
-use crate::domain::{AttemptRecord, Digest, EventId, Job, Lineage, NewEvent, NodeId, Outcome, PluginName, Refusal, Route, Timestamp};
+use crate::domain::{
+    AttemptRecord, Digest, EventId, Job, Lineage, NewEvent, NodeId, Outcome, PluginName, Refusal, RequestId, Route, Timestamp,
+};
 use crate::metrics::Metrics;
 use crate::random::Random;
 
@@ -281,6 +283,11 @@ impl Store {
     /// Requests that did not become an event, newest first.
     pub async fn requests(&self, filter: &RequestFilter) -> Result<Page<RequestView>, StoreError> {
         on!(self, driver => driver.requests(filter).await)
+    }
+
+    /// One request that did not become an event.
+    pub async fn request(&self, id: RequestId) -> Result<Option<RequestView>, StoreError> {
+        on!(self, driver => driver.request(id).await)
     }
 
     /// Live jobs and dead letters by state, and the oldest due job.

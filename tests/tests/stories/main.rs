@@ -3,6 +3,7 @@
 mod delivery;
 mod handshake;
 mod refusal;
+mod diagnosis;
 mod limits;
 mod address;
 mod encoding;

@@ -64,6 +64,7 @@ impl Admin {
             .route("/dead-letters/replay", post(dead_letters::replay))
             .route("/dead-letters/discard", post(dead_letters::discard))
             .route("/requests", get(requests::list))
+            .route("/requests/{id}", get(requests::show))
             .route("/plugins", get(plugins::list))
             .route("/plugins/{name}", put(plugins::load).layer(DefaultBodyLimit::max(WASM_BYTES_MAX)))
             .route("/nodes", get(nodes::list))

@@ -14,6 +14,7 @@ use super::FrontDoor;
 use super::answer::{self, Receipt};
 use super::budget::Share;
 use super::client_address::client_address;
+use super::refusals::Evidence;
 use super::{body, decode};
 use crate::config::{Networks, Source};
 use crate::domain::{
@@ -40,6 +41,8 @@ struct Visit {
     source: Option<Arc<Source>>,
     received_at: Timestamp,
     body_bytes: usize,
+    /// The request whose proof did not hold.
+    unproven: Option<RawRequest>,
     /// What its body may take of the memory for bodies, until it is answered.
     share: Option<Share>,
 }
@@ -47,7 +50,7 @@ struct Visit {
 impl Visit {
     fn new(door: FrontDoor) -> Self {
         let received_at = door.clock.now();
-        Self { door, source: None, received_at, body_bytes: 0, share: None }
+        Self { door, source: None, received_at, body_bytes: 0, unproven: None, share: None }
     }
 
     async fn receive(&mut self, request: Request) -> Result<Receipt, RefusalCause> {
@@ -75,7 +78,13 @@ impl Visit {
         if request.method != "POST" {
             return Err(RefusalCause::MethodNotAllowed);
         }
-        let verified = source.verifier.verify(&request, self.received_at)?;
+        let verified = match source.verifier.verify(&request, self.received_at) {
+            Ok(verified) => verified,
+            Err(cause) => {
+                self.unproven = Some(request);
+                return Err(cause);
+            }
+        };
         if let Some(encoding) = encoding {
             decode::unwrap(&mut request, encoding, source.max_body)?;
         }
@@ -163,13 +172,17 @@ impl Visit {
         self.door.metrics.request(self.source_name(), cause.code());
         debug!(source = ?self.source_name(), cause = cause.code(), "refused");
         let response = answer::refused(&cause);
-        self.door.refusals.push(Refusal {
+        let refusal = Refusal {
             id: RequestId::new(self.received_at, self.door.random.bytes()),
             source: self.source_name().cloned(),
             at: self.received_at,
             cause,
             body_bytes: self.body_bytes,
-        });
+            headers: None,
+            diagnosis: None,
+        };
+        let evidence = self.source.zip(self.unproven).map(|(source, request)| Evidence { source, request });
+        self.door.refusals.push(refusal, evidence);
         response
     }
 }
