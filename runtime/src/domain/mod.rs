@@ -32,7 +32,7 @@ pub use name::{InvalidName, PluginName, RouteName, SourceName, UpstreamName};
 pub use outbound::{CallFault, CallFaultKind, OutboundAnswer, OutboundRequest, Step};
 pub use outcome::{AttemptRecord, CallRecord, DeadReason, FailureKind, LogLevel, LogLine, Outcome, Verdict};
 pub use rate::{Rate, RateLimiter};
-pub use refusal::{Refusal, RefusalCause};
+pub use refusal::{OnRefusal, Quarantined, Refusal, RefusalCause};
 pub use request::{RawRequest, Verified};
 pub use retry::{RetryDecision, RetryPolicy, RetryStrategy};
 pub use route::{Route, TypeFilter};

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Diagnosis, Headers, RequestId, SourceName, Timestamp};
+use super::{Diagnosis, Headers, RawRequest, RequestId, SourceName, Timestamp};
 
 /// What a sender is told to wait where nobody knows how long it takes.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -228,4 +228,37 @@ pub struct Refusal {
     pub headers: Option<Headers>,
     /// What was found out about it afterwards.
     pub diagnosis: Option<Diagnosis>,
+}
+
+/// What a source does with requests whose proof does not hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnRefusal {
+    /// Keeps that there was one, and why.
+    #[default]
+    Drop,
+    /// Keeps them whole for a while, to be judged again.
+    Quarantine,
+}
+
+impl OnRefusal {
+    /// Its words in files.
+    pub const WORDS: [(&'static str, Self); 2] = [("drop", Self::Drop), ("quarantine", Self::Quarantine)];
+}
+
+/// A refused request that is kept as it came, credentials included: it must be possible to prove it later.
+#[derive(Debug, Clone)]
+pub struct Quarantined {
+    /// The refusal's id.
+    pub id: RequestId,
+    /// The source it was sent to.
+    pub source: SourceName,
+    /// The request.
+    pub request: RawRequest,
+}
+
+impl Quarantined {
+    /// What it takes to keep it.
+    pub fn bytes(&self) -> usize {
+        self.request.body.len() + self.request.headers.as_bytes().len() + self.request.target.len()
+    }
 }

@@ -5,6 +5,7 @@ use rusqlite::{ToSql, params};
 use super::expire;
 use super::line;
 use super::operation::{Edit, Edited};
+use super::quarantine;
 use super::writer::Round;
 use crate::domain::{Diagnosis, EventId, Headers, Lineage, Refusal};
 use crate::store::DeadFilter;
@@ -20,6 +21,9 @@ pub(super) fn apply(round: &mut Round<'_>, edit: &Edit) -> Result<Edited, rusqli
     match edit {
         Edit::Unpark(plugin) => unpark(round, plugin.as_str()).map(Edited::Rows),
         Edit::Refusals(refusals) => insert_refusals(round, refusals).map(Edited::Rows),
+        Edit::Quarantine(requests) => quarantine::keep(round, requests).map(Edited::Rows),
+        Edit::Release(seqs) => quarantine::release(round, seqs).map(Edited::Rows),
+        Edit::ExpireQuarantine { cutoff } => quarantine::expire(round, *cutoff).map(Edited::Rows),
         Edit::ReplayDead(filter) => replay(round, filter).map(Edited::Lineages),
         Edit::DiscardDead(filter, reason) => discard(round, filter, reason).map(Edited::Lineages),
         Edit::Prune { after } => prune(round, *after).map(Edited::Next),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::dedupe::Seen;
-use crate::domain::{Answer, AttemptRecord, DedupeKey, Event, Job, Lineage, OrderingKey, Outcome, PluginName, Refusal, Route, Timestamp};
+use crate::domain::{
+    Answer, AttemptRecord, DedupeKey, Event, Job, Lineage, OrderingKey, Outcome, PluginName, Quarantined, Refusal, Route, Timestamp,
+};
 use crate::store::{AdmitError, Admitted, Backlog, Claimed, DeadFilter, SettleError, StoreError};
 
 /// A write. Everything it needs travels with it, so that a group can be tried again in halves.
@@ -42,6 +44,9 @@ pub(super) struct Settlement {
 pub(super) enum Edit {
     Unpark(PluginName),
     Refusals(Vec<Refusal>),
+    Quarantine(Vec<Quarantined>),
+    Release(Vec<i64>),
+    ExpireQuarantine { cutoff: Timestamp },
     ReplayDead(DeadFilter),
     DiscardDead(DeadFilter, String),
     Prune { after: i64 },
