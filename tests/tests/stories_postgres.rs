@@ -8,6 +8,8 @@ mod diagnosis;
 mod ordering;
 #[path = "stories/plugin.rs"]
 mod plugin;
+#[path = "stories/quarantine.rs"]
+mod quarantine;
 #[path = "stories/refusal.rs"]
 mod refusal;
 #[path = "stories/reload.rs"]

@@ -15,7 +15,7 @@ use super::{Role, World, token};
 use crate::clock::Clock;
 use crate::config::{Current, Live, Server, Storage};
 use crate::domain::NodeId;
-use crate::http::{Admin, ApiToken, BodyBudget, FrontDoor, RefusalLog, Upload};
+use crate::http::{Admin, ApiToken, BodyBudget, FrontDoor, RefusalLog, Reverifier, Upload};
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::sandbox::{Directory, Engine, EngineSettings, Loader, Plugins};
@@ -143,6 +143,7 @@ impl Parts {
             clock: self.clock.clone(),
             slots: self.slots.clone(),
             refusals: Arc::clone(&self.refusals),
+            reverifier: Arc::new(Reverifier::new(self.store.clone(), self.random.clone())),
             draining: self.draining.clone(),
             token: self.token.clone(),
         }

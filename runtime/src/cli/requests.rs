@@ -1,7 +1,10 @@
 //! `hookfast requests`: what arrived and did not become an event, why, and what to do next.
 
+use std::collections::BTreeMap;
+
 use clap::{Args, Subcommand};
 use serde::Deserialize;
+use serde_json::json;
 
 use super::arguments::{Connection, Paging};
 use super::client::{self, Client, Page};
@@ -18,6 +21,9 @@ pub(super) enum Requests {
     /// Show one refused request: why it was refused, what was found out about it, and what to do next
     #[command(after_help = "Example:\n  hookfast requests show req_019e0f3c1c6a7c538c0e0b1d2f3a4b5c")]
     Show(Show),
+    /// Judge again what a source with `on_refusal = "quarantine"` has refused and kept, and admit what holds now
+    #[command(after_help = "Example:\n  hookfast requests reverify --source stripe")]
+    Reverify(Reverify),
 }
 
 #[derive(Debug, Args)]
@@ -42,6 +48,24 @@ pub(super) struct Show {
     connection: Connection,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct Reverify {
+    /// The source
+    #[arg(long)]
+    source: SourceName,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// What the server did.
+#[derive(Deserialize)]
+struct Reverified {
+    admitted: u64,
+    duplicates: u64,
+    handshakes: u64,
+    refused: BTreeMap<String, u64>,
+}
+
 #[derive(Deserialize)]
 struct Request {
     id: String,
@@ -62,6 +86,7 @@ pub(super) async fn run(command: Requests) -> anyhow::Result<()> {
     match command {
         Requests::List(arguments) => list(arguments).await,
         Requests::Show(arguments) => show(arguments).await,
+        Requests::Reverify(arguments) => reverify(arguments).await,
     }
 }
 
@@ -98,6 +123,23 @@ async fn show(Show { id, connection }: Show) -> anyhow::Result<()> {
     Output::new(connection.json).show(&document, |times| request.write(times))
 }
 
+async fn reverify(Reverify { source, connection }: Reverify) -> anyhow::Result<()> {
+    let document = Client::open(&connection)?.post(&format!("/sources/{source}/reverify"), &json!({})).await?;
+    let Reverified { admitted, duplicates, handshakes, refused } = client::read(&document)?;
+    let output = Output::new(connection.json);
+    output.show(&document, |_| {
+        let done = [("admitted", admitted), ("duplicates", duplicates), ("handshakes", handshakes)];
+        let done = done.map(|(what, count)| [what.to_owned(), String::new(), count.to_string()]);
+        let refused = refused.iter().map(|(cause, count)| ["refused".into(), cause.clone(), count.to_string()]);
+        Table::new(["RESULT", "CAUSE", "COUNT"], done.into_iter().chain(refused)).to_string()
+    })?;
+    if !refused.is_empty() {
+        output
+            .hint(&format!("what is refused stays in quarantine; see why: hookfast requests list --source {source}{}", connection.flags()));
+    }
+    Ok(())
+}
+
 impl Request {
     fn write(&self, times: Times) -> String {
         let skew = self.skew_ms.map(written_skew);
@@ -129,8 +171,6 @@ fn written_skew(millis: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

@@ -6,5 +6,5 @@ mod ingest;
 mod admin;
 
 pub use admin::{Admin, ApiToken, Upload};
-pub use ingest::{BodyBudget, FrontDoor, RefusalLog};
+pub use ingest::{BodyBudget, FrontDoor, RefusalLog, Reverifier};
 pub use listen::{ListenLimits, Listener};

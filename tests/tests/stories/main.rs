@@ -4,6 +4,7 @@ mod delivery;
 mod handshake;
 mod refusal;
 mod diagnosis;
+mod quarantine;
 mod limits;
 mod address;
 mod encoding;

@@ -1,4 +1,5 @@
-//! `GET /api/v1/requests` and `GET /api/v1/requests/{id}`: what arrived and did not become an event, and why.
+//! `GET /api/v1/requests` and `GET /api/v1/requests/{id}`: what arrived and did not become an event, and why;
+//! `POST /api/v1/sources/{name}/reverify`: judging again what was kept of it.
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -8,6 +9,7 @@ use super::Admin;
 use super::events::{limit, shown};
 use super::problem::Problem;
 use crate::domain::RequestId;
+use crate::http::ingest::{Reverified, ReverifyError};
 use crate::store::{Page, RequestFilter, RequestView};
 
 #[derive(Deserialize)]
@@ -46,4 +48,14 @@ pub(super) async fn show(State(admin): State<Admin>, Path(id): Path<String>) -> 
     let mut request = admin.store.request(id).await?.ok_or_else(|| Problem::not_found(format!("there is no refused request {id}")))?;
     let headers = request.headers.take().map(|headers| shown(&headers));
     Ok(Json(Shown { request, headers }))
+}
+
+pub(super) async fn reverify(State(admin): State<Admin>, Path(name): Path<String>) -> Result<Json<Reverified>, Problem> {
+    let source = admin.current.load().settings.sources.get(name.as_str()).cloned();
+    let source = source.ok_or_else(|| Problem::not_found(format!("there is no source {name:?}")))?;
+    admin.refusals.flush(&admin.store).await;
+    admin.reverifier.run(&source).await.map(Json).map_err(|error| match error {
+        ReverifyError::Saturated => Problem::unavailable(error.to_string()),
+        ReverifyError::Store(error) => error.into(),
+    })
 }

@@ -1,12 +1,15 @@
 //! The front door: `POST /in/{source}`. Limits, then proof, then the store, then the answer; no guest code.
 
 mod receive;
+mod admission;
 mod client_address;
 mod budget;
 mod body;
 mod decode;
 mod answer;
 mod refusals;
+mod quarantine;
+mod reverify;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +25,8 @@ use crate::store::Store;
 
 pub use budget::BodyBudget;
 pub use refusals::RefusalLog;
+pub use reverify::Reverifier;
+pub(super) use reverify::{Reverified, ReverifyError};
 
 /// What receiving a webhook needs. Cheap to clone.
 #[derive(Clone)]

@@ -5,23 +5,21 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::Response;
 use bytes::Bytes;
-use tracing::{debug, error};
+use tracing::debug;
 
 use super::FrontDoor;
 use super::answer::{self, Receipt};
 use super::budget::Share;
 use super::client_address::client_address;
 use super::refusals::Evidence;
-use super::{body, decode};
+use super::{admission, body, decode};
 use crate::config::{Networks, Source};
-use crate::domain::{
-    ContentEncoding, Event, Headers, NewEvent, RawRequest, Refusal, RefusalCause, RequestId, SourceName, Timestamp, Verified,
-};
+use crate::domain::{Headers, RawRequest, Refusal, RefusalCause, RequestId, SourceName, Timestamp, Verified};
 use crate::http::listen::Peer;
-use crate::store::{AdmitError, Admitted};
+use crate::store::Admitted;
 
 /// `POST /in/{source}`; any other path is no source's. Without axum's matching of paths, which costs more than a map of sources.
 pub(super) async fn receive(State(door): State<FrontDoor>, request: Request) -> Response {
@@ -60,7 +58,8 @@ impl Visit {
         self.source = Some(Arc::clone(&source));
         let (head, body) = request.into_parts();
         self.check_head(&head, &source)?;
-        let encoding = encoding(&head.headers, &source)?;
+        let encodings = head.headers.get_all(header::CONTENT_ENCODING).iter().map(HeaderValue::as_bytes);
+        let encoding = decode::encoding(encodings, &source)?;
         if let Some(limiter) = in_force.limiter(&source.name) {
             limiter.take(self.received_at).map_err(|retry_after| RefusalCause::RateLimited { retry_after })?;
         }
@@ -130,37 +129,10 @@ impl Visit {
     }
 
     /// From here on the sender's disconnect changes nothing: the commit is on its way.
-    async fn admit(&self, source: &Arc<Source>, mut request: RawRequest, verified: &Verified) -> Result<Receipt, RefusalCause> {
-        let identity = source.verifier.identify(&request, verified);
-        let key = source.verifier.dedupe_key(&source.name, &request, &identity, source.dedupe);
-        let ordering = source.verifier.ordering_key(&source.name, &identity, source.skip_after);
-        source.verifier.redact(&mut request.headers, verified);
-        let (dedupe_key, key) = key.unzip();
-        let routes = source.routes.iter().filter(|route| route.takes(identity.event_type.as_deref())).cloned().collect();
-        let event = Event {
-            id: self.door.store.event_id(self.received_at, self.door.random.bytes()),
-            source: source.name.clone(),
-            event_type: identity.event_type,
-            dedupe_key,
-            received_at: self.received_at,
-            headers: request.headers,
-            body: request.body,
-        };
-        let id = event.id;
-        match self.door.store.admit(NewEvent { event, key, ordering, answer: source.answer.clone() }, routes).await {
-            Ok(Admitted::New(id)) => {
-                debug!(event = %id, source = %source.name, bytes = self.body_bytes, "accepted");
-                Ok(Receipt::Accepted { id, answer: source.answer.clone() })
-            }
-            Ok(Admitted::Duplicate { of, key_reused, answer }) => {
-                debug!(event = %of, source = %source.name, key_reused, "duplicate");
-                Ok(Receipt::Duplicate { of, key_reused, answer })
-            }
-            Err(AdmitError::Saturated) => Err(RefusalCause::Saturated),
-            Err(AdmitError::Unstorable(error)) => {
-                error!(event = %id, source = %source.name, %error, "the database refuses this event");
-                Err(RefusalCause::Unstorable)
-            }
+    async fn admit(&self, source: &Source, request: RawRequest, verified: &Verified) -> Result<Receipt, RefusalCause> {
+        match admission::admit(&self.door.store, &self.door.random, source, request, verified).await? {
+            Admitted::New(id) => Ok(Receipt::Accepted { id, answer: source.answer.clone() }),
+            Admitted::Duplicate { of, key_reused, answer } => Ok(Receipt::Duplicate { of, key_reused, answer }),
         }
     }
 
@@ -185,15 +157,6 @@ impl Visit {
         self.door.refusals.push(refusal, evidence);
         response
     }
-}
-
-/// The coding that the body is to be unwrapped from; `None` where it came as it is.
-fn encoding(headers: &HeaderMap, source: &Source) -> Result<Option<ContentEncoding>, RefusalCause> {
-    let mut named = headers.get_all(header::CONTENT_ENCODING).iter().filter(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
-    let Some(first) = named.next() else { return Ok(None) };
-    let encoding = first.to_str().ok().and_then(ContentEncoding::of_header).filter(|_| named.next().is_none());
-    let allowed = encoding.filter(|encoding| source.content_encodings.contains(encoding));
-    allowed.map(Some).ok_or(RefusalCause::EncodedBody)
 }
 
 fn raw_request(head: &Parts, body: Bytes, received_at: Timestamp) -> RawRequest {

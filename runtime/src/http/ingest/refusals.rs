@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::quarantine::Incoming;
 use crate::clock::Clock;
 use crate::config::Source;
 use crate::domain::{RawRequest, Refusal};
@@ -36,12 +37,15 @@ pub(super) struct Evidence {
 pub struct RefusalLog {
     random: Random,
     interval: Mutex<Interval>,
+    /// Held while an interval is written: who asks for what was refused waits for those who write it.
+    writing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
 struct Interval {
     seen: u32,
     kept: Vec<Kept>,
+    quarantine: Incoming,
 }
 
 struct Kept {
@@ -52,13 +56,14 @@ struct Kept {
 impl RefusalLog {
     /// An empty log that samples with `random`.
     pub fn new(random: Random) -> Self {
-        Self { random, interval: Mutex::default() }
+        Self { random, interval: Mutex::default(), writing: tokio::sync::Mutex::default() }
     }
 
     /// Adds a refusal, or lets it take another one's place, or drops it (reservoir sampling).
     pub(super) fn push(&self, refusal: Refusal, evidence: Option<Evidence>) {
         let mut interval = self.interval.lock().unwrap_or_else(PoisonError::into_inner);
         interval.seen += 1;
+        evidence.iter().for_each(|evidence| interval.quarantine.take(&refusal, evidence));
         if interval.kept.len() < KEPT_MAX {
             let evidence = evidence.filter(|evidence| interval.has_room_for(evidence)).map(Evidence::detached);
             interval.kept.push(Kept { refusal, evidence });
@@ -83,7 +88,8 @@ impl RefusalLog {
 
     /// Writes what there is.
     pub async fn flush(&self, store: &Store) {
-        let Interval { seen, kept } = std::mem::take(&mut *self.interval.lock().unwrap_or_else(PoisonError::into_inner));
+        let _turn = self.writing.lock().await;
+        let Interval { seen, kept, quarantine } = std::mem::take(&mut *self.interval.lock().unwrap_or_else(PoisonError::into_inner));
         if kept.is_empty() {
             return;
         }
@@ -97,6 +103,7 @@ impl RefusalLog {
         if let Err(error) = store.record_refusals(explained).await {
             warn!(%error, "refusals could not be recorded");
         }
+        quarantine.write_to(store).await;
     }
 }
 
