@@ -29,9 +29,15 @@ pub(super) fn diagnose(trial: &mut Trial<'_>) -> Option<Diagnosis> {
     }
     let body = trial.request.body.clone();
     let mut tried = HashSet::from([xxh3_64(&body)]);
-    let mut changed = plain(&body).into_iter().chain(json(&body));
-    let found = changed.find(|(_, body)| tried.insert(xxh3_64(body)) && trial.holds_over(body.clone()));
-    found.map(|(change, _)| Diagnosis::Body(change))
+    for (change, body) in plain(&body).into_iter().chain(json(&body)) {
+        if trial.effort.is_spent() {
+            break;
+        }
+        if tried.insert(xxh3_64(&body)) && trial.holds_over(body) {
+            return Some(Diagnosis::Body(change));
+        }
+    }
+    None
 }
 
 /// Changes that do not ask what the body is.
@@ -71,9 +77,9 @@ fn laid_out(text: String) -> impl Iterator<Item = (BodyChange, Vec<u8>)> {
     let sorted = serde_json::from_str::<Value>(&text).map(|value| value.to_string()).ok();
     let by_order = [(false, Some(text)), (true, sorted)].into_iter().filter_map(|(is_sorted, text)| Some((is_sorted, text?)));
     by_order.flat_map(|(is_sorted, text)| {
-        LAYOUTS.into_iter().map(move |(words, layout)| {
+        LAYOUTS.into_iter().filter_map(move |(words, layout)| {
             let change = BodyChange::JsonLayout(if is_sorted { SORTED } else { words });
-            (change, lay_out(&text, layout).into_bytes())
+            Some((change, lay_out(&text, layout)?.into_bytes()))
         })
     })
 }

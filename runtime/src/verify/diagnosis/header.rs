@@ -1,6 +1,6 @@
 //! What the headers of a request tell of its sender and its way, where the proof that is looked for is not there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use super::trial::Trial;
@@ -32,6 +32,19 @@ static BY_HEADER: LazyLock<BTreeMap<String, Vec<String>>> = LazyLock::new(|| {
     }
     index
 });
+
+/// The headers in which some provider compiled in sends a secret along.
+static TOKENS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    let catalogue = Catalogue::builtin();
+    let providers = catalogue.names().filter_map(|name| catalogue.provider(name));
+    let tokens = providers.flat_map(|provider| provider.schemes.iter().filter(|scheme| scheme.is_secret_sent()));
+    tokens.flat_map(|scheme| names(&scheme.carrier)).collect()
+});
+
+/// Whether some provider sends a secret along in this header.
+pub(super) fn may_be_token(header: &str) -> bool {
+    TOKENS.contains(header)
+}
 
 /// What carries another of the provider's proofs is there.
 pub(super) fn other_version(trial: &Trial<'_>) -> Option<Diagnosis> {

@@ -29,8 +29,11 @@ pub(super) enum Escapes {
     Html,
 }
 
-/// Writes the JSON anew under a layout.
-pub(super) fn lay_out(json: &str, layout: Layout) -> String {
+/// What JSON may grow to, in times of what it was: indented a thousand levels deep it would be a thousand times as long.
+const GROWTH_MAX: usize = 8;
+
+/// Writes the JSON anew under a layout; `None` where that makes too much of it.
+pub(super) fn lay_out(json: &str, layout: Layout) -> Option<String> {
     let mut text = String::with_capacity(json.len() * 2);
     let mut depth = 0;
     let mut tokens = tokens(json).peekable();
@@ -49,8 +52,11 @@ pub(super) fn lay_out(json: &str, layout: Layout) -> String {
             (Layout::Indented(by), _, Some("}" | "]")) if !is_empty => break_line(&mut text, by * (depth - 1)),
             _ => {}
         }
+        if text.len() / GROWTH_MAX > json.len() {
+            return None;
+        }
     }
-    text
+    Some(text)
 }
 
 fn break_line(text: &mut String, indent: usize) {
@@ -136,16 +142,44 @@ fn escape(text: &mut String, char: char, upper: bool) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn what_json_means_never_changes(text in "[ -~\\n\u{e9}\u{2028}\u{1f600}]{0,12}", number: i64) {
+            let value = serde_json::json!({ &text: [text, number, {}, [], null, { "b": &text }], "a": { "t": &text } });
+            let plain = unescaped(&value.to_string());
+            for layout in [Layout::Compact, Layout::Spaced, Layout::Indented(2), Layout::Indented(4)] {
+                for escapes in Escapes::ALL {
+                    let written = lay_out(&escapes.write(&plain), layout).expect("it is small");
+                    prop_assert_eq!(serde_json::from_str::<Value>(&written).expect("JSON"), value.clone(), "{}", written);
+                }
+            }
+            prop_assert_eq!(lay_out(&value.to_string(), Layout::Compact), Some(value.to_string()));
+            let pretty = serde_json::to_string_pretty(&value).expect("JSON");
+            prop_assert_eq!(lay_out(&value.to_string(), Layout::Indented(2)), Some(pretty));
+        }
+    }
 
     #[test]
     fn only_blanks_change() {
         let json = " {\"b\" : [1.50, {} ,[ ]], \"a\\\"]\":\n\"x, y\" ,\"n\":null}\r\n";
-        let check = |layout, expected: &str| assert_eq!(lay_out(json, layout), expected);
+        let check = |layout, expected: &str| assert_eq!(lay_out(json, layout).as_deref(), Some(expected));
         check(Layout::Compact, r#"{"b":[1.50,{},[]],"a\"]":"x, y","n":null}"#);
         check(Layout::Spaced, r#"{"b": [1.50, {}, []], "a\"]": "x, y", "n": null}"#);
         let indented = "{\n  \"b\": [\n    1.50,\n    {},\n    []\n  ],\n  \"a\\\"]\": \"x, y\",\n  \"n\": null\n}";
         check(Layout::Indented(2), indented);
+    }
+
+    #[test]
+    fn what_is_deep_is_not_made_endless() {
+        let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(lay_out(&deep(4), Layout::Indented(4)).is_some());
+        assert_eq!(lay_out(&deep(100_000), Layout::Indented(4)), None);
+        assert_eq!(lay_out(&deep(100_000), Layout::Spaced), Some(deep(100_000)));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::domain::{Diagnosis, Headers, RawRequest, RefusalCause};
 
+use super::scheme::Scheme;
 use super::verifier::Verifier;
 use trial::Trial;
 
@@ -53,7 +54,10 @@ impl Verifier {
     /// Takes out of a refused request's headers what may be a secret: it was not found to be the right one, and may still be somebody's.
     pub fn redact_refused(&self, headers: &mut Headers) {
         let names: Vec<String> = headers.iter().map(|(name, _)| name.to_owned()).collect();
-        let is_token = |name: &str| self.provider.schemes.iter().any(|scheme| scheme.is_secret_sent() && scheme.carrier.is_header(name));
+        let sends_secret_in =
+            |name: &str| self.provider.schemes.iter().filter(|scheme| scheme.carrier.is_header(name)).map(Scheme::is_secret_sent).max();
+        // Another provider's token may have been sent here by mistake.
+        let is_token = |name: &str| sends_secret_in(name).unwrap_or_else(|| header::may_be_token(name));
         for name in names.iter().filter(|name| CREDENTIALS.contains(&name.as_str()) || is_token(name)) {
             headers.replace(name, "[redacted]");
         }

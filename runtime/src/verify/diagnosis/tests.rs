@@ -235,4 +235,7 @@ fn credentials_of_a_refused_request_are_taken_out() {
     Sender::new("gitlab", "another").verifier.redact_refused(&mut headers);
     assert_eq!(headers.text("x-gitlab-token"), Some("[redacted]"));
     assert_eq!((headers.text("authorization"), headers.text("x-other")), (Some("[redacted]"), Some("1")));
+    let mut lost = Sender::new("gitlab", "token").with("{}", &[("x-hub-signature-256", "sha256=00")]).headers;
+    Sender::new("github", "secret").verifier.redact_refused(&mut lost);
+    assert_eq!((lost.text("x-gitlab-token"), lost.text("x-hub-signature-256")), (Some("[redacted]"), Some("sha256=00")));
 }

@@ -28,6 +28,11 @@ impl Effort {
         Self { left: bytes, is_spent: false }
     }
 
+    /// Whether something was not tried any more.
+    pub(super) fn is_spent(&self) -> bool {
+        self.is_spent
+    }
+
     fn spend(&mut self, bytes: usize) -> bool {
         let left = self.left.checked_sub(bytes);
         self.is_spent |= left.is_none();
