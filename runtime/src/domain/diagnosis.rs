@@ -205,3 +205,33 @@ impl fmt::Display for SecretSpelling {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_do_next_depends_on_what_the_operator_can_do() {
+        let removed = |missing: &str| Diagnosis::HeaderRemoved { missing: missing.into(), sign: "via".into() }.advice();
+        assert!(removed("x_signature").contains("underscores_in_headers on") && !removed("x-signature").contains("underscore"));
+        let keyed = |is_settable| Diagnosis::SecretEncoding { secret: 0, key: "hex", is_settable }.advice();
+        assert_eq!(keyed(true), "set `key = \"hex\"` in this source");
+        assert!(keyed(false).contains("provider = \"hmac\""));
+        let sent_by = |providers: &[&str]| {
+            let providers = providers.iter().map(ToString::to_string).collect();
+            Diagnosis::OtherProvider { header: "x-hub-signature-256".into(), providers, holds: false }
+        };
+        assert!(sent_by(&["github"]).advice().contains("provider = \"github\""));
+        assert!(!sent_by(&["gitea", "github"]).advice().contains("provider = \""));
+        assert_eq!(
+            sent_by(&["gitea", "github"]).to_string(),
+            "header `x-hub-signature-256` is a proof of another provider (gitea, github)"
+        );
+    }
+
+    #[test]
+    fn secrets_are_counted_from_one_for_people() {
+        let told = Diagnosis::SecretSpelling { secret: 1, spelling: SecretSpelling::Unquoted }.to_string();
+        assert_eq!(told, "secret 2 is the sender's without the quotes around it");
+    }
+}
