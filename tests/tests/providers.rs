@@ -38,12 +38,13 @@ fn the_table_of_providers_is_what_the_catalogue_says() {
 
 fn row(provider: &Provider) -> String {
     let class = provider.class();
-    let in_part = class == Class::Verified && provider.schemes.iter().any(|scheme| !scheme.covers_body());
+    let in_part = class == Class::Verified && provider.schemes.iter().any(|scheme| scheme.partial);
     let class = if in_part { format!("{}, in part", class.word()) } else { class.word().into() };
     let checked = listed(provider.schemes.iter().map(checked));
     let places = listed(provider.schemes.iter().map(|scheme| format!("`{}`", scheme.carrier)));
     let again = provider.redelivery.as_deref().unwrap_or_default();
-    let notes = [&provider.challenge, &provider.notes].into_iter().flatten().map(|note| cell(note)).collect::<Vec<_>>().join("; ");
+    let batch = provider.items.as_ref().map(|items| format!("one event for each of `{items}`"));
+    let notes = [&batch, &provider.challenge, &provider.notes].into_iter().flatten().map(|note| cell(note)).collect::<Vec<_>>().join("; ");
     let confidence = provider.confidence.word();
     format!(
         "| `{}` | {} | {class} | {checked} | {} | {confidence} | {} | {notes} |\n",

@@ -44,6 +44,8 @@ struct Entry {
     confidence: &'static str,
     schemes: Vec<Way>,
     handshake: bool,
+    /// Where a batch has its events.
+    items: Option<String>,
     documentation: Option<String>,
     redelivery: Option<String>,
     challenge: Option<String>,
@@ -87,6 +89,7 @@ fn entry(provider: &Provider) -> Entry {
         confidence: provider.confidence.word(),
         schemes: provider.schemes.iter().map(way).collect(),
         handshake: !provider.handshakes.is_empty(),
+        items: provider.items.as_ref().map(ToString::to_string),
         documentation: provider.documentation.clone(),
         redelivery: provider.redelivery.clone(),
         challenge: provider.challenge.clone(),
@@ -101,7 +104,13 @@ fn way(scheme: &Scheme) -> Way {
         Proof::Jwt(jwt) => (format!("jwt {}", jwt.algorithms.iter().map(|own| own.word()).collect::<Vec<_>>().join("/")), None),
         Proof::Signature(signature) => (signature.algorithm.word().into(), Some(signature.message.to_string())),
     };
-    Way { carrier: scheme.carrier.to_string(), algorithm, message, form: scheme.to_string(), covers_body: scheme.covers_body() }
+    Way {
+        carrier: scheme.carrier.to_string(),
+        algorithm,
+        message,
+        form: scheme.to_string(),
+        covers_body: !scheme.partial && !scheme.is_secret_sent(),
+    }
 }
 
 fn table(entries: &[Entry]) -> String {
@@ -119,11 +128,12 @@ fn text(entry: &Entry) -> String {
     for way in &entry.schemes {
         lines.push(format!("{} in {}: {}", way.algorithm, way.carrier, way.form));
         lines.extend(way.message.as_ref().map(|message| format!("  signs {message:?}")));
-        if !way.covers_body {
+        if !way.covers_body && way.message.is_some() {
             lines.push("  the body, or a part of it, is not signed".into());
         }
     }
     let known = [
+        ("one event for each of", &entry.items),
         ("documentation", &entry.documentation),
         ("sends again", &entry.redelivery),
         ("asks first", &entry.challenge),

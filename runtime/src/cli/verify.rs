@@ -145,7 +145,8 @@ fn request(stored: &Stored) -> Result<RawRequest, String> {
 }
 
 fn options(stored: &Stored) -> Options {
-    let mut options = Options { public_url: stored.url.clone(), ..Options::default() };
+    let public_url = |url: &str| Some(url.split('?').next().unwrap_or_default().to_owned());
+    let mut options = Options { public_url: stored.url.as_deref().and_then(public_url), is_offline: true, ..Options::default() };
     if stored.now_unix.is_none() {
         options.tolerance = Some(Duration::MAX);
     }
@@ -154,7 +155,7 @@ fn options(stored: &Stored) -> Options {
         match name.as_str() {
             "header" => options.header = Some(text.to_ascii_lowercase()),
             "algorithm" => options.algorithm = Algorithm::WORDS.iter().find(|(word, _)| *word == text).map(|(_, algorithm)| *algorithm),
-            "public_url" => options.public_url = Some(text),
+            "public_url" => options.public_url = public_url(&text),
             // As the claims are called.
             "aud" => drop(options.parameters.insert("audience".into(), text)),
             "iss" => drop(options.parameters.insert("issuer".into(), text)),

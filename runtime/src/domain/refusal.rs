@@ -32,6 +32,8 @@ pub enum RefusalCause {
     EncodingBroken,
     /// The body is proven and becomes larger than the source allows when it is decoded (bytes).
     DecodedBodyTooLarge { limit: usize },
+    /// The request is proven and holds more events than are taken at once.
+    TooManyItems { limit: usize },
     /// The header that carries the proof is not there.
     MissingHeader { header: String },
     /// A header that must be unique came twice.
@@ -84,6 +86,7 @@ impl RefusalCause {
             Self::EncodedBody => "encoded_body",
             Self::EncodingBroken => "encoding_broken",
             Self::DecodedBodyTooLarge { .. } => "decoded_body_too_large",
+            Self::TooManyItems { .. } => "too_many_items",
             Self::MissingHeader { .. } => "missing_header",
             Self::DuplicateHeader { .. } => "duplicate_header",
             Self::MalformedHeader { .. } => "malformed_header",
@@ -112,7 +115,7 @@ impl RefusalCause {
             Self::UnknownSource => 404,
             Self::MethodNotAllowed => 405,
             Self::BodyTimeout => 408,
-            Self::BodyTooLarge { .. } | Self::DecodedBodyTooLarge { .. } => 413,
+            Self::BodyTooLarge { .. } | Self::DecodedBodyTooLarge { .. } | Self::TooManyItems { .. } => 413,
             Self::EncodedBody => 415,
             Self::RateLimited { .. } => 429,
             Self::BodyBroken | Self::EncodingBroken | Self::HandshakeFailed { .. } => 400,
@@ -174,6 +177,9 @@ impl fmt::Display for RefusalCause {
                 "this Content-Encoding is not accepted; the provider must send the body as it is, or the source allow it in content_encodings",
             ),
             Self::EncodingBroken => f.write_str("the signature holds, but the body is not what its Content-Encoding says"),
+            Self::TooManyItems { limit } => {
+                write!(f, "the request holds more than {limit} events; send fewer at once, or set `items = \"none\"` to take it as one event")
+            }
             Self::DecodedBodyTooLarge { limit } => {
                 write!(f, "the decoded body is over {limit} bytes: the source's max_body, or a hundred times what was sent")
             }

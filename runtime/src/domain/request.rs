@@ -28,8 +28,9 @@ pub struct Verified {
     pub secret: usize,
     /// The lower-case names of the headers that the proof covers.
     pub signed_headers: Vec<String>,
-    /// Whether the proof covers all of the body that means something; where the provider signs less, the rest is whatever the last sender made of it.
-    pub covers_body: bool,
+    /// Whether the provider vouches for all of the body that means something; where it signs less, the rest is whatever the last sender
+    /// made of it.
+    pub vouches_for_body: bool,
     /// Whether the proof is a shared secret that was sent along: the sender is authenticated, nothing is signed.
     pub is_token: bool,
     /// The header whose value *is* the secret (static token, Basic): it is stored and shown as `[verified]`.

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use super::words::word_of;
+
 /// What computes a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
@@ -111,7 +113,7 @@ impl Algorithm {
 
     /// Its word in files.
     pub fn word(self) -> &'static str {
-        Self::WORDS.iter().find(|(_, own)| *own == self).map(|(word, _)| *word).expect("every algorithm has a word")
+        word_of(&Self::WORDS, &self)
     }
 
     /// How many bytes a signature has; `None` where that depends on the key or the signature.
@@ -178,7 +180,7 @@ impl JwtAlgorithm {
 
     /// Its word in files and tokens.
     pub fn word(self) -> &'static str {
-        Self::WORDS.iter().find(|(_, own)| *own == self).map(|(word, _)| *word).expect("every algorithm has a word")
+        word_of(&Self::WORDS, &self)
     }
 
     /// Whether the key is a public one.
@@ -189,6 +191,6 @@ impl JwtAlgorithm {
 
 impl fmt::Display for Encoding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(Self::WORDS.iter().find(|(_, own)| own == self).map_or("", |(word, _)| word))
+        f.write_str(word_of(&Self::WORDS, self))
     }
 }

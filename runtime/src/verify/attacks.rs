@@ -118,7 +118,7 @@ fn what_is_no_public_key_is_refused_at_load() {
         "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----",
         "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----",
     ] {
-        assert!(matches!(verifier("aws-sns", text, &[]), Err(SetupError::Secret { .. })), "{text}");
+        assert!(matches!(verifier("aws-sns", text, &[("topic_arn", "arn")]), Err(SetupError::Secret { .. })), "{text}");
     }
     // Of another kind than the scheme's.
     assert!(matches!(verifier("ebay", PEM, &[]), Err(SetupError::Secret { fault: KeyFault::NotPublicKey(_), .. })));
@@ -193,9 +193,60 @@ fn amazon_signs_for_every_topic_and_a_source_says_which_is_its_own() {
         let verifier = verifier("aws-sns", text("secret"), parameters).expect("a key");
         verifier.verify(&request("/in/test", &[], text("body")), now).map(drop).map_err(|cause| cause.code())
     };
-    assert_eq!(judged(&[]), Ok(()));
+    let unsaid = verifier("aws-sns", text("secret"), &[]).map(drop);
+    assert_eq!(unsaid, Err(SetupError::NoParameter { provider: "aws-sns".into(), parameter: "topic_arn".into() }));
     assert_eq!(judged(&[("topic_arn", "arn:aws:sns:us-east-1:1:t")]), Ok(()));
     assert_eq!(judged(&[("topic_arn", "arn:aws:sns:us-east-1:2:t")]), Err("condition_failed"));
+}
+
+#[test]
+fn the_query_is_the_request_s_and_never_the_configured_url_s() {
+    let mailchimp = verifier("mailchimp", "shared", &[]).expect("a secret");
+    let judged = |target: &str| mailchimp.verify(&request(target, &[], "{}"), NOW).map(drop).map_err(|cause| cause.code());
+    assert_eq!(judged("/in/test?secret=shared"), Ok(()));
+    assert_eq!(judged("/in/test?secret=other"), Err("wrong_token"));
+    assert_eq!(judged("/in/test"), Err("missing_field"));
+}
+
+#[test]
+fn what_a_request_names_as_signed_it_names_once_and_not_without_end() {
+    assert_eq!(carrier::names(b"A,b", b','), Some(vec!["a".into(), "b".into()]));
+    for list in ["a,A", "a,,b", "", &["x"; 33].join(","), &(0..33).map(|n| n.to_string()).collect::<Vec<_>>().join(",")] {
+        assert_eq!(carrier::names(list.as_bytes(), b','), None, "{list}");
+    }
+    assert!(carrier::names((0..32).map(|n| n.to_string()).collect::<Vec<_>>().join(",").as_bytes(), b',').is_some());
+}
+
+#[test]
+fn a_public_key_s_work_is_done_for_few_signatures() {
+    let graph = verifier("standard-webhooks", "whpk_lZKk7McroID7euRH4UTFXpz6+e6XjhRYnLgrDkAn+SA=", &[]).expect("a public key");
+    let judged = |count: usize| {
+        let signatures = vec![format!("v1a,{}", base64::engine::general_purpose::STANDARD.encode([7; 64])); count].join(" ");
+        let now = NOW.as_seconds().to_string();
+        let headers = [("webhook-id", "m"), ("webhook-timestamp", now.as_str()), ("webhook-signature", &signatures)];
+        graph.verify(&request("/in/test", &headers, "{}"), NOW).map(drop).map_err(|cause| cause.code())
+    };
+    assert_eq!((judged(4), judged(5)), (Err("wrong_signature"), Err("malformed_header")));
+}
+
+#[test]
+fn a_token_for_any_body_is_no_more_than_a_password() {
+    let parameters = [("audience", "me"), ("email", "robot@example.com")];
+    let pubsub = verifier("google-pubsub", PEM, &parameters).expect("a public key");
+    let mut pushed = request("/in/test", &[("authorization", "Bearer a.b.c")], "{}");
+    let verified = crate::domain::Verified {
+        scheme: 0,
+        secret: 0,
+        signed_headers: Vec::new(),
+        vouches_for_body: true,
+        is_token: false,
+        secret_header: None,
+    };
+    pubsub.redact(&mut pushed, &verified);
+    assert_eq!(pushed.headers.text("authorization"), Some("[verified]"));
+    // A checksum is no hash: PayPal's signature goes with every body of the same one.
+    let paypal = Catalogue::builtin();
+    assert!(!paypal.provider("paypal").expect("a provider").schemes[0].vouches_for_body());
 }
 
 #[test]

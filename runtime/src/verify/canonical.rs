@@ -10,6 +10,7 @@ use crate::domain::RefusalCause;
 
 use super::carrier;
 use super::view::View;
+use super::words::value_of;
 
 /// One of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,10 +26,6 @@ pub(super) enum Canonical {
 impl Canonical {
     const WORDS: [(&'static str, Self); 3] =
         [("sns", Self::Sns), ("contentful_target", Self::ContentfulTarget), ("contentful_headers", Self::ContentfulHeaders)];
-
-    pub(super) fn covers_body(self) -> bool {
-        self == Self::Sns
-    }
 
     pub(super) fn covers_timestamp(self) -> bool {
         matches!(self, Self::Sns | Self::ContentfulHeaders)
@@ -51,8 +48,7 @@ impl FromStr for Canonical {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::WORDS.iter().find(|(word, _)| *word == text);
-        found.map(|(_, canonical)| *canonical).ok_or_else(|| format!("`canonical:{text}` is unknown"))
+        value_of(&Self::WORDS, text).ok_or_else(|| format!("`canonical:{text}` is unknown"))
     }
 }
 
@@ -134,8 +130,7 @@ fn contentful_headers(view: &View<'_>) -> Result<Vec<u8>, RefusalCause> {
         header: CONTENTFUL_NAMES.into(),
         expected: "header names separated by commas, `x-contentful-timestamp` and this one among them".into(),
     };
-    let names: Vec<String> =
-        std::str::from_utf8(named).map_err(|_| malformed())?.split(',').map(|name| name.trim().to_ascii_lowercase()).collect();
+    let names = carrier::names(named, b',').ok_or_else(malformed)?;
     if ["x-contentful-timestamp", CONTENTFUL_NAMES].iter().any(|needed| !names.iter().any(|name| name == needed)) {
         return Err(malformed());
     }

@@ -14,7 +14,13 @@ use super::scheme::{Carrier, Parse, Scheme};
 use super::view::{self, View};
 
 /// How many proofs of one scheme a header may carry: two are usual during a rotation, and each costs us work.
-const PROOFS_MAX: usize = 16;
+pub(super) const PROOFS_MAX: usize = 16;
+/// The same where each costs a public key's work.
+const PUBLIC_PROOFS_MAX: usize = 4;
+/// How many groups of pairs are looked at.
+const GROUPS_MAX: usize = 4;
+/// How many headers a request may name as signed.
+const NAMES_MAX: usize = 32;
 
 /// The only value of a header.
 pub(super) fn only<'a>(headers: &'a Headers, name: &str) -> Result<&'a [u8], RefusalCause> {
@@ -22,6 +28,18 @@ pub(super) fn only<'a>(headers: &'a Headers, name: &str) -> Result<&'a [u8], Ref
     let value = values.next().ok_or_else(|| RefusalCause::MissingHeader { header: name.into() })?;
     // Proxies and libraries disagree on which of two counts, so neither does.
     if values.next().is_some() { Err(RefusalCause::DuplicateHeader { header: name.into() }) } else { Ok(value) }
+}
+
+/// The headers that a request names as signed, in lower case; `None` where they are too many, or one is there twice.
+pub(super) fn names(list: &[u8], separator: u8) -> Option<Vec<String>> {
+    let names: Vec<String> = std::str::from_utf8(list)
+        .ok()?
+        .split(char::from(separator))
+        .take(NAMES_MAX + 1)
+        .map(|name| name.trim_ascii().to_ascii_lowercase())
+        .collect();
+    let is_once = |(at, name): (usize, &String)| !name.is_empty() && !names[..at].contains(name);
+    (names.len() <= NAMES_MAX && names.iter().enumerate().all(is_once)).then_some(names)
 }
 
 /// Checks a header's name as it is written in files.
@@ -70,8 +88,9 @@ impl Scheme {
             Carrier::Body => vec![view.body().trim_ascii()],
         };
         match &self.parse {
+            // Each group has a timestamp of its own, and so a message.
             Parse::Pairs { groups: Some(separator), .. } => {
-                Ok(values.into_iter().flat_map(|value| elements(value, Some(*separator))).take(PROOFS_MAX).collect())
+                Ok(values.into_iter().flat_map(|value| elements(value, Some(*separator))).take(GROUPS_MAX).collect())
             }
             _ => Ok(values),
         }
@@ -101,7 +120,8 @@ impl Scheme {
                 proof.into_iter().map(Cow::from).collect()
             }
         };
-        let well_formed = (1..=PROOFS_MAX).contains(&proofs.len()) && proofs.iter().all(|proof| !proof.is_empty());
+        let most = if self.key_form().is_public() { PUBLIC_PROOFS_MAX } else { PROOFS_MAX };
+        let well_formed = (1..=most).contains(&proofs.len()) && proofs.iter().all(|proof| !proof.is_empty());
         if well_formed { Ok(proofs) } else { Err(self.malformed()) }
     }
 
@@ -164,7 +184,7 @@ mod tests {
 
     fn scheme(parse: Parse) -> Scheme {
         let carrier = Carrier::Headers(vec!["x-signature".into()]);
-        Scheme { carrier, parse, proof: Proof::Token, each: None, requirements: Vec::new(), unless_pair: None }
+        Scheme { carrier, parse, proof: Proof::Token, partial: false, each: None, requirements: Vec::new(), unless_pair: None }
     }
 
     fn list(prefix: &str, separator: Option<char>) -> Scheme {

@@ -129,7 +129,10 @@ timestamp = { at = "pair:t", unit = "ms", tolerance = "2m" }
             assert!(mistakes.contains(expected), "{expected} in\n{mistakes}");
         };
         check("{timestamp}.{body}", "{body}", "the timestamp is not signed");
-        check("{timestamp}.{body}", "{timestamp}", "`{body}` exactly once");
+        check("{timestamp}.{body}", "{timestamp}", "or the scheme says `partial = true`");
+        check("{timestamp}.{body}", "{timestamp}{?{body}.{query:a}}", "or the scheme says `partial = true`");
+        check("{timestamp}.{body}", "{timestamp}.{body|crc32}", "or the scheme says `partial = true`");
+        check("{timestamp}.{body}", "{?{timestamp}{query:a}}.{body}", "the timestamp is not signed");
         check("timestamp = {", "#", "nothing says where it stands");
         check("parse = {", "#", "needs `parse` with pairs");
         check("\"utf8\"", "\"whpk\"", "does not go with the algorithm");

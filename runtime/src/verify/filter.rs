@@ -8,6 +8,8 @@ use md5::Md5;
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 
+use super::words::value_of;
+
 /// One step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Filter {
@@ -60,8 +62,7 @@ impl FromStr for Filter {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let words = || Self::WORDS.map(|(word, _)| word).join(", ");
-        let found = Self::WORDS.iter().find(|(word, _)| *word == text);
-        found.map(|(_, filter)| *filter).ok_or_else(|| format!("`|{text}` is no filter; there are {}", words()))
+        value_of(&Self::WORDS, text).ok_or_else(|| format!("`|{text}` is no filter; there are {}", words()))
     }
 }
 

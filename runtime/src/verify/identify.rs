@@ -40,6 +40,8 @@ pub(super) struct Name {
     pub(super) label: String,
     pub(super) value: String,
     pub(super) signed: bool,
+    /// Whether it stands in the event's own body.
+    pub(super) is_own: bool,
 }
 
 /// A source's locations, made ready to be looked up in one pass over the body.
@@ -109,7 +111,7 @@ impl Scene<'_> {
             Look::Header(name) => self.header(name),
             Look::Body { slot, label } => {
                 let value = self.found[*slot].clone()?;
-                Some(Name { label: label.clone(), value, signed: self.verified.covers_body })
+                Some(Name { label: label.clone(), value, signed: self.verified.vouches_for_body, is_own: true })
             }
         })
     }
@@ -117,7 +119,7 @@ impl Scene<'_> {
     fn header(&self, name: &str) -> Option<Name> {
         let value = self.headers.text(name).and_then(json::plain)?;
         let signed = self.verified.signed_headers.iter().any(|own| own == name);
-        Some(Name { label: format!("header:{name}"), value, signed })
+        Some(Name { label: format!("header:{name}"), value, signed, is_own: false })
     }
 }
 

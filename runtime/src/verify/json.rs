@@ -3,6 +3,7 @@
 //! A key that stands twice in one object is ambiguous, since readers disagree on which counts: nothing below it is found.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -12,6 +13,8 @@ use super::location::Pointer;
 
 /// The longest value that is taken for an id or a type, in bytes.
 const VALUE_BYTES_MAX: usize = 256;
+/// How many values a document may have that is read whole: each takes some ten times the bytes it is written in.
+const VALUES_MAX: usize = 100_000;
 
 /// The values that are wanted, as a tree of keys.
 #[derive(Debug, Default)]
@@ -65,9 +68,12 @@ pub(super) fn plain(text: &str) -> Option<String> {
     plain.then(|| text.to_owned())
 }
 
-/// The whole document; `None` where it is not JSON, or an object has a key twice, since readers disagree on which counts.
+/// The whole document; `None` where it is not JSON, has too many values, or an object has a key twice, since readers disagree on which
+/// counts.
 pub(super) fn unambiguous(body: &[u8]) -> Option<Value> {
-    serde_json::from_slice::<Unambiguous>(body).ok().map(|Unambiguous(value)| value)
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let value = Tree { left: &Cell::new(VALUES_MAX) }.deserialize(&mut json).ok()?;
+    json.end().ok().map(|()| value)
 }
 
 /// A value as it goes into a signed message: texts without quotes, nothing for what is not there.
@@ -80,25 +86,23 @@ pub(super) fn signed_text(value: Option<&Value>) -> Option<Cow<'_, str>> {
     }
 }
 
-struct Unambiguous(Value);
-
-impl<'de> serde::Deserialize<'de> for Unambiguous {
-    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        json.deserialize_any(Tree).map(Self)
-    }
+/// A whole document, of as many values as are left.
+#[derive(Clone, Copy)]
+struct Tree<'t> {
+    left: &'t Cell<usize>,
 }
 
-struct Tree;
-
-impl<'de> DeserializeSeed<'de> for Tree {
+impl<'de> DeserializeSeed<'de> for Tree<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Value, D::Error> {
+        let left = self.left.get().checked_sub(1).ok_or_else(|| serde::de::Error::custom("too many values"))?;
+        self.left.set(left);
         json.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Tree {
+impl<'de> Visitor<'de> for Tree<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -108,7 +112,7 @@ impl<'de> Visitor<'de> for Tree {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut object = serde_json::Map::new();
         while let Some(key) = map.next_key::<String>()? {
-            let value = map.next_value_seed(Tree)?;
+            let value = map.next_value_seed(self)?;
             if object.insert(key, value).is_some() {
                 return Err(serde::de::Error::custom("a key stands twice"));
             }
@@ -118,7 +122,7 @@ impl<'de> Visitor<'de> for Tree {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
         let mut array = Vec::new();
-        while let Some(element) = elements.next_element_seed(Tree)? {
+        while let Some(element) = elements.next_element_seed(self)? {
             array.push(element);
         }
         Ok(Value::Array(array))
@@ -327,6 +331,13 @@ mod tests {
         assert_eq!(one("/id", r#"{"id":"a","id":"b","\u0069d":"c"}"#), None);
         assert_eq!(one("/a/id", r#"{"a":{"id":"x"},"a":{}}"#), None);
         assert_eq!(one("/id", r#"{"id":"a","x":{"id":"b"}}"#).as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn a_document_of_too_many_values_is_not_read_whole() {
+        let zeros = |count: usize| format!("[{}]", vec!["0"; count].join(","));
+        assert!(unambiguous(zeros(VALUES_MAX - 1).as_bytes()).is_some());
+        assert!(unambiguous(zeros(VALUES_MAX).as_bytes()).is_none());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::domain::Secret;
 
 use super::algorithm::KeyForm;
 use super::provider::Setting;
+use super::public_key::is_public_key;
 
 /// A source's provider, secrets and settings do not fit together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -79,11 +80,11 @@ impl KeyForm {
 
     /// Whether a secret can be of this form by how it begins.
     fn takes(self, secret: &[u8]) -> bool {
-        // Whoever takes a public key for a shared secret lets everybody sign who knows it.
-        let is_public = secret.starts_with(Self::Pem.prefix().as_bytes()) && !secret.starts_with(b"-----BEGIN PRIVATE");
+        // Whoever takes a public key for a shared secret lets everybody sign who knows it. It may stand there without the lines around it.
+        let is_private = || secret.split(|byte| *byte == b'\n').next().is_some_and(|line| line.ends_with(b"PRIVATE KEY-----"));
+        let is_public = if secret.starts_with(Self::Pem.prefix().as_bytes()) { !is_private() } else { is_public_key(secret) };
         match self {
-            // A public key may also stand there without the lines around it: a DER sequence in base64.
-            Self::Pem => is_public || (secret.starts_with(b"MI") || secret.starts_with(b"MF") || secret.starts_with(b"MC")),
+            Self::Pem => is_public,
             _ => !is_public && secret.starts_with(self.prefix().as_bytes()),
         }
     }

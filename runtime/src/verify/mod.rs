@@ -1,8 +1,10 @@
 //! Proves who sent a request, from data alone: a provider is an entry of the catalogue, never Rust code of its own.
 //! The only module that does signature cryptography. It works on the exact bytes, does no I/O and asks no clock.
 
+mod words;
 mod algorithm;
 mod scheme;
+mod check_scheme;
 mod describe;
 mod template;
 mod read_template;
@@ -27,7 +29,10 @@ mod timestamp;
 mod verifier;
 mod diagnosis;
 mod json;
+mod raw_json;
 mod identify;
+mod redact;
+mod split;
 mod dedupe;
 mod handshake;
 mod sign;
@@ -50,7 +55,7 @@ pub use diagnosis::{DIAGNOSED_BYTES_MAX, Effort};
 pub use handshake::{Handshake, HandshakeAnswer};
 pub use identify::{Identity, ProviderEventId};
 pub use key::{KeyFault, SetupError};
-pub use location::{Location, Pointer};
+pub use location::{Items, Location, Pointer};
 pub use options::Options;
 pub use provider::{Class, Confidence, Provider, Setting};
 pub use sample::{Sample, sample};
@@ -58,5 +63,6 @@ pub use scheme::{
     Carrier, Claim, ClaimRule, Jwt, Parse, Proof, Requirement, Scheme, Signature, TimestampPlace, TimestampRule, TimestampUnit,
 };
 pub use sign::CannotSign;
+pub use split::Part;
 pub use template::Template;
 pub use verifier::{SecretSpec, Verifier};

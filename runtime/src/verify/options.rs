@@ -9,7 +9,7 @@ use crate::document::Section;
 use super::algorithm::{Algorithm, Encoding, KeyForm};
 use super::carrier;
 use super::key::SetupError;
-use super::location::Location;
+use super::location::{Items, Location};
 use super::provider::{Provider, Setting};
 use super::read_scheme::TOLERANCE;
 use super::scheme::{Carrier, Parse, Proof, Scheme, TimestampPlace, TimestampRule, TimestampUnit};
@@ -24,6 +24,8 @@ pub struct Options {
     pub dedupe: Option<Location>,
     /// Where the source's ordering key stands.
     pub ordering: Option<Location>,
+    /// Where a batch has its events, in place of the provider's; `Some(None)`: a request is one event.
+    pub items: Option<Option<Items>>,
     /// The lower-case name of the header that carries the proof.
     pub header: Option<String>,
     /// What stands before the proof; may be empty.
@@ -40,10 +42,12 @@ pub struct Options {
     pub message: Option<Template>,
     /// Where the event's type stands.
     pub event_type: Option<Location>,
-    /// The URL as it is registered with the provider, for those that sign it. Headers of a request never decide it.
+    /// The URL as it is registered with the provider, without its query, for those that sign it. Headers of a request never decide it.
     pub public_url: Option<String>,
     /// What a provider's scheme needs to know of the source, by name.
     pub parameters: BTreeMap<String, String>,
+    /// A stored request is judged, of whose source only this is known: what only it could say goes unasked.
+    pub is_offline: bool,
 }
 
 impl Options {
@@ -55,6 +59,7 @@ impl Options {
             tolerance: None,
             dedupe: None,
             ordering: None,
+            items: section.field("items").and_then(|field| field.parse_with(items)),
             header: header(Setting::Header),
             prefix: field(Setting::Prefix).and_then(|field| field.as_str()).map(Into::into),
             algorithm: field(Setting::Algorithm).and_then(|field| field.one_of(&Algorithm::WORDS)),
@@ -65,6 +70,7 @@ impl Options {
             event_type: field(Setting::EventType).and_then(|field| field.parse()),
             public_url: section.field("public_url").and_then(|field| field.parse_with(public_url)),
             parameters: section.section("parameters", parameters).unwrap_or_default(),
+            is_offline: false,
         }
     }
 
@@ -119,14 +125,18 @@ impl Options {
     }
 }
 
+fn items(text: &str) -> Result<Option<Items>, String> {
+    if text == "none" { Ok(None) } else { text.parse().map(Some) }
+}
+
 fn public_url(text: &str) -> Result<String, String> {
     let is_url =
         text.strip_prefix("https://").or(text.strip_prefix("http://")).is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.contains('#');
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.contains(['?', '#']);
     if is_url && is_plain {
         Ok(text.into())
     } else {
-        Err("a public_url is the whole URL, such as `https://hooks.example.com/in/name`".into())
+        Err("a public_url is the URL as it is registered, without its query, such as `https://hooks.example.com/in/name`".into())
     }
 }
 

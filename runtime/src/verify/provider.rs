@@ -1,8 +1,9 @@
 //! A kind of sender, as an entry of the catalogue describes it.
 
 use super::handshake::Handshake;
-use super::location::Location;
+use super::location::{Items, Location};
 use super::scheme::Scheme;
+use super::words::word_of;
 
 /// One entry of the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct Provider {
     pub notes: Option<String>,
     /// How it proves its requests, strongest first; none where it signs nothing.
     pub schemes: Vec<Scheme>,
+    /// Where a batch has its events. Id, type and attempt are an item's then.
+    pub items: Option<Items>,
     /// Where the event's id stands.
     pub event_id: Option<Location>,
     /// Where the event's type stands.
@@ -54,7 +57,7 @@ impl Confidence {
 
     /// Its word in files.
     pub fn word(self) -> &'static str {
-        Self::WORDS.iter().find(|(_, own)| *own == self).map(|(word, _)| *word).expect("every confidence has a word")
+        word_of(&Self::WORDS, &self)
     }
 }
 
@@ -128,6 +131,6 @@ impl Setting {
 
     /// Its word in files.
     pub fn word(self) -> &'static str {
-        Self::WORDS.iter().find(|(_, setting)| *setting == self).map(|(word, _)| *word).expect("every setting has a word")
+        word_of(&Self::WORDS, &self)
     }
 }

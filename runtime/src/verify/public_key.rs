@@ -11,6 +11,7 @@ use ring::signature::{
 use sha1::{Digest, Sha1};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
+use x509_cert::der::oid::ObjectIdentifier;
 use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 use super::algorithm::{Algorithm, JwtAlgorithm, KeyForm};
@@ -63,6 +64,15 @@ impl Kind {
         }
     }
 
+    /// What a key of this kind says that it is (RFC 8410 §3, RFC 5480 §2.1.1, RFC 8017 §A.1).
+    fn identifier(self) -> ObjectIdentifier {
+        match self {
+            Self::Ed25519 => ED25519_KEY,
+            Self::EcdsaSha256 | Self::EcdsaSha1 | Self::EcdsaSha256Fixed => EC,
+            Self::RsaSha1 | Self::RsaSha256 | Self::RsaSha512 => RSA,
+        }
+    }
+
     fn algorithm(self) -> Option<&'static dyn VerificationAlgorithm> {
         match self {
             Self::Ed25519 => Some(&ED25519),
@@ -76,6 +86,10 @@ impl Kind {
     }
 }
 
+const ED25519_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+
 /// A public key.
 pub(super) struct PublicKey {
     kind: Kind,
@@ -86,14 +100,21 @@ pub(super) struct PublicKey {
 impl PublicKey {
     /// The key in what [`KeyForm::decode`] gave.
     pub(super) fn read(kind: Kind, form: KeyForm, decoded: Vec<u8>) -> Result<Self, KeyFault> {
-        let bytes = if form == KeyForm::Pem { from_pem(&decoded).ok_or(KeyFault::NotPublicKey(kind.name()))? } else { decoded };
-        let fits = match kind {
-            Kind::Ed25519 => bytes.len() == 32,
-            Kind::EcdsaSha256 | Kind::EcdsaSha1 | Kind::EcdsaSha256Fixed => p256::ecdsa::VerifyingKey::from_sec1_bytes(&bytes).is_ok(),
-            // ring reads it at each use; an RSA key begins as a DER sequence and is longer than any of the others.
-            Kind::RsaSha1 | Kind::RsaSha256 | Kind::RsaSha512 => bytes.len() > 200 && bytes[0] == 0x30,
+        let unfit = KeyFault::NotPublicKey(kind.name());
+        if form != KeyForm::Pem {
+            return if decoded.len() == 32 && kind == Kind::Ed25519 { Ok(Self { kind, bytes: decoded }) } else { Err(unfit) };
+        }
+        let Some(Read { algorithm, bytes }) = from_pem(&decoded).filter(|read| read.algorithm == kind.identifier()) else {
+            return Err(unfit);
         };
-        if fits { Ok(Self { kind, bytes }) } else { Err(KeyFault::NotPublicKey(kind.name())) }
+        let bytes = match algorithm {
+            // ring takes points only as they are written out in full (SEC 1 §2.3.3).
+            EC => p256::ecdsa::VerifyingKey::from_sec1_bytes(&bytes).ok().map(|key| key.to_sec1_point(false).as_bytes().to_vec()),
+            ED25519_KEY => Some(bytes).filter(|bytes| bytes.len() == 32),
+            // ring reads it at each use; of 2048 bits and more it has more than 256 bytes.
+            _ => Some(bytes).filter(|bytes| bytes.len() > 256),
+        };
+        bytes.map(|bytes| Self { kind, bytes }).ok_or(unfit)
     }
 
     /// Whether this key's owner made the signature over the message.
@@ -121,7 +142,7 @@ impl PublicKey {
 }
 
 /// The key of `-----BEGIN PUBLIC KEY-----`, `…RSA PUBLIC KEY…`, `…CERTIFICATE…` (RFC 7468, line breaks or none), or of bare base64.
-fn from_pem(text: &[u8]) -> Option<Vec<u8>> {
+fn from_pem(text: &[u8]) -> Option<Read> {
     let text = std::str::from_utf8(text).ok()?.trim();
     let (label, base64) = match text.strip_prefix("-----BEGIN ") {
         Some(rest) => {
@@ -133,13 +154,24 @@ fn from_pem(text: &[u8]) -> Option<Vec<u8>> {
     let base64: String = base64.chars().filter(|character| !character.is_ascii_whitespace()).collect();
     let der = STANDARD.decode(base64).ok()?;
     match label {
-        "RSA PUBLIC KEY" => Some(der),
+        "RSA PUBLIC KEY" => Some(Read { algorithm: RSA, bytes: der }),
         "CERTIFICATE" => key_of(Certificate::from_der(&der).ok()?.tbs_certificate().subject_public_key_info()),
         "PUBLIC KEY" => key_of(&SubjectPublicKeyInfoOwned::from_der(&der).ok()?),
         _ => None,
     }
 }
 
-fn key_of(info: &SubjectPublicKeyInfoOwned) -> Option<Vec<u8>> {
-    info.subject_public_key.as_bytes().map(Into::into)
+fn key_of(info: &SubjectPublicKeyInfoOwned) -> Option<Read> {
+    info.subject_public_key.as_bytes().map(|bytes| Read { algorithm: info.algorithm.oid, bytes: bytes.into() })
+}
+
+/// A key as it stands in a file.
+struct Read {
+    algorithm: ObjectIdentifier,
+    bytes: Vec<u8>,
+}
+
+/// Whether a text is a public key, in whichever form.
+pub(super) fn is_public_key(text: &[u8]) -> bool {
+    from_pem(text).is_some()
 }

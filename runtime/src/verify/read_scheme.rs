@@ -27,11 +27,13 @@ fn scheme(field: &Field<'_>) -> Option<Scheme> {
         let each = section.field("each").map(|field| field.parse::<Items>());
         let requirements = section.field("require").map(|field| requirements(&field));
         let unless_pair = section.field("unless_pair").and_then(|field| field.as_str()).map(Into::into);
+        let partial = is(section, "partial");
         let proof = proof(section);
         Some(Scheme {
             carrier: carrier?,
             parse: parse?,
             proof: proof?,
+            partial,
             each: each.map_or(Some(None), |items| items.map(Some))?,
             requirements: requirements.map_or(Some(Vec::new()), |requirements| requirements)?,
             unless_pair,
@@ -44,7 +46,7 @@ fn scheme(field: &Field<'_>) -> Option<Scheme> {
 fn carrier(text: &str) -> Result<Carrier, String> {
     let form = "a carrier is `header:NAME`, `query:NAME`, `json:/POINTER`, `form:NAME` or `body`";
     if let Some((prefix, max)) = text.strip_prefix("header:").and_then(|name| name.strip_suffix('}')?.split_once("{1..")) {
-        let max = max.parse().ok().filter(|max| (1..=100).contains(max)).ok_or("a carrier counts from 1 to at most 100")?;
+        let max = max.parse().ok().filter(|max| (1..=carrier::PROOFS_MAX).contains(max)).ok_or("a carrier counts from 1 to at most 16")?;
         return Ok(Carrier::Numbered { prefix: carrier::header_name(prefix)?, max });
     }
     Ok(match text.split_once(':') {
@@ -90,16 +92,19 @@ fn signature(section: &Section<'_>, algorithm: Algorithm) -> Option<Signature> {
     let message = section.required("message").and_then(|field| field.parse::<Template>());
     let timestamp = section.section("timestamp", timestamp);
     let timestamp = timestamp.map_or(Some(None), |rule| rule.map(Some));
-    let is = |key| section.field(key).and_then(|field| field.as_bool()).unwrap_or(false);
-    let (partial, any_port) = (is("partial"), is("any_port"));
-    Some(Signature { algorithm, encoding: encoding?, key: key?, message: message?, timestamp: timestamp?, partial, any_port })
+    let any_port = is(section, "any_port");
+    Some(Signature { algorithm, encoding: encoding?, key: key?, message: message?, timestamp: timestamp?, any_port })
+}
+
+fn is(section: &Section<'_>, key: &'static str) -> bool {
+    section.field(key).and_then(|field| field.as_bool()).unwrap_or(false)
 }
 
 fn jwt(section: &Section<'_>) -> Option<Jwt> {
     let algorithms = section.required("algorithms").and_then(|field| field.as_list());
     let algorithms: Option<Vec<JwtAlgorithm>> = algorithms?.iter().map(|field| field.one_of(&JwtAlgorithm::WORDS)).collect();
     let key = section.required("key").and_then(|field| field.one_of(&KeyForm::WORDS));
-    let detached = section.field("detached").and_then(|field| field.as_bool()).unwrap_or(false);
+    let detached = is(section, "detached");
     let claims = section.section("claims", |claims| {
         let read = |(name, field): (String, Field<'_>)| Some(Claim { name, rule: claim_rule(&field)? });
         claims.entries().into_iter().map(read).collect::<Option<Vec<_>>>()

@@ -21,7 +21,8 @@ impl FromStr for Template {
                 return Err(format!("a message contains `{word}` at most once"));
             }
         }
-        delimit_headers(&mut template.parts)?;
+        check_body_is_apart(&template)?;
+        delimit(&mut template)?;
         Ok(template)
     }
 }
@@ -45,7 +46,15 @@ fn next_part(text: &str) -> Result<(Part, &str), String> {
     let end = closing(inner).ok_or("a `{` is not closed")?;
     let (inner, after) = (&inner[..end], &inner[end + 1..]);
     if let Some(optional) = inner.strip_prefix('?') {
-        return parse(optional).map(|template| (Part::Optional(template), after));
+        let template = parse(optional)?;
+        // A part that is made of literals alone would never be left out.
+        if template.parts.iter().all(|part| matches!(part, Part::Literal(_) | Part::Optional(_))) {
+            return Err(format!("`{{?{optional}}}` holds nothing that a request could lack"));
+        }
+        if template.parts.iter().any(|part| matches!(part, Part::Optional(_))) {
+            return Err(format!("`{{?{optional}}}` holds another part that may be left out"));
+        }
+        return Ok((Part::Optional(template), after));
     }
     let mut words = inner.split('|');
     let name = words.next().unwrap_or_default();
@@ -101,29 +110,98 @@ fn source(name: &str) -> Result<Source, String> {
     })
 }
 
+/// What may stand beside a part.
+#[derive(Clone, Copy)]
+enum Edge {
+    /// Nothing: the message ends there.
+    End,
+    /// This byte of a literal.
+    Byte(u8),
+    /// The bytes of another part.
+    Open,
+}
+
 /// A header's value is of any length and chosen by whoever sends, so only a delimiter, or the shape of an id, tells where it ends.
-fn delimit_headers(parts: &mut [Part]) -> Result<(), String> {
-    let edges: Vec<Option<(u8, u8)>> = parts
-        .iter()
-        .map(|part| match part {
-            Part::Literal(text) => text.bytes().next().zip(text.bytes().last()),
-            _ => None,
-        })
-        .collect();
-    let last = parts.len() - 1;
-    for (at, part) in parts.iter_mut().enumerate() {
+fn delimit(template: &mut Template) -> Result<(), String> {
+    let parts = &template.parts;
+    let mut delimited = parts.clone();
+    for (at, part) in delimited.iter_mut().enumerate() {
+        let (before, after) = (edges(parts[..at].iter().rev(), Edge::last), edges(parts[at + 1..].iter(), Edge::first));
+        part.delimit(&before, &after)?;
         if let Part::Optional(inner) = part {
-            delimit_headers(&mut inner.parts)?;
+            let own = inner.parts.clone();
+            for (at, part) in inner.parts.iter_mut().enumerate() {
+                let (left, right) = (own[..at].last().map(Edge::last), own.get(at + 1).map(Edge::first));
+                let (left, right) = (left.map(|edge| vec![edge]), right.map(|edge| vec![edge]));
+                part.delimit(left.as_ref().unwrap_or(&before), right.as_ref().unwrap_or(&after))?;
+            }
         }
-        let Part::Header { name, delimiters, is_id: false } = part else { continue };
-        let before = (at > 0).then(|| edges[at - 1].map(|(_, last)| last));
-        let after = (at < last).then(|| edges[at + 1].map(|(first, _)| first));
-        for neighbour in [before, after].into_iter().flatten() {
-            delimiters.push(neighbour.ok_or_else(|| {
-                format!("nothing delimits `{{header:{name}}}` from the part beside it; `{{header:{name}|id}}` takes ids only")
-            })?);
-        }
-        delimiters.dedup();
     }
+    template.parts = delimited;
     Ok(())
+}
+
+/// What may stand beside a part in one direction: the next part's edge, and beyond it where that may be left out.
+fn edges<'p>(parts: impl Iterator<Item = &'p Part>, edge: impl Fn(&Part) -> Edge) -> Vec<Edge> {
+    let mut edges = Vec::new();
+    for part in parts {
+        edges.push(edge(part));
+        if !matches!(part, Part::Optional(_)) {
+            return edges;
+        }
+    }
+    edges.push(Edge::End);
+    edges
+}
+
+impl Edge {
+    fn first(part: &Part) -> Self {
+        match part {
+            Part::Literal(text) => text.bytes().next().map_or(Self::Open, Self::Byte),
+            Part::Optional(inner) => inner.parts.first().map_or(Self::Open, Self::first),
+            _ => Self::Open,
+        }
+    }
+
+    fn last(part: &Part) -> Self {
+        match part {
+            Part::Literal(text) => text.bytes().last().map_or(Self::Open, Self::Byte),
+            Part::Optional(inner) => inner.parts.last().map_or(Self::Open, Self::last),
+            _ => Self::Open,
+        }
+    }
+}
+
+impl Part {
+    fn delimit(&mut self, before: &[Edge], after: &[Edge]) -> Result<(), String> {
+        let Self::Header { name, delimiters, is_id: false } = self else { return Ok(()) };
+        for edge in before.iter().chain(after) {
+            match edge {
+                Edge::End => {}
+                Edge::Byte(byte) => delimiters.push(*byte),
+                Edge::Open => {
+                    return Err(format!(
+                        "nothing delimits `{{header:{name}}}` from the part beside it; `{{header:{name}|id}}` takes ids only"
+                    ));
+                }
+            }
+        }
+        delimiters.sort_unstable();
+        delimiters.dedup();
+        Ok(())
+    }
+}
+
+/// Whoever sends chooses where such a value ends, and the body begins there: bytes could be moved from one to the other.
+fn check_body_is_apart(template: &Template) -> Result<(), String> {
+    let flat: Vec<&Part> = template.flat().collect();
+    let is_loose = |part: &Part| {
+        use Source::{Form, Json, Pair, PairHeaders, Query};
+        matches!(part, Part::Made(Query(_) | Form(_) | Json(_) | Pair(_) | PairHeaders(_), filters) if filters.is_empty())
+    };
+    let touches = flat.windows(2).any(|pair| match pair {
+        [one, other] => (**one == Part::Body && is_loose(other)) || (is_loose(one) && **other == Part::Body),
+        _ => false,
+    });
+    if touches { Err("nothing delimits `{body}` from the value beside it".into()) } else { Ok(()) }
 }

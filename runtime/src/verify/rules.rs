@@ -36,7 +36,7 @@ fn twice(mut request: RawRequest, header: &str) -> RawRequest {
 fn what_is_signed_is_accepted_and_the_proof_says_what_it_covers() {
     let sender = Sender::new("standard-webhooks", WHSEC);
     let signed_headers = vec!["webhook-id".into(), "webhook-timestamp".into()];
-    let expected = Verified { scheme: 0, secret: 0, signed_headers, covers_body: true, is_token: false, secret_header: None };
+    let expected = Verified { scheme: 0, secret: 0, signed_headers, vouches_for_body: true, is_token: false, secret_header: None };
     assert_eq!(verdict(&sender, &sender.with("{}", &[])), Ok(expected));
 }
 
@@ -179,7 +179,7 @@ fn a_token_is_compared_whole_and_never_stored() {
     for wrong in ["Bearer secre", "Bearer secrets", "Bearer SECRET", "Bearer secret\n"] {
         assert_eq!(refusal(&sender, &with_value(request.clone(), "authorization", wrong)), "wrong_token", "{wrong}");
     }
-    sender.verifier.redact(&mut request.headers, &proof);
+    sender.verifier.redact(&mut request, &proof);
     assert_eq!(request.headers.text("authorization"), Some("[verified]"));
 }
 
@@ -188,7 +188,7 @@ fn a_token_beside_a_signature_is_not_stored_either() {
     let sender = Sender::new("gitlab", WHSEC);
     let mut request = sender.with("{}", &[("x-gitlab-token", "plain")]);
     let proof = verdict(&sender, &request).expect("a proof");
-    sender.verifier.redact(&mut request.headers, &proof);
+    sender.verifier.redact(&mut request, &proof);
     assert_eq!(request.headers.text("x-gitlab-token"), Some("[redacted]"));
 }
 

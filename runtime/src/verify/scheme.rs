@@ -16,6 +16,8 @@ pub struct Scheme {
     pub parse: Parse,
     /// What is proved, and by which means.
     pub proof: Proof,
+    /// The proof is known not to cover the body, or not all of it.
+    pub partial: bool,
     /// The array in the JSON body whose items each carry a proof of their own; all must hold. Pointers are the items' then.
     pub(super) each: Option<Items>,
     /// What must be so besides the proof.
@@ -82,8 +84,6 @@ pub struct Signature {
     pub message: Template,
     /// The signed timestamp, where there is one.
     pub timestamp: Option<TimestampRule>,
-    /// The signature is known not to cover the body.
-    pub partial: bool,
     /// Whether the URL is tried without its port and with the usual one, too.
     pub(super) any_port: bool,
 }
@@ -203,6 +203,16 @@ impl Carrier {
     }
 }
 
+impl Claim {
+    /// What it is compared with, where that is made of the request.
+    fn template(&self) -> Option<&Template> {
+        match &self.rule {
+            ClaimRule::Equals(template) | ClaimRule::EqualsIfBody(template) => Some(template),
+            _ => None,
+        }
+    }
+}
+
 impl Scheme {
     /// How a configured secret becomes this scheme's key.
     pub fn key_form(&self) -> KeyForm {
@@ -222,53 +232,51 @@ impl Scheme {
         if let Proof::Signature(signature) = &self.proof { Some(signature) } else { None }
     }
 
-    /// Whether whoever holds for this proof vouches for the whole body.
-    pub fn covers_body(&self) -> bool {
-        match &self.proof {
-            Proof::Signature(signature) => !signature.partial,
+    /// Whether the proof covers all of the body that means something.
+    pub(super) fn covers_body(&self) -> bool {
+        let covers = match &self.proof {
+            Proof::Signature(signature) => signature.message.covers_body(),
+            // Where the token is the body, it covers all of it.
             Proof::Jwt(jwt) => {
-                let covers = |claim: &Claim| match &claim.rule {
-                    ClaimRule::Equals(template) | ClaimRule::EqualsIfBody(template) => template.covers_body(),
-                    _ => false,
-                };
-                // Where the token is the body, it covers all of it.
-                jwt.detached || self.carrier == Carrier::Body || jwt.claims.iter().any(covers)
+                jwt.detached || self.carrier == Carrier::Body || jwt.claims.iter().filter_map(Claim::template).any(Template::covers_body)
             }
-            // Whoever holds a token vouches for all they send.
-            Proof::Token | Proof::Basic => true,
-        }
+            Proof::Token | Proof::Basic => false,
+        };
+        covers || self.requirements.iter().any(|requirement| requirement.equals.covers_body())
+    }
+
+    /// Whether the proof goes with any body: whoever has seen it can send another.
+    pub fn is_bearer(&self) -> bool {
+        self.is_secret_sent() || (self.partial && matches!(self.proof, Proof::Jwt(_)))
+    }
+
+    /// Whether whoever holds for this proof vouches for the whole body: it covers it, or it is the sender that is proved.
+    pub fn vouches_for_body(&self) -> bool {
+        !self.partial || self.is_bearer()
     }
 
     /// Whether the URL is needed, as the provider knows it.
     pub fn needs_url(&self) -> bool {
-        let required = self.requirements.iter().flat_map(|requirement| [&requirement.value, &requirement.equals]);
-        self.templates().chain(required).any(Template::needs_url)
-            || matches!(&self.proof, Proof::Jwt(jwt) if jwt.claims.iter().any(|claim| claim.rule == ClaimRule::Qsh))
+        self.templates().any(Template::needs_url) || self.claims().iter().any(|claim| claim.rule == ClaimRule::Qsh)
     }
 
     /// The parameters that a source must set.
     pub fn parameters(&self) -> impl Iterator<Item = &str> {
-        let claims = match &self.proof {
-            Proof::Jwt(jwt) => &jwt.claims[..],
-            _ => &[],
-        };
-        let named = claims.iter().filter_map(|claim| match &claim.rule {
+        let named = self.claims().iter().filter_map(|claim| match &claim.rule {
             ClaimRule::Parameter(name) => Some(name.as_str()),
             _ => None,
         });
         self.templates().flat_map(Template::parameters).chain(named)
     }
 
+    fn claims(&self) -> &[Claim] {
+        if let Proof::Jwt(jwt) = &self.proof { &jwt.claims } else { &[] }
+    }
+
     fn templates(&self) -> impl Iterator<Item = &Template> {
-        let claims = match &self.proof {
-            Proof::Jwt(jwt) => &jwt.claims[..],
-            _ => &[],
-        };
-        let in_claims = claims.iter().filter_map(|claim| match &claim.rule {
-            ClaimRule::Equals(template) | ClaimRule::EqualsIfBody(template) => Some(template),
-            _ => None,
-        });
-        self.signature().map(|signature| &signature.message).into_iter().chain(in_claims)
+        let required = self.requirements.iter().flat_map(|requirement| [&requirement.value, &requirement.equals]);
+        let claimed = self.claims().iter().filter_map(Claim::template);
+        self.signature().map(|signature| &signature.message).into_iter().chain(claimed).chain(required)
     }
 
     /// The headers that the proof covers.
@@ -278,50 +286,6 @@ impl Scheme {
             TimestampPlace::Header(name) => Some(name.as_str()),
             _ => None,
         });
-        signature.into_iter().flat_map(|s| s.message.headers()).chain(timestamp)
-    }
-
-    /// Whether the parts fit together; the error says what does not.
-    pub(super) fn check(&self) -> Result<(), String> {
-        if let Proof::Jwt(jwt) = &self.proof {
-            // One key must not serve for both: whoever knows a public key could sign with it as a shared secret.
-            let fits = |algorithm: &JwtAlgorithm| algorithm.is_asymmetric() == jwt.key.is_public();
-            return if jwt.algorithms.iter().all(fits) {
-                Ok(())
-            } else {
-                Err("the key's form does not go with each of the algorithms".into())
-            };
-        }
-        let Some(signature) = self.signature() else { return Ok(()) };
-        let algorithm = signature.algorithm;
-        let is_raw = matches!(signature.key, KeyForm::Whpk | KeyForm::RawHex | KeyForm::RawBase64);
-        if algorithm.is_asymmetric() != signature.key.is_public() || (is_raw && algorithm != Algorithm::Ed25519) {
-            return Err("the key's form does not go with the algorithm: `ed25519` takes `whpk`, `raw-hex`, `raw-base64`, `pem`, other public keys `pem`".into());
-        }
-        if algorithm.is_bare_hash() != signature.message.has_secret() {
-            return Err("a bare hash has the `{secret}` in its message, and nothing else has".into());
-        }
-        let covers_body = signature.message.covers_body() || self.requirements.iter().any(|requirement| requirement.equals.covers_body());
-        if covers_body == signature.partial {
-            return Err("a message contains `{body}` exactly once, or the scheme says `partial = true`".into());
-        }
-        self.check_timestamp(signature)
-    }
-
-    fn check_timestamp(&self, signature: &Signature) -> Result<(), String> {
-        let place = signature.timestamp.as_ref().map(|rule| &rule.place);
-        match (place, signature.message.has_timestamp()) {
-            (None, true) => Err("the message has a `{timestamp}` and nothing says where it stands".into()),
-            (Some(TimestampPlace::Json(pointer)), false) if signature.message.covers_json(pointer) => Ok(()),
-            // A window over an unsigned timestamp is no protection: whoever replays a request writes a fresh one.
-            (Some(_), false) => Err("the timestamp is not signed: the message has no `{timestamp}`".into()),
-            (Some(TimestampPlace::Pair(_)), _) if !matches!(self.parse, Parse::Pairs { .. }) => {
-                Err("a timestamp in a pair needs `parse` with pairs".into())
-            }
-            (Some(TimestampPlace::First), _) if !matches!(self.parse, Parse::Positional { .. }) => {
-                Err("a timestamp before the signatures needs `parse` by position".into())
-            }
-            _ => Ok(()),
-        }
+        signature.into_iter().flat_map(|s| s.message.signed_headers()).chain(timestamp)
     }
 }

@@ -40,7 +40,7 @@ pub(super) enum Part {
     Secret,
     /// What is not there as it stands.
     Made(Source, Vec<Filter>),
-    /// Left out where a part of it is not in the request.
+    /// Left out where a part of it is not in the request; holds no other such part.
     Optional(Template),
 }
 
@@ -76,7 +76,7 @@ pub(super) enum Want<'t> {
 impl Template {
     /// Whether the message contains the timestamp.
     pub fn has_timestamp(&self) -> bool {
-        self.has(&|part| match part {
+        self.parts.iter().any(|part| match part {
             Part::Timestamp => true,
             Part::Made(Source::Canonical(canonical), _) => canonical.covers_timestamp(),
             _ => false,
@@ -85,53 +85,46 @@ impl Template {
 
     /// Whether the message contains the secret.
     pub(super) fn has_secret(&self) -> bool {
-        self.has(&|part| *part == Part::Secret)
+        self.parts.contains(&Part::Secret)
     }
 
     /// Whether all of the body that means something is in the message.
     pub(super) fn covers_body(&self) -> bool {
-        self.has(&|part| match part {
-            Part::Body => true,
-            Part::Made(source, _) => match source {
-                Source::Body | Source::FormSorted => true,
-                Source::Canonical(canonical) => canonical.covers_body(),
-                _ => false,
-            },
+        self.parts.iter().any(|part| match part {
+            Part::Body | Part::Made(Source::FormSorted, _) => true,
+            // Anyone makes another body of the same checksum.
+            Part::Made(Source::Body, filters) => !filters.contains(&Filter::Crc32),
             _ => false,
         })
     }
 
     /// Whether a value of the JSON body is in the message.
     pub(super) fn covers_json(&self, pointer: &Pointer) -> bool {
-        self.covers_body() || self.has(&|part| matches!(part, Part::Made(Source::Json(own), _) if own == pointer))
+        self.covers_body() || self.parts.iter().any(|part| matches!(part, Part::Made(Source::Json(own), _) if own == pointer))
     }
 
     /// Whether the provider's URL is in the message.
     pub(super) fn needs_url(&self) -> bool {
-        self.has(&|part| match part {
+        self.flat().any(|part| match part {
             Part::Made(Source::Url | Source::UrlWithoutQuery, _) => true,
             Part::Made(Source::Canonical(canonical), _) => canonical.needs_url(),
             _ => false,
         })
     }
 
-    fn has(&self, is: &dyn Fn(&Part) -> bool) -> bool {
-        self.parts.iter().any(|part| is(part) || matches!(part, Part::Optional(inner) if inner.has(is)))
+    /// The parts, those that may be left out among them.
+    pub(super) fn flat(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter().flat_map(Part::flat)
     }
 
-    pub(super) fn flat(&self) -> Box<dyn Iterator<Item = &Part> + '_> {
-        Box::new(self.parts.iter().flat_map(|part| match part {
-            Part::Optional(inner) => inner.flat(),
-            part => Box::new(std::iter::once(part)),
-        }))
-    }
-
-    /// The lower-case names of the headers in the message.
-    pub fn headers(&self) -> impl Iterator<Item = &str> {
-        self.flat().filter_map(|part| match part {
-            Part::Header { name, .. } => Some(name.as_str()),
-            _ => None,
-        })
+    /// The lower-case names of the headers that the message has wherever a request has them.
+    pub fn signed_headers(&self) -> impl Iterator<Item = &str> {
+        // With another part that is missing a header would be left out, too.
+        let is_sure = |part: &Part| match part {
+            Part::Optional(inner) => inner.parts.iter().filter(|part| !matches!(part, Part::Literal(_))).count() == 1,
+            _ => true,
+        };
+        self.parts.iter().filter(move |part| is_sure(part)).flat_map(Part::flat).filter_map(Part::header)
     }
 
     /// What the message takes from query, form and JSON body.
@@ -189,6 +182,16 @@ impl Template {
     }
 }
 
+impl Part {
+    fn flat(&self) -> &[Self] {
+        if let Self::Optional(inner) = self { &inner.parts } else { std::slice::from_ref(self) }
+    }
+
+    fn header(&self) -> Option<&str> {
+        if let Self::Header { name, .. } = self { Some(name) } else { None }
+    }
+}
+
 impl Source {
     fn bytes(&self, context: &Context<'_>) -> Result<Vec<u8>, RefusalCause> {
         let view = context.view;
@@ -238,8 +241,8 @@ fn sorted(form: &view::Fields) -> Vec<u8> {
 
 fn pair_headers(context: &Context<'_>, pair: &str) -> Result<Vec<u8>, RefusalCause> {
     let names = context.scheme.pair(context.value, pair)?;
-    let names = std::str::from_utf8(names).map_err(|_| context.scheme.malformed())?;
-    let values = names.split(' ').map(|name| carrier::only(context.view.headers(), &name.to_ascii_lowercase()));
+    let names = carrier::names(names, b' ').ok_or_else(|| context.scheme.malformed())?;
+    let values = names.iter().map(|name| carrier::only(context.view.headers(), name));
     Ok(values.collect::<Result<Vec<_>, _>>()?.join(&b"."[..]))
 }
 
@@ -284,7 +287,15 @@ mod tests {
         let (view, parameters) =
             (View::new(&request, Some("https://h.example/in/x")), BTreeMap::from([("key".to_owned(), "K".to_owned())]));
         let parse = Parse::Pairs { separator: ',', signatures: vec!["s".into()], groups: None };
-        let scheme = Scheme { carrier: Carrier::Body, parse, proof: Proof::Token, each: None, requirements: Vec::new(), unless_pair: None };
+        let scheme = Scheme {
+            carrier: Carrier::Body,
+            parse,
+            proof: Proof::Token,
+            partial: false,
+            each: None,
+            requirements: Vec::new(),
+            unless_pair: None,
+        };
         let context = Context {
             view: &view,
             scheme: &scheme,
@@ -324,12 +335,19 @@ mod tests {
         }
         assert!(message("{body}-{header:id}", "a-b").is_err());
         assert!(message("{header:id|id}{body}", "a{b").is_err());
+        // Where a part between is left out, what stands beyond it delimits.
+        assert!(message("{header:id}{?-{query:a}}.{body}", "a.b").is_err());
+        assert!(message("{header:id}{?-{query:a}}.{body}", "a-b").is_err());
+        assert!(message("{?{header:id}}.{body}", "a.b").is_err());
+        assert!(message("{header:id}{?-{query:a}}.{body}", "a_b").is_ok());
     }
 
     #[test]
     fn templates_that_could_be_cut_in_two_ways_are_refused() {
         let bad = ["", "{body", "{id}{body}", "{header:id}{body}", "{body}{body}", "{header:A}.{body}", "{header:}.{body}", "{body|sha3}"];
-        for text in bad {
+        let beside = ["{query:a}{body}", "{body}{json:/a}", "{?{query:a}}{body}", "{?.{header:a}}{body}", "{header:a}{?{query:a}}.{body}"];
+        let optional = ["{?}{body}", "{?a}{body}", "{?a{?{query:b}}}.{body}"];
+        for text in bad.into_iter().chain(beside).chain(optional) {
             assert!(text.parse::<Template>().is_err(), "{text}");
         }
     }

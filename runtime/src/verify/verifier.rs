@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::domain::{Headers, RawRequest, RefusalCause, Secret, Timestamp, Verified};
+use crate::domain::{RawRequest, RefusalCause, Secret, Timestamp, Verified};
 
 use super::algorithm::KeyForm;
 use super::carrier;
@@ -17,11 +17,12 @@ use super::identify::Lookup;
 use super::json;
 use super::jwt::{JwtKey, Token};
 use super::key::{self, KeyFault, SetupError};
+use super::location::Items;
 use super::mac::Key;
 use super::message::{Context, Message};
 use super::options::Options;
 use super::provider::Provider;
-use super::scheme::{Carrier, Proof, Scheme, Signature, TimestampPlace, TimestampRule};
+use super::scheme::{Carrier, Proof, Requirement, Scheme, Signature, TimestampPlace, TimestampRule};
 use super::timestamp;
 use super::view::View;
 
@@ -41,11 +42,14 @@ pub struct Verifier {
     pub(super) provider: Arc<Provider>,
     pub(super) armed: Vec<Armed>,
     pub(super) lookup: Lookup,
+    /// Where the events of a batch stand.
+    pub(super) items: Option<Items>,
     /// The URL as it is registered with the provider.
     pub(super) public_url: Option<String>,
     pub(super) parameters: BTreeMap<String, String>,
     /// As they were configured: what does not verify is diagnosed by reading them otherwise.
     pub(super) secrets: Vec<SecretSpec>,
+    is_offline: bool,
 }
 
 /// A scheme that the source has secrets for.
@@ -92,8 +96,9 @@ impl Verifier {
         }
         check_needs(&provider, &armed, options)?;
         let lookup = Lookup::new(&provider, options);
+        let items = options.items.clone().unwrap_or_else(|| provider.items.clone());
         let (public_url, parameters) = (options.public_url.clone(), options.parameters.clone());
-        Ok(Self { provider, armed, lookup, public_url, parameters, secrets: secrets.to_vec() })
+        Ok(Self { provider, armed, lookup, items, public_url, parameters, secrets: secrets.to_vec(), is_offline: options.is_offline })
     }
 
     /// The provider as this source sees it.
@@ -116,18 +121,6 @@ impl Verifier {
             }
         }
         Err(refusal)
-    }
-
-    /// Takes the secrets out of a verified request before it is stored or shown.
-    pub fn redact(&self, headers: &mut Headers, verified: &Verified) {
-        for scheme in self.provider.schemes.iter().filter(|scheme| scheme.is_secret_sent()) {
-            let Carrier::Headers(names) = &scheme.carrier else { continue };
-            for name in names {
-                // GitLab may send its token beside the signature that was the proof; it is a secret all the same.
-                let is_proof = verified.secret_header.as_ref() == Some(name);
-                headers.replace(name, if is_proof { "[verified]" } else { "[redacted]" });
-            }
-        }
     }
 
     pub(super) fn scheme(&self, armed: &Armed) -> &Scheme {
@@ -158,14 +151,14 @@ impl Verifier {
             }
         };
         let secret_header = match &scheme.carrier {
-            Carrier::Headers(names) if scheme.is_secret_sent() => names.first().cloned(),
+            Carrier::Headers(names) if scheme.is_bearer() => names.first().cloned(),
             _ => None,
         };
         Ok(Verified {
             scheme: armed.scheme,
             secret,
             signed_headers: scheme.signed_headers().map(Into::into).collect(),
-            covers_body: scheme.covers_body(),
+            vouches_for_body: scheme.vouches_for_body(),
             is_token: scheme.is_secret_sent(),
             secret_header,
         })
@@ -224,8 +217,16 @@ impl Verifier {
                 secret
             }
         };
-        check_requirements(scheme, &context)?;
+        self.check_requirements(&context)?;
         Ok(secret)
+    }
+
+    fn check_requirements(&self, context: &Context<'_>) -> Result<(), RefusalCause> {
+        let is_said = |requirement: &&Requirement| requirement.equals.parameters().all(|name| self.parameters.contains_key(name));
+        context.scheme.requirements.iter().filter(|requirement| !self.is_offline || is_said(requirement)).try_for_each(|requirement| {
+            let (value, equals) = (requirement.value.resolve(context)?.whole(), requirement.equals.resolve(context)?.whole());
+            if value == equals { Ok(()) } else { Err(RefusalCause::ConditionFailed { condition: requirement.to_string() }) }
+        })
     }
 
     /// The secret that holds for the message, with whichever spelling of the URL the provider may have signed.
@@ -255,19 +256,7 @@ impl Verifier {
 }
 
 /// How many items of a batch are judged.
-const ITEMS_MAX: usize = 1000;
-
-fn check_requirements(scheme: &Scheme, context: &Context<'_>) -> Result<(), RefusalCause> {
-    scheme.requirements.iter().try_for_each(|requirement| {
-        let equals = match requirement.equals.resolve(context) {
-            // Of what only the source can say, and does not, nothing is asked.
-            Err(RefusalCause::MissingField { field }) if field.starts_with("parameters.") => return Ok(()),
-            equals => equals?.whole(),
-        };
-        let value = requirement.value.resolve(context)?.whole();
-        if value == equals { Ok(()) } else { Err(RefusalCause::ConditionFailed { condition: requirement.to_string() }) }
-    })
-}
+pub(super) const ITEMS_MAX: usize = 1000;
 
 /// The URL without its port, and with the one that goes without saying (Twilio signs either, as its client wrote it).
 fn port_spellings(url: &str) -> Vec<String> {
@@ -293,7 +282,8 @@ fn check_needs(provider: &Provider, armed: &[Armed], options: &Options) -> Resul
         if scheme.needs_url() && options.public_url.is_none() {
             return Err(SetupError::NoPublicUrl { provider: provider.name.clone() });
         }
-        if let Some(parameter) = scheme.parameters().find(|name| !options.parameters.contains_key(*name)) {
+        let unset = scheme.parameters().find(|name| !options.parameters.contains_key(*name));
+        if let Some(parameter) = unset.filter(|_| !options.is_offline) {
             return Err(SetupError::NoParameter { provider: provider.name.clone(), parameter: parameter.into() });
         }
     }

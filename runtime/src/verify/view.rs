@@ -34,9 +34,9 @@ pub(super) struct View<'r> {
 impl<'r> View<'r> {
     /// The view of a request to a source whose provider knows it as `public_url`.
     pub(super) fn new(request: &'r RawRequest, public_url: Option<&str>) -> Self {
-        let url = public_url.map(|url| match (url.contains('?'), request.target.split_once('?')) {
-            (false, Some((_, query))) => format!("{url}?{query}"),
-            _ => url.to_owned(),
+        let url = public_url.map(|url| match request.target.split_once('?') {
+            Some((_, query)) => format!("{url}?{query}"),
+            None => url.to_owned(),
         });
         Self { request, url, json: OnceCell::new(), form: OnceCell::new(), query: OnceCell::new() }
     }
@@ -79,9 +79,9 @@ impl<'r> View<'r> {
         self.form.get_or_init(|| self.is_form().then(|| self.small_body()).flatten().and_then(fields)).as_ref()
     }
 
-    /// The query's parameters.
+    /// The parameters of the request's query.
     pub(super) fn query(&self) -> Option<&Fields> {
-        let query = || self.target().split_once('?').map_or("", |(_, query)| query);
+        let query = || self.request.target.split_once('?').map_or("", |(_, query)| query);
         self.query.get_or_init(|| fields(query().as_bytes())).as_ref()
     }
 

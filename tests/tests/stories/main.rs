@@ -16,3 +16,4 @@ mod plugin;
 mod reload;
 mod restart;
 mod alone;
+mod batch;

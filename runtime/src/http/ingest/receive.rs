@@ -19,7 +19,6 @@ use super::{admission, body, decode};
 use crate::config::{Networks, Source};
 use crate::domain::{Headers, RawRequest, Refusal, RefusalCause, RequestId, SourceName, Timestamp, Verified};
 use crate::http::listen::Peer;
-use crate::store::Admitted;
 
 /// `POST /in/{source}`; any other path is no source's. Without axum's matching of paths, which costs more than a map of sources.
 pub(super) async fn receive(State(door): State<FrontDoor>, request: Request) -> Response {
@@ -130,10 +129,8 @@ impl Visit {
 
     /// From here on the sender's disconnect changes nothing: the commit is on its way.
     async fn admit(&self, source: &Source, request: RawRequest, verified: &Verified) -> Result<Receipt, RefusalCause> {
-        match admission::admit(&self.door.store, &self.door.random, source, request, verified).await? {
-            Admitted::New(id) => Ok(Receipt::Accepted { id, answer: source.answer.clone() }),
-            Admitted::Duplicate { of, key_reused, answer } => Ok(Receipt::Duplicate { of, key_reused, answer }),
-        }
+        let admitted = admission::admit(&self.door.store, &self.door.random, source, request, verified).await?;
+        Ok(Receipt::Stored { admitted, usual: source.answer.clone() })
     }
 
     fn source_name(&self) -> Option<&SourceName> {

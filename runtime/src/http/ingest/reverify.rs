@@ -25,7 +25,7 @@ pub struct Reverifier {
 pub(in crate::http) struct Reverified {
     /// Events that are stored now.
     pub admitted: u64,
-    /// Requests that are events already.
+    /// What is an event already.
     pub duplicates: u64,
     /// Questions of the provider's handshake, which nobody waits for any more.
     pub handshakes: u64,
@@ -77,8 +77,8 @@ impl Reverifier {
         Ok(counts)
     }
 
-    /// `None` where the request is a handshake's.
-    async fn judge(&self, source: &Source, mut request: RawRequest) -> Result<Option<Admitted>, RefusalCause> {
+    /// What became of its events; none where the request is a handshake's.
+    async fn judge(&self, source: &Source, mut request: RawRequest) -> Result<Vec<Admitted>, RefusalCause> {
         let at = request.received_at;
         let encoding = decode::encoding(request.headers.all("content-encoding"), source)?;
         let verified = source.verifier.verify(&request, at)?;
@@ -86,19 +86,22 @@ impl Reverifier {
             decode::unwrap(&mut request, encoding, source.max_body)?;
         }
         if source.verifier.handshake(&request, Some(&verified), at).is_some() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        admission::admit(&self.store, &self.random, source, request, &verified).await.map(Some)
+        admission::admit(&self.store, &self.random, source, request, &verified).await
     }
 }
 
 impl Reverified {
     /// Whether the request has no more to wait for.
-    fn count(&mut self, judged: &Result<Option<Admitted>, RefusalCause>) -> bool {
+    fn count(&mut self, judged: &Result<Vec<Admitted>, RefusalCause>) -> bool {
         match judged {
-            Ok(Some(Admitted::New(_))) => self.admitted += 1,
-            Ok(Some(Admitted::Duplicate { .. })) => self.duplicates += 1,
-            Ok(None) => self.handshakes += 1,
+            Ok(events) if events.is_empty() => self.handshakes += 1,
+            Ok(events) => {
+                let fresh = events.iter().filter(|admitted| matches!(admitted, Admitted::New(_))).count() as u64;
+                self.admitted += fresh;
+                self.duplicates += events.len() as u64 - fresh;
+            }
             Err(cause) => *self.refused.entry(cause.code()).or_default() += 1,
         }
         judged.is_ok()

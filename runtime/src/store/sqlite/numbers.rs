@@ -18,12 +18,16 @@ impl Numbers {
 
     /// The next one; never given out before, also where the clock was set back.
     pub(super) fn next(&self, now: Timestamp) -> i64 {
-        let first = now.as_millis() << EventId::NUMBERS_BITS;
+        // A clock of the year 2248 or from before 1970 is wrong, and must not make numbers that are negative.
+        let first = now.as_millis().clamp(0, MILLIS_MAX) << EventId::NUMBERS_BITS;
         let last = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(first.max(last + 1)));
         let (Ok(last) | Err(last)) = last;
         first.max(last + 1)
     }
 }
+
+/// The last millisecond whose numbers fit.
+const MILLIS_MAX: i64 = i64::MAX >> EventId::NUMBERS_BITS;
 
 /// The number of the event with the id `?1`, whose number is `?2` if it is not from before numbers were a part of ids.
 pub(super) const SEQ_OF_ID: &str = "coalesce((SELECT seq FROM events WHERE seq = ?2 AND id = ?1), \
@@ -46,6 +50,7 @@ mod tests {
         let base = 1_700_000_000_000 << 20;
         assert_eq!(given, [base, base + 1, base + 2, base + (1 << 20)]);
         assert_eq!(Numbers::after(given[3]).next(at(0)), given[3] + 1);
+        assert_eq!([at(-1), at(i64::MAX)].map(|now| Numbers::after(-1).next(now)), [0, MILLIS_MAX << 20]);
     }
 
     #[test]

@@ -37,7 +37,7 @@ static BY_HEADER: LazyLock<BTreeMap<String, Vec<String>>> = LazyLock::new(|| {
 static TOKENS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
     let catalogue = Catalogue::builtin();
     let providers = catalogue.names().filter_map(|name| catalogue.provider(name));
-    let tokens = providers.flat_map(|provider| provider.schemes.iter().filter(|scheme| scheme.is_secret_sent()));
+    let tokens = providers.flat_map(|provider| provider.schemes.iter().filter(|scheme| scheme.is_bearer()));
     tokens.flat_map(|scheme| names(&scheme.carrier)).collect()
 });
 

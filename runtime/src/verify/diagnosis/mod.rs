@@ -55,7 +55,7 @@ impl Verifier {
     pub fn redact_refused(&self, headers: &mut Headers) {
         let names: Vec<String> = headers.iter().map(|(name, _)| name.to_owned()).collect();
         let sends_secret_in =
-            |name: &str| self.provider.schemes.iter().filter(|scheme| scheme.carrier.is_header(name)).map(Scheme::is_secret_sent).max();
+            |name: &str| self.provider.schemes.iter().filter(|scheme| scheme.carrier.is_header(name)).map(Scheme::is_bearer).max();
         // Another provider's token may have been sent here by mistake.
         let is_token = |name: &str| sends_secret_in(name).unwrap_or_else(|| header::may_be_token(name));
         for name in names.iter().filter(|name| CREDENTIALS.contains(&name.as_str()) || is_token(name)) {
