@@ -28,6 +28,11 @@ impl Source {
         Self { name, provider, secret, plugins: Vec::new(), lines: Vec::new() }
     }
 
+    /// The plugin that proves its requests, where one does.
+    pub fn adapter(&self) -> Option<&str> {
+        self.provider.strip_prefix("plugin:")
+    }
+
     /// Hands every event to this plugin, too.
     pub fn to(mut self, plugin: &str) -> Self {
         self.plugins.push(plugin.into());
@@ -88,8 +93,8 @@ impl Default for Plan {
 impl Plan {
     /// With this source, and the guests that it names.
     pub fn source(mut self, source: Source) -> Self {
-        for plugin in &source.plugins {
-            self.plugins.entry(plugin.clone()).or_insert_with(|| guest(plugin));
+        for plugin in source.plugins.iter().map(String::as_str).chain(source.adapter()) {
+            self.plugins.entry(plugin.into()).or_insert_with(|| guest(plugin));
         }
         self.sources.push(source);
         self

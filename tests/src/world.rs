@@ -61,7 +61,8 @@ impl Plan {
         }
         let file = self.file(upstream.address);
         upstream.script(self.replies);
-        let senders = self.sources.iter().map(|source| (source.name.clone(), sender(source))).collect();
+        let senders = self.sources.iter().filter(|source| source.adapter().is_none());
+        let senders = senders.map(|source| (source.name.clone(), sender(source))).collect();
         let (clock, wire, sent) = (Clock::manual(BEGINNING), Wire::new(), AtomicU32::new(0));
         let mut world = World { clock, upstream, app: None, file, senders, wire, sent, starts: 0, directory };
         world.directory.write(CONFIG, &world.file);

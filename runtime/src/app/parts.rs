@@ -122,6 +122,8 @@ impl Parts {
         FrontDoor {
             current: self.current.clone(),
             store: self.store.clone(),
+            engine: Arc::clone(&self.engine),
+            plugins: Arc::clone(&self.plugins),
             clock: self.clock.clone(),
             random: self.random.clone(),
             metrics: Arc::clone(&self.metrics),

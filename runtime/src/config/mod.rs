@@ -26,7 +26,7 @@ pub use files::fingerprint;
 pub use in_force::{Current, InForce};
 pub use network::Networks;
 pub use server::{ForwardedHeader, Proxies, Server, Storage, Worker};
-pub use source::Source;
+pub use source::{Adapter, Source};
 
 /// Everything the operator has said.
 pub struct Settings {

@@ -1,6 +1,7 @@
 //! `[sources.NAME]`: an inbound URL with its provider, secrets, routes and policies.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::DateTime;
@@ -12,7 +13,7 @@ use crate::document::{Field, Mistake, Section, Severity, nearest};
 use crate::domain::{
     Answer, ContentEncoding, DedupePolicy, OnRefusal, PluginName, Rate, RetryPolicy, RetryStrategy, Route, SourceName, Timestamp,
 };
-use crate::verify::{Catalogue, Location, Options, SecretSpec, Verifier};
+use crate::verify::{Catalogue, Keyring, Location, Options, SecretSpec, Verifier};
 
 const WINDOW_DEFAULT: Duration = Duration::from_hours(72);
 const DAY: Duration = Duration::from_hours(24);
@@ -24,6 +25,8 @@ pub struct Source {
     pub name: SourceName,
     /// Its provider's checks, with its secrets.
     pub verifier: Verifier,
+    /// The plugin that proves its requests, where its provider is none of the catalogue.
+    pub adapter: Option<Adapter>,
     /// Where its events go; empty where they are only stored.
     pub routes: Vec<Route>,
     /// What happens to failures that may pass.
@@ -48,6 +51,15 @@ pub struct Source {
     pub answer_headers: HeaderMap,
 }
 
+/// A plugin in the provider's place.
+#[derive(Debug)]
+pub struct Adapter {
+    /// Its name.
+    pub plugin: PluginName,
+    /// The source's secrets, for it to use.
+    pub keyring: Arc<Keyring>,
+}
+
 /// A source as it is read, with the warning that each of its routes would be if its plugin is not there.
 pub(super) struct Configured {
     pub(super) source: Source,
@@ -58,9 +70,9 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
     let source_name: Option<SourceName> = name.parse();
     let ordering = section.field("ordering").and_then(|field| read_ordering(&field));
     let (ordering, skip_after) = ordering.map(|ordering| (ordering.key, ordering.skip_after)).unzip();
-    let verifier = read_verifier(section, catalogue, directory, ordering);
+    let proof = read_proof(section, catalogue, directory, ordering);
     let routes = section.field("routes").and_then(|field| field.as_list()).unwrap_or_default();
-    let (routes, unless_there): (Vec<_>, Vec<_>) = routes.iter().filter_map(read_route).unzip();
+    let (routes, mut unless_there): (Vec<_>, Vec<_>) = routes.iter().filter_map(read_route).unzip();
     for (position, route) in routes.iter().enumerate() {
         if routes[..position].iter().any(|other: &Route| other.name == route.name) {
             section.error(format!("two routes are called `{}`; give one of them a `name`", route.name));
@@ -74,9 +86,20 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
     let on_refusal = section.field("on_refusal").and_then(|field| field.one_of(&OnRefusal::WORDS)).unwrap_or_default();
     let dedupe = section.field("dedupe").map_or(DedupePolicy::Window(WINDOW_DEFAULT), |field| read_dedupe(&field));
     let response::Response { answer, headers } = section.section("response", response::read).unwrap_or_default();
+    let Proof { verifier, adapter } = proof?;
+    if let Some((_, warning)) = &adapter {
+        unless_there.push(warning.clone());
+        if !content_encodings.is_empty() {
+            section.error("`content_encodings` goes with providers of the catalogue only: a plugin sees the body as it came");
+        }
+        if on_refusal == OnRefusal::Quarantine {
+            section.error("`on_refusal = \"quarantine\"` goes with providers of the catalogue only: a plugin is not asked again");
+        }
+    }
     let source = Source {
         name: source_name?,
-        verifier: verifier?,
+        verifier,
+        adapter: adapter.map(|(adapter, _)| adapter),
         routes,
         retry,
         max_body,
@@ -92,13 +115,29 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
     Some(Configured { source, unless_there })
 }
 
-fn read_verifier(section: &Section<'_>, catalogue: &Catalogue, directory: &Path, ordering: Option<Location>) -> Option<Verifier> {
+/// Who proves a source's requests: the engine by what the catalogue says, or a plugin.
+struct Proof {
+    verifier: Verifier,
+    adapter: Option<(Adapter, (PluginName, Mistake))>,
+}
+
+fn read_proof(section: &Section<'_>, catalogue: &Catalogue, directory: &Path, ordering: Option<Location>) -> Option<Proof> {
     let secrets = section.required("secrets").and_then(|field| field.as_list());
     let secrets = secrets.map(|list| list.iter().map(|field| read_secret(field, directory)).collect::<Option<Vec<_>>>());
     let tolerance = section.field("timestamp_tolerance").and_then(|field| field.as_duration(Duration::from_secs(1)..=DAY));
     let dedupe_location = section.field("dedupe_key").and_then(|field| field.parse());
     let provider_field = section.required("provider")?;
     let name = provider_field.as_str()?;
+    if let Some(plugin) = name.strip_prefix("plugin:") {
+        let (plugin, warning) = wanted(&provider_field, plugin)?;
+        let options = Options::of_plugin(section);
+        let keyring = Keyring::new(secrets??).map_err(|error| section.error(error.to_string())).ok()?;
+        let verifier = Verifier::of_plugin(plugin.as_str(), &options);
+        return Some(Proof {
+            verifier,
+            adapter: Some((Adapter { plugin: plugin.clone(), keyring: Arc::new(keyring) }, (plugin, warning))),
+        });
+    }
     let Some(provider) = catalogue.provider(name) else {
         let meant = nearest(name, catalogue.names()).map_or_else(String::new, |meant| format!("did you mean `{meant}`? "));
         let help = format!("{meant}`hookfast providers list` shows all {}; add your own in catalogue.d/", catalogue.names().count());
@@ -113,19 +152,26 @@ fn read_verifier(section: &Section<'_>, catalogue: &Catalogue, directory: &Path,
         section.error("`secrets` is empty: nothing could be verified");
         return None;
     }
-    Verifier::new(provider, &secrets, &options).map_err(|error| section.error(error.to_string())).ok()
+    if let Some(name) = secrets.iter().find_map(|(name, _)| name.as_ref()) {
+        section.error(format!("the secret's name `{name}` is of no use: only plugins that prove requests ask for secrets by name"));
+    }
+    let secrets: Vec<SecretSpec> = secrets.into_iter().map(|(_, spec)| spec).collect();
+    let verifier = Verifier::new(provider, &secrets, &options).map_err(|error| section.error(error.to_string())).ok()?;
+    Some(Proof { verifier, adapter: None })
 }
 
-/// A reference, or `{ value = "env:…", not_before = "2026-01-01T00:00:00Z", not_after = … }` while secrets are rotated.
-fn read_secret(field: &Field<'_>, directory: &Path) -> Option<SecretSpec> {
+/// A reference, or `{ value = "env:…", not_before = "2026-01-01T00:00:00Z", not_after = … }` while secrets are rotated; with a `name` for a
+/// plugin that proves requests.
+fn read_secret(field: &Field<'_>, directory: &Path) -> Option<(Option<String>, SecretSpec)> {
     if !field.is_table() {
-        return secret::resolve(field, directory).map(|secret| SecretSpec { secret, not_before: None, not_after: None });
+        return secret::resolve(field, directory).map(|secret| (None, SecretSpec { secret, not_before: None, not_after: None }));
     }
     let read = |section: &Section<'_>| {
         let moment = |key| section.field(key).map(|field| field.parse_with(read_moment)).map_or(Some(None), |moment| moment.map(Some));
         let (not_before, not_after) = (moment("not_before"), moment("not_after"));
         let secret = secret::resolve(&section.required("value")?, directory)?;
-        Some(SecretSpec { secret, not_before: not_before?, not_after: not_after? })
+        let name = section.field("name").map_or(Some(None), |field| field.as_str().map(|name| Some(name.to_owned())));
+        Some((name?, SecretSpec { secret, not_before: not_before?, not_after: not_after? }))
     };
     field.section(read).flatten()
 }
@@ -137,7 +183,7 @@ fn read_moment(text: &str) -> Result<Timestamp, String> {
 
 fn read_route(field: &Field<'_>) -> Option<(Route, (PluginName, Mistake))> {
     let read = |section: &Section<'_>| {
-        let plugin = section.required("plugin").and_then(|field| wanted(&field));
+        let plugin = section.required("plugin").and_then(|field| wanted(&field, field.as_str()?));
         let name = section.field("name").map(|field| field.parse());
         let types = section.field("types").and_then(|field| field.as_list()).unwrap_or_default();
         let types = types.iter().map(|field| field.parse()).collect::<Option<Vec<_>>>();
@@ -148,11 +194,12 @@ fn read_route(field: &Field<'_>) -> Option<(Route, (PluginName, Mistake))> {
     field.section(read).flatten()
 }
 
-/// A plugin that is not there is no error: its jobs wait parked until it is.
-fn wanted(field: &Field<'_>) -> Option<(PluginName, Mistake)> {
-    let plugin: PluginName = field.parse()?;
+/// A plugin that is not there is no error: its jobs wait parked until it is, and so do senders whose requests it proves.
+fn wanted(field: &Field<'_>, name: &str) -> Option<(PluginName, Mistake)> {
+    let plugin: PluginName = field.parse_with(|_| name.parse::<PluginName>().map_err(|error| error.to_string()))?;
     let message = format!("plugin `{plugin}` is not in the plugin directory yet");
-    let help = Some(format!("its jobs wait parked until {plugin}.wasm is there"));
+    let help =
+        Some(format!("its jobs wait parked, and senders whose requests it proves are told to come back, until {plugin}.wasm is there"));
     let warning = field.mistake(Severity::Warning, message, help);
     Some((plugin, warning))
 }

@@ -18,6 +18,7 @@ mod outcome;
 mod retry;
 mod rate;
 mod outbound;
+mod ruling;
 mod grant;
 
 pub use diagnosis::{BodyChange, Diagnosis, SecretSpelling};
@@ -36,5 +37,6 @@ pub use refusal::{OnRefusal, Quarantined, Refusal, RefusalCause};
 pub use request::{RawRequest, Verified};
 pub use retry::{RetryDecision, RetryPolicy, RetryStrategy};
 pub use route::{Route, TypeFilter};
+pub use ruling::{Arrival, KeyAnswer, KeyDeed, KeyUse, KeyUseFault, Ruling};
 pub use secret::Secret;
 pub use time::Timestamp;

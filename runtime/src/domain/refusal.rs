@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Diagnosis, Headers, RawRequest, RequestId, SourceName, Timestamp};
+use super::{Diagnosis, Headers, PluginName, RawRequest, RequestId, SourceName, Timestamp};
 
 /// What a sender is told to wait where nobody knows how long it takes.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -62,6 +62,12 @@ pub enum RefusalCause {
     NoLiveSecret,
     /// The provider's handshake was recognised and is not well-formed.
     HandshakeFailed { detail: String },
+    /// The plugin that proves this source's requests turned it away.
+    RejectedByPlugin { plugin: PluginName, code: String, message: String },
+    /// The plugin that proves this source's requests is not live, or busy; the sender should try again.
+    NoPlugin { plugin: PluginName },
+    /// The plugin that proves this source's requests failed on this one.
+    PluginFailed { plugin: PluginName, reason: String },
     /// The store's queue is full or the disk refuses writes; the sender should try again.
     Saturated,
     /// Bodies that wait for their proof take all the memory that they may; the sender should try again.
@@ -101,6 +107,9 @@ impl RefusalCause {
             Self::TimestampTooNew { .. } => "timestamp_too_new",
             Self::NoLiveSecret => "no_live_secret",
             Self::HandshakeFailed { .. } => "handshake_failed",
+            Self::RejectedByPlugin { .. } => "rejected_by_plugin",
+            Self::NoPlugin { .. } => "no_plugin",
+            Self::PluginFailed { .. } => "plugin_failed",
             Self::Saturated => "saturated",
             Self::Busy => "busy",
             Self::Draining => "draining",
@@ -118,6 +127,7 @@ impl RefusalCause {
             Self::BodyTooLarge { .. } | Self::DecodedBodyTooLarge { .. } | Self::TooManyItems { .. } => 413,
             Self::EncodedBody => 415,
             Self::RateLimited { .. } => 429,
+            Self::RejectedByPlugin { code, .. } if code == "malformed" => 400,
             Self::BodyBroken | Self::EncodingBroken | Self::HandshakeFailed { .. } => 400,
             Self::MissingHeader { .. }
             | Self::DuplicateHeader { .. }
@@ -130,9 +140,10 @@ impl RefusalCause {
             | Self::WrongSignature
             | Self::WrongToken
             | Self::TimestampTooOld { .. }
-            | Self::TimestampTooNew { .. } => 401,
-            Self::Unstorable => 500,
-            Self::NoLiveSecret | Self::Saturated | Self::Busy | Self::Draining => 503,
+            | Self::TimestampTooNew { .. }
+            | Self::RejectedByPlugin { .. } => 401,
+            Self::Unstorable | Self::PluginFailed { .. } => 500,
+            Self::NoLiveSecret | Self::NoPlugin { .. } | Self::Saturated | Self::Busy | Self::Draining => 503,
         }
     }
 
@@ -172,6 +183,9 @@ impl fmt::Display for RefusalCause {
             Self::RateLimited { .. } => f.write_str("more requests than the source's `rate` lets through; the sender was told to try again"),
             Self::BodyTooLarge { limit } => write!(f, "the body is over the source's max_body of {limit} bytes"),
             Self::BodyTimeout => f.write_str("the body did not arrive in time"),
+            Self::RejectedByPlugin { plugin, code, message } => write!(f, "plugin `{plugin}` turned it away: {code}: {message}"),
+            Self::NoPlugin { plugin } => write!(f, "plugin `{plugin}`, which proves this source's requests, is not live or is busy"),
+            Self::PluginFailed { plugin, reason } => write!(f, "plugin `{plugin}`, which proves this source's requests, {reason}"),
             Self::BodyBroken => f.write_str("the body broke off or was malformed"),
             Self::EncodedBody => f.write_str(
                 "this Content-Encoding is not accepted; the provider must send the body as it is, or the source allow it in content_encodings",

@@ -1,7 +1,7 @@
 //! What a verified request is: the provider's id and type of it, and which value will stand for it when it is deduped.
 //! Looks only; whether a value counts by itself depends on whether the proof covers it.
 
-use crate::domain::{Headers, RawRequest, Verified};
+use crate::domain::{Arrival, Headers, RawRequest, Verified};
 
 use super::json::{self, Wanted};
 use super::location::{Location, Place};
@@ -79,6 +79,23 @@ impl Lookup {
         let event_type = looks(provider.event_type.as_ref(), None);
         let attempt = looks(provider.attempt.as_ref(), None);
         Self { wanted, configured, ordering, event_id, event_type, attempt }
+    }
+}
+
+impl Identity {
+    /// What a plugin that proved the request says of one of its events; it vouches for it.
+    pub fn of_arrival(arrival: &Arrival) -> Self {
+        let name = |value: &Option<String>| {
+            let value = value.clone()?;
+            Some(Name { label: "key".into(), value, signed: true, is_own: true })
+        };
+        Self {
+            event_id: None,
+            event_type: arrival.event_type.clone(),
+            attempt: None,
+            key: name(&arrival.dedupe_key),
+            ordering: name(&arrival.ordering_key),
+        }
     }
 }
 

@@ -35,6 +35,7 @@ mod redact;
 mod split;
 mod dedupe;
 mod handshake;
+mod keyring;
 mod sign;
 mod sample;
 
@@ -55,6 +56,7 @@ pub use diagnosis::{DIAGNOSED_BYTES_MAX, Effort};
 pub use handshake::{Handshake, HandshakeAnswer};
 pub use identify::{Identity, ProviderEventId};
 pub use key::{KeyFault, SetupError};
+pub use keyring::Keyring;
 pub use location::{Items, Location, Pointer};
 pub use options::Options;
 pub use provider::{Class, Confidence, Provider, Setting};

@@ -74,6 +74,11 @@ impl Options {
         }
     }
 
+    /// What a source may say where a plugin is its provider.
+    pub fn of_plugin(section: &Section<'_>) -> Self {
+        Self { public_url: section.field("public_url").and_then(|field| field.parse_with(public_url)), ..Self::default() }
+    }
+
     fn given(&self) -> impl Iterator<Item = Setting> {
         let given = [
             (self.header.is_some(), Setting::Header),

@@ -84,6 +84,27 @@ impl Class {
 }
 
 impl Provider {
+    /// The stand-in for a plugin that proves requests.
+    pub(super) fn of_plugin(plugin: &str) -> Self {
+        Self {
+            name: format!("plugin:{plugin}"),
+            title: format!("plugin {plugin}"),
+            documentation: None,
+            confidence: Confidence::A,
+            retries: None,
+            redelivery: None,
+            challenge: None,
+            notes: None,
+            schemes: Vec::new(),
+            items: None,
+            event_id: None,
+            event_type: None,
+            attempt: None,
+            handshakes: Vec::new(),
+            settings: Vec::new(),
+        }
+    }
+
     /// What its requests are by its strongest scheme.
     pub fn class(&self) -> Class {
         match self.schemes.first() {

@@ -22,6 +22,9 @@ use super::view::View;
 /// Why a request cannot be signed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CannotSign {
+    /// A plugin proves the source's requests.
+    #[error("a plugin proves the requests of this source, and only its author knows how they are signed")]
+    Plugin,
     /// None of the secrets is valid now.
     #[error("the source has no secret that is valid now")]
     NoLiveSecret,
@@ -40,6 +43,9 @@ impl Verifier {
     /// Adds to a sample what proves it, with the newest live secret: of those the one that became valid last, and among
     /// equals the one listed first. `id` fills signed ids; what is there already is kept.
     pub fn sign(&self, sample: &mut Sample, now: Timestamp, id: &str) -> Result<(), CannotSign> {
+        if self.provider.schemes.is_empty() {
+            return Err(CannotSign::Plugin);
+        }
         let (armed, newest) = self.newest(now).ok_or(CannotSign::NoLiveSecret)?;
         let scheme = self.scheme(armed);
         fill(scheme, sample, now, id)?;

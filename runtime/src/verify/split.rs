@@ -20,6 +20,13 @@ pub struct Part {
     pub(super) number: usize,
 }
 
+impl Part {
+    /// That of the event with this number, of several; `None` where a request brought one.
+    pub fn of(body: &Bytes, number: usize, count: usize) -> Option<Self> {
+        (count > 1).then(|| Self { request: Sha256::digest(body).into(), number })
+    }
+}
+
 impl Verifier {
     /// The bodies of a request's events: the items where the provider sends several at once, else the one body. Each item has its part.
     pub fn split(&self, body: &Bytes) -> Result<Vec<(Bytes, Option<Part>)>, RefusalCause> {

@@ -68,6 +68,13 @@ pub(super) struct ArmedKey {
     not_after: Option<Timestamp>,
 }
 
+impl SecretSpec {
+    /// Whether it is valid at this moment.
+    pub(super) fn is_live(&self, now: Timestamp) -> bool {
+        self.not_before.is_none_or(|from| from <= now) && self.not_after.is_none_or(|end| now < end)
+    }
+}
+
 impl ArmedKey {
     pub(super) fn is_live(&self, now: Timestamp) -> bool {
         self.not_before.is_none_or(|from| from <= now) && self.not_after.is_none_or(|end| now < end)
@@ -99,6 +106,19 @@ impl Verifier {
         let items = options.items.clone().unwrap_or_else(|| provider.items.clone());
         let (public_url, parameters) = (options.public_url.clone(), options.parameters.clone());
         Ok(Self { provider, armed, lookup, items, public_url, parameters, secrets: secrets.to_vec(), is_offline: options.is_offline })
+    }
+
+    /// For a source whose requests a plugin proves: holds for none.
+    pub fn of_plugin(plugin: &str, options: &Options) -> Self {
+        let provider = Arc::new(Provider::of_plugin(plugin));
+        let lookup = Lookup::new(&provider, options);
+        let (public_url, parameters) = (options.public_url.clone(), options.parameters.clone());
+        Self { provider, armed: Vec::new(), lookup, items: None, public_url, parameters, secrets: Vec::new(), is_offline: false }
+    }
+
+    /// The URL as it is registered with the provider, where the source says it.
+    pub fn public_url(&self) -> Option<&str> {
+        self.public_url.as_deref()
     }
 
     /// The provider as this source sees it.

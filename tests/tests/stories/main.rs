@@ -6,6 +6,7 @@ mod refusal;
 mod diagnosis;
 mod quarantine;
 mod limits;
+mod adapter;
 mod address;
 mod encoding;
 mod response;

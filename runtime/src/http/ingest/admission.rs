@@ -8,7 +8,7 @@ use crate::config::Source;
 use crate::domain::{Event, EventId, NewEvent, RawRequest, RefusalCause, Verified};
 use crate::random::Random;
 use crate::store::{AdmitError, Admitted, Store};
-use crate::verify::Part;
+use crate::verify::{Identity, Part};
 
 /// Stores the events of a proven request and the jobs of their routes, all or none. Returns once they are synced; dropping the future does
 /// not undo it.
@@ -19,19 +19,24 @@ pub(super) async fn admit(
     mut request: RawRequest,
     verified: &Verified,
 ) -> Result<Vec<Admitted>, RefusalCause> {
-    let bytes = request.body.len();
     source.verifier.redact(&mut request, verified);
     let bodies = source.verifier.split(&request.body)?;
     let mut events = Vec::with_capacity(bodies.len());
     for (body, part) in bodies {
         request.body = body;
         let id = store.event_id(request.received_at, random.bytes());
-        events.push(event(id, source, &request, verified, part));
+        let identity = source.verifier.identify(&request, verified);
+        events.push(event(id, source, &request, identity, part));
     }
+    self::store(store, source, events).await
+}
+
+/// The same for events that are made already.
+pub(super) async fn store(store: &Store, source: &Source, events: Vec<NewEvent>) -> Result<Vec<Admitted>, RefusalCause> {
     let first = events.first().map(|new| new.event.id);
     match store.admit(events).await {
         Ok(admitted) => {
-            debug!(event = ?first, source = %source.name, bytes, events = admitted.len(), "stored");
+            debug!(event = ?first, source = %source.name, events = admitted.len(), "stored");
             Ok(admitted)
         }
         Err(AdmitError::Saturated) => Err(RefusalCause::Saturated),
@@ -42,8 +47,8 @@ pub(super) async fn admit(
     }
 }
 
-fn event(id: EventId, source: &Source, request: &RawRequest, verified: &Verified, part: Option<Part>) -> NewEvent {
-    let identity = source.verifier.identify(request, verified);
+/// An event of a request, with what its source says of keys and routes.
+pub(super) fn event(id: EventId, source: &Source, request: &RawRequest, identity: Identity, part: Option<Part>) -> NewEvent {
     let key = source.verifier.dedupe_key(&source.name, request, &identity, source.dedupe, part);
     let ordering = source.verifier.ordering_key(&source.name, &identity, source.skip_after);
     let (dedupe_key, key) = key.unzip();

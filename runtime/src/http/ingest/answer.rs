@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
-use crate::domain::{Answer, RefusalCause};
+use crate::domain::{Answer, OutboundAnswer, RefusalCause};
 use crate::store::Admitted;
 use crate::verify::HandshakeAnswer;
 
@@ -19,12 +19,20 @@ pub(super) enum Receipt {
         usual: Answer,
     },
     Handshake(HandshakeAnswer),
+    /// What the plugin that proves the source's requests says.
+    Plugin(OutboundAnswer),
+    /// Proven and not wanted.
+    Ignored,
 }
 
 impl Receipt {
     /// The word for metrics.
     pub(super) fn result(&self) -> &'static str {
-        let Self::Stored { admitted, .. } = self else { return "handshake" };
+        let admitted = match self {
+            Self::Stored { admitted, .. } => admitted,
+            Self::Handshake(_) | Self::Plugin(_) => return "handshake",
+            Self::Ignored => return "ignored",
+        };
         if admitted.iter().any(|admitted| matches!(admitted, Admitted::New(_))) {
             "accepted"
         } else if admitted.iter().any(|admitted| matches!(admitted, Admitted::Duplicate { key_reused: true, .. })) {
@@ -55,8 +63,28 @@ impl Receipt {
                 }
                 response
             }
+            Self::Plugin(answer) => plugin_answer(answer),
+            Self::Ignored => with_status(200, Body::empty()),
         }
     }
+}
+
+/// Headers that say how an answer travels are the server's, and a plugin has no business with cookies.
+const NOT_A_PLUGINS: [HeaderName; 6] =
+    [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::UPGRADE, header::SET_COOKIE, header::DATE];
+
+fn plugin_answer(answer: OutboundAnswer) -> Response {
+    let mut response = respond(answer.status, TEXT, Body::from(answer.body));
+    for (name, value) in answer.headers.iter() {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value))
+            && !NOT_A_PLUGINS.contains(&name)
+        {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    // What strangers have sent back must not be taken for a page.
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }
 
 fn stored(admitted: &[Admitted], usual: Answer) -> Response {

@@ -1,7 +1,9 @@
-//! The front door: `POST /in/{source}`. Limits, then proof, then the store, then the answer; no guest code.
+//! The front door: `POST /in/{source}`. Limits, then proof, then the store, then the answer; no guest code, unless a source names a
+//! plugin for its provider.
 
 mod receive;
 mod admission;
+mod ask;
 mod client_address;
 mod budget;
 mod body;
@@ -21,6 +23,7 @@ use crate::clock::Clock;
 use crate::config::{Current, Proxies};
 use crate::metrics::Metrics;
 use crate::random::Random;
+use crate::sandbox::{Engine, Plugins};
 use crate::store::Store;
 
 pub use budget::BodyBudget;
@@ -35,6 +38,10 @@ pub struct FrontDoor {
     pub current: Current,
     /// Where events go.
     pub store: Store,
+    /// Where plugins that prove requests run.
+    pub engine: Arc<Engine>,
+    /// Those that are live.
+    pub plugins: Arc<Plugins>,
     /// The wall clock.
     pub clock: Clock,
     /// Ids.

@@ -17,8 +17,9 @@ use super::client_address::client_address;
 use super::refusals::Evidence;
 use super::{admission, body, decode};
 use crate::config::{Networks, Source};
-use crate::domain::{Headers, RawRequest, Refusal, RefusalCause, RequestId, SourceName, Timestamp, Verified};
+use crate::domain::{Answer, Headers, NewEvent, RawRequest, Refusal, RefusalCause, RequestId, SourceName, Timestamp, Verified};
 use crate::http::listen::Peer;
+use crate::verify::{Identity, Part};
 
 /// `POST /in/{source}`; any other path is no source's. Without axum's matching of paths, which costs more than a map of sources.
 pub(super) async fn receive(State(door): State<FrontDoor>, request: Request) -> Response {
@@ -33,8 +34,8 @@ pub(super) async fn receive(State(door): State<FrontDoor>, request: Request) -> 
 }
 
 /// One request on its way through the door.
-struct Visit {
-    door: FrontDoor,
+pub(super) struct Visit {
+    pub(super) door: FrontDoor,
     source: Option<Arc<Source>>,
     received_at: Timestamp,
     body_bytes: usize,
@@ -70,6 +71,9 @@ impl Visit {
             return Err(RefusalCause::Draining);
         }
         let mut request = raw_request(&head, body, self.received_at);
+        if let Some(adapter) = &source.adapter {
+            return self.ask(&source, adapter, request).await;
+        }
         if let Some(answer) = source.verifier.handshake(&request, None, self.received_at) {
             return answer.map(Receipt::Handshake);
         }
@@ -93,7 +97,9 @@ impl Visit {
     }
 
     fn check_head(&self, head: &Parts, source: &Source) -> Result<(), RefusalCause> {
-        if head.method != Method::POST && !source.verifier.asks_by(head.method.as_str()) {
+        // What a plugin's provider asks by is the plugin's to say.
+        let is_open = source.adapter.is_some() && [Method::GET, Method::HEAD, Method::PUT, Method::OPTIONS].contains(&head.method);
+        if head.method != Method::POST && !is_open && !source.verifier.asks_by(head.method.as_str()) {
             return Err(RefusalCause::MethodNotAllowed);
         }
         if self.door.draining.is_cancelled() {
@@ -131,6 +137,17 @@ impl Visit {
     async fn admit(&self, source: &Source, request: RawRequest, verified: &Verified) -> Result<Receipt, RefusalCause> {
         let admitted = admission::admit(&self.door.store, &self.door.random, source, request, verified).await?;
         Ok(Receipt::Stored { admitted, usual: source.answer.clone() })
+    }
+
+    /// Stores the events of a request that a plugin has proven, and receives them once they are synced.
+    pub(super) async fn store(&self, source: &Source, events: Vec<NewEvent>, usual: Answer) -> Result<Receipt, RefusalCause> {
+        let admitted = admission::store(&self.door.store, source, events).await?;
+        Ok(Receipt::Stored { admitted, usual })
+    }
+
+    pub(super) fn event(&self, source: &Source, request: &RawRequest, identity: Identity, part: Option<Part>) -> NewEvent {
+        let id = self.door.store.event_id(self.received_at, self.door.random.bytes());
+        admission::event(id, source, request, identity, part)
     }
 
     fn source_name(&self) -> Option<&SourceName> {
