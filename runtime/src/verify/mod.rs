@@ -30,6 +30,7 @@ mod view;
 mod carrier;
 mod timestamp;
 mod verifier;
+mod diagnosis;
 mod json;
 mod raw_json;
 mod identify;
@@ -54,6 +55,7 @@ mod attacks;
 
 pub use algorithm::{Algorithm, Encoding, JwtAlgorithm, KeyForm};
 pub use catalogue::Catalogue;
+pub use diagnosis::{DIAGNOSED_BYTES_MAX, Effort};
 pub use fetched::WantedKeys;
 pub use handshake::{Handshake, HandshakeAnswer};
 pub use identify::{Identity, ProviderEventId};

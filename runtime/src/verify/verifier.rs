@@ -48,6 +48,8 @@ pub struct Verifier {
     /// The URL as it is registered with the provider.
     pub(super) public_url: Option<String>,
     pub(super) parameters: BTreeMap<String, String>,
+    /// As they were configured: what does not verify is diagnosed by reading them otherwise.
+    pub(super) secrets: Vec<SecretSpec>,
     is_offline: bool,
 }
 
@@ -112,7 +114,8 @@ impl Verifier {
         let lookup = Lookup::new(&provider, options);
         let items = options.items.clone().unwrap_or_else(|| provider.items.clone());
         let (public_url, parameters) = (options.public_url.clone(), options.parameters.clone());
-        let verifier = Self { provider, armed, lookup, items, public_url, parameters, is_offline: options.is_offline };
+        let (is_offline, secrets) = (options.is_offline, secrets.to_vec());
+        let verifier = Self { provider, armed, lookup, items, public_url, parameters, secrets, is_offline };
         for (url, document) in &options.recorded_keys {
             if !verifier.take(url, document, Timestamp::from_millis(0), true) {
                 return Err(SetupError::Settings(format!("there is no key of the provider's kind in what is recorded of {url}")));
@@ -126,7 +129,7 @@ impl Verifier {
         let provider = Arc::new(Provider::of_plugin(plugin));
         let lookup = Lookup::new(&provider, options);
         let (public_url, parameters) = (options.public_url.clone(), options.parameters.clone());
-        Self { provider, armed: Vec::new(), lookup, items: None, public_url, parameters, is_offline: false }
+        Self { provider, armed: Vec::new(), lookup, items: None, public_url, parameters, secrets: Vec::new(), is_offline: false }
     }
 
     /// The URL as it is registered with the provider, where the source says it.
