@@ -45,7 +45,9 @@ fn next_part(text: &str) -> Result<(Part, &str), String> {
     let end = closing(inner).ok_or("a `{` is not closed")?;
     let (inner, after) = (&inner[..end], &inner[end + 1..]);
     if let Some(optional) = inner.strip_prefix('?') {
-        return parse(optional).map(|template| (Part::Optional(template), after));
+        let template = parse(optional)?;
+        let is_empty = template.parts.is_empty();
+        return if is_empty { Err("`{?}` is empty".into()) } else { Ok((Part::Optional(template), after)) };
     }
     let mut words = inner.split('|');
     let name = words.next().unwrap_or_default();
@@ -126,4 +128,15 @@ fn delimit_headers(parts: &mut [Part]) -> Result<(), String> {
         delimiters.dedup();
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_optional_part_has_something_in_it() {
+        assert_eq!("{?}{body}".parse::<Template>(), Err("`{?}` is empty".into()));
+        assert!("{?{body}}".parse::<Template>().is_ok());
+    }
 }
