@@ -9,6 +9,7 @@ import OpenAI from 'openai';
 import { validateEvent } from '@polar-sh/sdk/webhooks.js';
 import { validateWebhook } from 'replicate';
 import { Resend } from 'resend';
+import Surge from '@surgeapi/node';
 import { Webhook } from 'standardwebhooks';
 import { Webhook as Svix } from 'svix';
 
@@ -63,6 +64,8 @@ export const oracles = [
     { body: '{"type":"roomCreated","data":{"projectId":"p","roomId":"r","createdAt":"2025-10-09T08:53:20Z","total":49.9}}', cases: ['plain', 'altered body', 'another secret', 'stale', 'rotated'] },
   ),
   standard('lithic', 'lithic', ({ secret, headers, body }) => new Lithic({ apiKey: 'x' }).webhooks.verifySignature(body, headers, secret), { more: ALL }),
+  standard('surge', '@surgeapi/node', ({ secret, headers, body }) =>
+    new Surge({ apiKey: 'x' }).webhooks.unwrap(body, { headers, key: secret }), { more: ALL }),
   standard('dodo-payments', 'dodopayments', ({ secret, headers, body }) =>
     new DodoPayments({ bearerToken: 'x' }).webhooks.unwrap(body, { headers, key: secret }), { more: ALL }),
   {
