@@ -104,7 +104,7 @@ limits = { cpu = "1h" }
               --> hookfast.toml:7:12
              7 | provider = "stipe"
                |            ^^^^^^^
-              help: did you mean `stripe`? `hookfast providers list` shows all 275; add your own in catalogue.d/
+              help: did you mean `stripe`? `hookfast providers list` shows all 276; add your own in catalogue.d/
 
             error: `sources.shop.secrets[0]` cannot be resolved: the environment has no variable `NOT_SET_ANYWHERE`
               --> hookfast.toml:8:12
@@ -296,23 +296,23 @@ fn a_file_that_is_not_toml_is_read_as_far_as_it_goes() {
         &Folder::with("[server]\ningest = \n[sources.x]\nprovider = \"stripe\"\n"),
         78,
         &expect![[r#"
-        error: string values must be quoted, expected literal string
-          --> hookfast.toml:2:10
-         2 | ingest = 
-           |          ^
+            error: string values must be quoted, expected literal string
+              --> hookfast.toml:2:10
+             2 | ingest = 
+               |          ^
 
-        error: `server.ingest` is ``: invalid socket address syntax
-          --> hookfast.toml:2:10
-         2 | ingest = 
-           |          ^
+            error: `server.ingest` is ``: invalid socket address syntax
+              --> hookfast.toml:2:10
+             2 | ingest = 
+               |          ^
 
-        error: `secrets` is missing in [sources.x]
-          --> hookfast.toml:3:1
-         3 | [sources.x]
-           | ^^^^^^^^^^^
+            error: `secrets` is missing or empty: nothing could be verified
+              --> hookfast.toml:3:1
+             3 | [sources.x]
+               | ^^^^^^^^^^^
 
-        3 errors, 0 warnings in hookfast.toml
-    "#]],
+            3 errors, 0 warnings in hookfast.toml
+        "#]],
     );
 }
 
