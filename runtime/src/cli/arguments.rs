@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{check, demo, dlq, events, health, migrate, nodes, plugin, providers, requests, send, verify};
+use super::{check, demo, dlq, events, health, migrate, nodes, plugin, providers, requests, send, sources, verify};
 use crate::app::Role;
 
 /// Hookfast: webhooks, made fast. Receives webhooks, proves who sent them, stores them before it answers, and runs your
@@ -38,6 +38,9 @@ pub(super) enum Command {
     /// Look at the providers that can be verified by name
     #[command(subcommand, visible_alias = "provider")]
     Providers(providers::Providers),
+    /// Look at the sources, and at which of their secrets are in use
+    #[command(subcommand, visible_alias = "source")]
+    Sources(sources::Sources),
     /// Look at events, and at what became of them
     #[command(subcommand, visible_alias = "event")]
     Events(events::Events),

@@ -25,6 +25,7 @@ use crate::verify::Catalogue;
 pub use files::fingerprint;
 pub use in_force::{Current, InForce};
 pub use network::Networks;
+pub use secret::SourceSecret;
 pub use server::{ForwardedHeader, Proxies, Server, Storage, Worker};
 pub use source::Source;
 

@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use chrono::DateTime;
 use http::HeaderMap;
 
 use super::network::{self, Networks};
-use super::{response, secret};
+use super::response;
+use super::secret::{self, SourceSecret};
 use crate::document::{Field, Mistake, Section, Severity, nearest};
-use crate::domain::{Answer, ContentEncoding, DedupePolicy, PluginName, Rate, RetryPolicy, RetryStrategy, Route, SourceName, Timestamp};
-use crate::verify::{Catalogue, Location, Options, SecretSpec, Verifier};
+use crate::domain::{Answer, ContentEncoding, DedupePolicy, PluginName, Rate, RetryPolicy, RetryStrategy, Route, SourceName};
+use crate::verify::{Catalogue, Location, Options, Verifier};
 
 const WINDOW_DEFAULT: Duration = Duration::from_hours(72);
 const DAY: Duration = Duration::from_hours(24);
@@ -22,6 +22,8 @@ pub struct Source {
     pub name: SourceName,
     /// Its provider's checks, with its secrets.
     pub verifier: Verifier,
+    /// Its secrets, in the order in which the proof names them.
+    pub secrets: Vec<SourceSecret>,
     /// Where its events go; empty where they are only stored.
     pub routes: Vec<Route>,
     /// What happens to failures that may pass.
@@ -54,7 +56,7 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
     let source_name: Option<SourceName> = name.parse();
     let ordering = section.field("ordering").and_then(|field| read_ordering(&field));
     let (ordering, skip_after) = ordering.map(|ordering| (ordering.key, ordering.skip_after)).unzip();
-    let verifier = read_verifier(section, catalogue, directory, ordering);
+    let (verifier, secrets) = read_verifier(section, catalogue, directory, ordering).unzip();
     let routes = section.field("routes").and_then(|field| field.as_list()).unwrap_or_default();
     let (routes, unless_there): (Vec<_>, Vec<_>) = routes.iter().filter_map(read_route).unzip();
     for (position, route) in routes.iter().enumerate() {
@@ -72,6 +74,7 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
     let source = Source {
         name: source_name?,
         verifier: verifier?,
+        secrets: secrets?,
         routes,
         retry,
         max_body,
@@ -86,9 +89,14 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
     Some(Configured { source, unless_there })
 }
 
-fn read_verifier(section: &Section<'_>, catalogue: &Catalogue, directory: &Path, ordering: Option<Location>) -> Option<Verifier> {
+fn read_verifier(
+    section: &Section<'_>,
+    catalogue: &Catalogue,
+    directory: &Path,
+    ordering: Option<Location>,
+) -> Option<(Verifier, Vec<SourceSecret>)> {
     let secrets = section.required("secrets").and_then(|field| field.as_list());
-    let secrets = secrets.map(|list| list.iter().map(|field| read_secret(field, directory)).collect::<Option<Vec<_>>>());
+    let secrets = secrets.map(|list| list.iter().map(|field| secret::read(field, directory)).collect::<Option<Vec<_>>>());
     let tolerance = section.field("timestamp_tolerance").and_then(|field| field.as_duration(Duration::from_secs(1)..=DAY));
     let dedupe_location = section.field("dedupe_key").and_then(|field| field.parse());
     let provider_field = section.required("provider")?;
@@ -107,26 +115,9 @@ fn read_verifier(section: &Section<'_>, catalogue: &Catalogue, directory: &Path,
         section.error("`secrets` is empty: nothing could be verified");
         return None;
     }
-    Verifier::new(provider, &secrets, &options).map_err(|error| section.error(error.to_string())).ok()
-}
-
-/// A reference, or `{ value = "env:…", not_before = "2026-01-01T00:00:00Z", not_after = … }` while secrets are rotated.
-fn read_secret(field: &Field<'_>, directory: &Path) -> Option<SecretSpec> {
-    if !field.is_table() {
-        return secret::resolve(field, directory).map(|secret| SecretSpec { secret, not_before: None, not_after: None });
-    }
-    let read = |section: &Section<'_>| {
-        let moment = |key| section.field(key).map(|field| field.parse_with(read_moment)).map_or(Some(None), |moment| moment.map(Some));
-        let (not_before, not_after) = (moment("not_before"), moment("not_after"));
-        let secret = secret::resolve(&section.required("value")?, directory)?;
-        Some(SecretSpec { secret, not_before: not_before?, not_after: not_after? })
-    };
-    field.section(read).flatten()
-}
-
-fn read_moment(text: &str) -> Result<Timestamp, String> {
-    let moment = DateTime::parse_from_rfc3339(text).map_err(|_| "a moment is RFC 3339, as in \"2026-01-31T12:00:00Z\"")?;
-    Ok(Timestamp::from_millis(moment.timestamp_millis()))
+    let specs: Vec<_> = secrets.iter().map(|secret| secret.spec.clone()).collect();
+    let verifier = Verifier::new(provider, &specs, &options).map_err(|error| section.error(error.to_string())).ok()?;
+    Some((verifier, secrets))
 }
 
 fn read_route(field: &Field<'_>) -> Option<(Route, (PluginName, Mistake))> {

@@ -16,6 +16,7 @@ mod job;
 mod outcome;
 mod retry;
 mod rate;
+mod usage;
 mod outbound;
 mod grant;
 
@@ -36,3 +37,4 @@ pub use retry::{RetryDecision, RetryPolicy, RetryStrategy};
 pub use route::{Route, TypeFilter};
 pub use secret::Secret;
 pub use time::Timestamp;
+pub use usage::{RequestCounts, SecretUsage, SourceUsage};

@@ -20,7 +20,7 @@ use super::key::{self, KeyFault, SetupError};
 use super::mac::Key;
 use super::message::{Context, Message};
 use super::options::Options;
-use super::provider::Provider;
+use super::provider::{Class, Provider};
 use super::scheme::{Carrier, Proof, Requirement, Scheme, Signature, TimestampPlace, TimestampRule};
 use super::timestamp;
 use super::view::View;
@@ -98,6 +98,21 @@ impl Verifier {
     /// The provider as this source sees it.
     pub fn provider(&self) -> &Provider {
         &self.provider
+    }
+
+    /// The schemes that it has secrets for, strongest first.
+    pub fn schemes(&self) -> impl Iterator<Item = &Scheme> {
+        self.armed.iter().map(|armed| self.scheme(armed))
+    }
+
+    /// What its requests are, by the strongest scheme that it has a secret for.
+    pub fn class(&self) -> Class {
+        self.schemes().next().map_or(Class::Unverified, |scheme| self.provider.class_by(scheme))
+    }
+
+    /// The URL as it is registered with the provider, where the source says it.
+    pub fn public_url(&self) -> Option<&str> {
+        self.public_url.as_deref()
     }
 
     /// Proves that the source's provider sent these bytes, or says why not.

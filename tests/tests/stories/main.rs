@@ -12,5 +12,6 @@ mod retry;
 mod ordering;
 mod plugin;
 mod reload;
+mod rotation;
 mod restart;
 mod alone;

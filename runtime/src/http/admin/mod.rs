@@ -5,6 +5,8 @@ mod health;
 mod events;
 mod dead_letters;
 mod requests;
+mod sources;
+mod rotation;
 mod nodes;
 mod plugins;
 mod problem;
@@ -64,6 +66,8 @@ impl Admin {
             .route("/dead-letters/replay", post(dead_letters::replay))
             .route("/dead-letters/discard", post(dead_letters::discard))
             .route("/requests", get(requests::list))
+            .route("/sources", get(sources::list))
+            .route("/sources/{name}", get(sources::show))
             .route("/plugins", get(plugins::list))
             .route("/plugins/{name}", put(plugins::load).layer(DefaultBodyLimit::max(WASM_BYTES_MAX)))
             .route("/nodes", get(nodes::list))

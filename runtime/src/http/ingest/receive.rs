@@ -17,7 +17,7 @@ use super::client_address::client_address;
 use super::{body, decode};
 use crate::config::{Networks, Source};
 use crate::domain::{
-    ContentEncoding, Event, Headers, NewEvent, RawRequest, Refusal, RefusalCause, RequestId, SourceName, Timestamp, Verified,
+    ContentEncoding, Event, Headers, NewEvent, RawRequest, Refusal, RefusalCause, RequestId, SourceName, SourceUsage, Timestamp, Verified,
 };
 use crate::http::listen::Peer;
 use crate::store::{AdmitError, Admitted};
@@ -27,6 +27,7 @@ pub(super) async fn receive(State(door): State<FrontDoor>, request: Request) -> 
     let mut visit = Visit::new(door);
     match visit.receive(request).await {
         Ok(receipt) => {
+            visit.count(&receipt);
             visit.door.metrics.request(visit.source_name(), receipt.result());
             receipt.into_response(visit.source.as_ref().map_or(&HeaderMap::new(), |source| &source.answer_headers))
         }
@@ -38,6 +39,8 @@ pub(super) async fn receive(State(door): State<FrontDoor>, request: Request) -> 
 struct Visit {
     door: FrontDoor,
     source: Option<Arc<Source>>,
+    /// What is counted of that source.
+    usage: Option<Arc<SourceUsage>>,
     received_at: Timestamp,
     body_bytes: usize,
     /// What its body may take of the memory for bodies, until it is answered.
@@ -47,7 +50,7 @@ struct Visit {
 impl Visit {
     fn new(door: FrontDoor) -> Self {
         let received_at = door.clock.now();
-        Self { door, source: None, received_at, body_bytes: 0, share: None }
+        Self { door, source: None, usage: None, received_at, body_bytes: 0, share: None }
     }
 
     async fn receive(&mut self, request: Request) -> Result<Receipt, RefusalCause> {
@@ -55,6 +58,7 @@ impl Visit {
         let in_force = self.door.current.load();
         let source = in_force.settings.sources.get(name).cloned().ok_or(RefusalCause::UnknownSource)?;
         self.source = Some(Arc::clone(&source));
+        self.usage = in_force.usage(&source.name).cloned();
         let (head, body) = request.into_parts();
         self.check_head(&head, &source)?;
         let encoding = encoding(&head.headers, &source)?;
@@ -76,6 +80,7 @@ impl Visit {
             return Err(RefusalCause::MethodNotAllowed);
         }
         let verified = source.verifier.verify(&request, self.received_at)?;
+        self.count_secret(&verified);
         if let Some(encoding) = encoding {
             decode::unwrap(&mut request, encoding, source.max_body)?;
         }
@@ -155,12 +160,29 @@ impl Visit {
         }
     }
 
+    fn count_secret(&self, verified: &Verified) {
+        if let (Some(usage), Some(source)) = (&self.usage, self.source_name()) {
+            usage.prove(verified.secret, self.received_at);
+            self.door.metrics.secret_use(source, verified.secret);
+        }
+    }
+
+    fn count(&self, receipt: &Receipt) {
+        let Some(requests) = self.usage.as_ref().map(|usage| usage.requests()) else { return };
+        match receipt {
+            Receipt::Accepted { .. } => requests.accept(),
+            Receipt::Duplicate { .. } => requests.recognise(),
+            Receipt::Handshake(_) => {}
+        }
+    }
+
     fn source_name(&self) -> Option<&SourceName> {
         self.source.as_ref().map(|source| &source.name)
     }
 
     fn refuse(self, cause: RefusalCause) -> Response {
         self.door.metrics.request(self.source_name(), cause.code());
+        self.usage.iter().for_each(|usage| usage.requests().refuse());
         debug!(source = ?self.source_name(), cause = cause.code(), "refused");
         let response = answer::refused(&cause);
         self.door.refusals.push(Refusal {

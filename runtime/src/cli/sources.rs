@@ -1,0 +1,157 @@
+//! `hookfast sources`: what each source of a running server checks, and which of its secrets were used when. What a node has counted
+//! since its start is all that it knows.
+
+use clap::{Args, Subcommand};
+use serde::Deserialize;
+
+use super::arguments::Connection;
+use super::client::{self, Client, Page};
+use super::output::{Output, plain};
+use super::table::Table;
+use super::time::Times;
+use crate::domain::SourceName;
+
+const COUNTED: &str = "counted by this node since it started";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Sources {
+    /// List the sources, what they check, and what became of their requests
+    #[command(after_help = "Counts are those of the node that answers, since it started.\n\nExample:\n  hookfast sources list")]
+    List(List),
+    /// Show one source, and which of its secrets were used when: what a secret's rotation waits for
+    #[command(after_help = "Counts are those of the node that answers, since it started.\n\nExample:\n  hookfast sources show stripe")]
+    Show(Show),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// The source, as the configuration names it
+    name: SourceName,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Deserialize)]
+struct Source {
+    name: String,
+    provider: String,
+    class: String,
+    proofs: Vec<Proof>,
+    handshake: bool,
+    public_url: Option<String>,
+    routes: Vec<String>,
+    requests: Requests,
+    secrets: Vec<Secret>,
+    warnings: Vec<Warning>,
+}
+
+#[derive(Deserialize)]
+struct Proof {
+    carrier: String,
+    form: String,
+}
+
+#[derive(Deserialize)]
+struct Requests {
+    accepted: u64,
+    duplicates: u64,
+    refused: u64,
+}
+
+#[derive(Deserialize)]
+struct Secret {
+    position: u64,
+    reference: String,
+    not_before: Option<String>,
+    not_after: Option<String>,
+    state: String,
+    uses: u64,
+    last_used_at: Option<String>,
+    counted_since: String,
+}
+
+#[derive(Deserialize)]
+struct Warning {
+    message: String,
+}
+
+pub(super) async fn run(command: Sources) -> anyhow::Result<()> {
+    match command {
+        Sources::List(arguments) => list(&arguments.connection).await,
+        Sources::Show(arguments) => show(&arguments).await,
+    }
+}
+
+async fn list(connection: &Connection) -> anyhow::Result<()> {
+    let document = Client::open(connection)?.get("/sources", &[]).await?;
+    let Page { data, .. } = client::read::<Page<Source>>(&document)?;
+    let output = Output::new(connection.json);
+    output.show(&document, |_| table(&data))?;
+    output.hint(if data.is_empty() { "no sources; add [sources.NAME] to the configuration" } else { COUNTED });
+    data.iter().for_each(|source| source.warn(output));
+    Ok(())
+}
+
+async fn show(arguments: &Show) -> anyhow::Result<()> {
+    let document = Client::open(&arguments.connection)?.get(&format!("/sources/{}", arguments.name), &[]).await?;
+    let source = client::read::<Source>(&document)?;
+    let output = Output::new(arguments.connection.json);
+    output.show(&document, |times| source.write(times))?;
+    output.hint(COUNTED);
+    source.warn(output);
+    Ok(())
+}
+
+fn table(sources: &[Source]) -> String {
+    let row = |source: &Source| {
+        let Requests { accepted, duplicates, refused } = &source.requests;
+        let counts = [source.secrets.len() as u64, *accepted, *duplicates, *refused].map(|count| count.to_string());
+        let [secrets, accepted, duplicates, refused] = counts;
+        let routes = source.routes.join(", ");
+        [source.name.clone(), source.provider.clone(), source.class.clone(), routes, secrets, accepted, duplicates, refused]
+    };
+    let heading = ["SOURCE", "PROVIDER", "CLASS", "ROUTES", "SECRETS", "ACCEPTED", "DUPLICATES", "REFUSED"];
+    Table::new(heading, sources.iter().map(row)).to_string()
+}
+
+impl Source {
+    fn write(&self, times: Times) -> String {
+        let Requests { accepted, duplicates, refused } = &self.requests;
+        let proofs: Vec<_> = self.proofs.iter().map(|Proof { carrier, form }| format!("{carrier}: {form}")).collect();
+        let facts = [
+            ("provider", self.provider.clone()),
+            ("class", self.class.clone()),
+            ("proof", if proofs.is_empty() { "none: nothing is checked".into() } else { proofs.join("; or ") }),
+            ("handshake", if self.handshake { "answered".into() } else { "none".into() }),
+            ("public URL", self.public_url.clone().unwrap_or_else(|| "-".into())),
+            ("routes", if self.routes.is_empty() { "none: events are stored only".into() } else { self.routes.join(", ") }),
+            ("requests", format!("{accepted} accepted, {duplicates} duplicates, {refused} refused")),
+        ];
+        let facts = facts.map(|(name, value)| format!("  {name:12}{}\n", plain(&value))).concat();
+        let secrets = self.secrets.iter().map(|secret| secret.row(times));
+        let heading = ["SECRET", "REFERENCE", "STATE", "VALID FROM", "VALID UNTIL", "LAST USED", "USES", "COUNTED SINCE"];
+        let secrets = Table::new(heading, secrets).to_string();
+        let gap = if secrets.is_empty() { "" } else { "\n" };
+        format!("{}\n{facts}{gap}{secrets}", plain(&self.name))
+    }
+
+    fn warn(&self, output: Output) {
+        self.warnings.iter().for_each(|warning| output.hint(&format!("warning: {}: {}", plain(&self.name), plain(&warning.message))));
+    }
+}
+
+impl Secret {
+    fn row(&self, times: Times) -> [String; 8] {
+        let time = |time: &Option<String>| time.as_ref().map(|time| times.write(time)).unwrap_or_default();
+        let state = self.state.replace('_', " ");
+        let (from, until, last) = (time(&self.not_before), time(&self.not_after), time(&self.last_used_at));
+        let (position, uses) = (self.position.to_string(), self.uses.to_string());
+        [position, self.reference.clone(), state, from, until, last, uses, times.write(&self.counted_since)]
+    }
+}
