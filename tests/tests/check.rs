@@ -388,3 +388,19 @@ fn exit_codes_tell_scripts_what_happened() {
     assert_eq!(folder.exit_code(&["check", "--config", "elsewhere.toml"]), Some(78));
     assert_eq!(folder.exit_code(&["plugin", "inspect", "hookfast.toml"]), Some(1));
 }
+
+#[test]
+fn a_source_can_be_called_by_its_provider_where_no_other_has_it() {
+    let send = |folder: &Folder| {
+        let output = folder.hookfast(&["send", "stripe", "invoice.paid", "--url", "http://127.0.0.1:1"]);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(send(&Folder::with(GOOD)).0, Some(3), "the source is found, and nobody listens");
+    let second = "[sources.subscriptions]\nprovider = \"stripe\"\nsecrets = [\"literal:s\"]\n";
+    let (code, told) = send(&Folder::with(GOOD).and("conf.d/more.toml", second));
+    assert_eq!(code, Some(2), "{told}");
+    assert!(
+        told.contains("several sources in hookfast.toml are of the provider `stripe`; send to one of them: shop, subscriptions"),
+        "{told}"
+    );
+}
