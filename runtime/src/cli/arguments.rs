@@ -101,6 +101,14 @@ impl Connection {
     }
 }
 
+/// Whose own providers are known, for commands that need no server.
+#[derive(Debug, Args)]
+pub(super) struct OwnProviders {
+    /// The configuration whose `catalogue.d` is read, too [default: hookfast.toml, where there is one]
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
 /// ` --config FILE` where it is not the default.
 pub(super) fn config_flag(config: &Path) -> String {
     if config == Path::new(CONFIG) { String::new() } else { format!(" --config {}", config.display()) }
