@@ -10,7 +10,7 @@ use super::response;
 use super::secret::{self, SourceSecret};
 use crate::document::{Field, Mistake, Section, Severity, nearest};
 use crate::domain::{Answer, ContentEncoding, DedupePolicy, PluginName, Rate, RetryPolicy, RetryStrategy, Route, SourceName};
-use crate::verify::{Catalogue, Location, Options, Verifier};
+use crate::verify::{Catalogue, Location, Options, Provider, Verifier};
 
 const WINDOW_DEFAULT: Duration = Duration::from_hours(72);
 const DAY: Duration = Duration::from_hours(24);
@@ -57,6 +57,7 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
     let ordering = section.field("ordering").and_then(|field| read_ordering(&field));
     let (ordering, skip_after) = ordering.map(|ordering| (ordering.key, ordering.skip_after)).unzip();
     let (verifier, secrets) = read_verifier(section, catalogue, directory, ordering).unzip();
+    verifier.iter().for_each(|verifier| warn_of_unproved(section, verifier));
     let routes = section.field("routes").and_then(|field| field.as_list()).unwrap_or_default();
     let (routes, unless_there): (Vec<_>, Vec<_>) = routes.iter().filter_map(read_route).unzip();
     for (position, route) in routes.iter().enumerate() {
@@ -95,29 +96,67 @@ fn read_verifier(
     directory: &Path,
     ordering: Option<Location>,
 ) -> Option<(Verifier, Vec<SourceSecret>)> {
-    let secrets = section.required("secrets").and_then(|field| field.as_list());
-    let secrets = secrets.map(|list| list.iter().map(|field| secret::read(field, directory)).collect::<Option<Vec<_>>>());
+    let unproved = section.field("verify").filter(|field| field.one_of(&[("none", ())]).is_some());
+    let provider = read_provider(section, catalogue);
+    let is_checked = unproved.is_none() && provider.is_none_or(|provider| !provider.schemes.is_empty());
+    let secrets = read_secrets(section, directory, is_checked);
     let tolerance = section.field("timestamp_tolerance").and_then(|field| field.as_duration(Duration::from_secs(1)..=DAY));
-    let dedupe_location = section.field("dedupe_key").and_then(|field| field.parse());
-    let provider_field = section.required("provider")?;
-    let name = provider_field.as_str()?;
-    let Some(provider) = catalogue.provider(name) else {
+    let dedupe = section.field("dedupe_key").and_then(|field| field.parse());
+    let provider = provider?;
+    let options = Options { tolerance, dedupe, ordering, ..Options::read(section, provider) };
+    let secrets = secrets?;
+    let verifier = match unproved {
+        Some(field) => unproved_verifier(&field, provider, &secrets, &options)?,
+        None => {
+            let specs: Vec<_> = secrets.iter().map(|secret| secret.spec.clone()).collect();
+            Verifier::new(provider, &specs, &options).map_err(|error| section.error(error.to_string())).ok()?
+        }
+    };
+    Some((verifier, secrets))
+}
+
+fn read_provider<'c>(section: &Section<'_>, catalogue: &'c Catalogue) -> Option<&'c Provider> {
+    let field = section.required("provider")?;
+    let name = field.as_str()?;
+    let provider = catalogue.provider(name);
+    if provider.is_none() {
         let meant = nearest(name, catalogue.names()).map_or_else(String::new, |meant| format!("did you mean `{meant}`? "));
         let help = format!("{meant}`hookfast providers list` shows all {}; add your own in catalogue.d/", catalogue.names().count());
-        provider_field.error(format!("no provider is called `{name}`"), Some(help));
+        field.error(format!("no provider is called `{name}`"), Some(help));
         // Its settings cannot be told from mistakes, so none of them is reported.
         section.entries();
-        return None;
-    };
-    let options = Options { tolerance, dedupe: dedupe_location, ordering, ..Options::read(section, provider) };
-    let secrets = secrets??;
-    if secrets.is_empty() {
+    }
+    provider.map(AsRef::as_ref)
+}
+
+/// The secrets; where something is checked with them there must be one.
+fn read_secrets(section: &Section<'_>, directory: &Path, is_checked: bool) -> Option<Vec<SourceSecret>> {
+    let field = if is_checked { section.required("secrets") } else { section.field("secrets") };
+    let Some(field) = field else { return (!is_checked).then(Vec::new) };
+    let secrets = field.as_list()?.iter().map(|field| secret::read(field, directory)).collect::<Option<Vec<_>>>()?;
+    if is_checked && secrets.is_empty() {
         section.error("`secrets` is empty: nothing could be verified");
         return None;
     }
-    let specs: Vec<_> = secrets.iter().map(|secret| secret.spec.clone()).collect();
-    let verifier = Verifier::new(provider, &specs, &options).map_err(|error| section.error(error.to_string())).ok()?;
-    Some((verifier, secrets))
+    Some(secrets)
+}
+
+/// `verify = "none"`: whoever knows the URL is believed, which only a provider that proves nothing makes right.
+fn unproved_verifier(field: &Field<'_>, provider: &Provider, secrets: &[SourceSecret], options: &Options) -> Option<Verifier> {
+    let verifier = Verifier::unproved(provider, options).map_err(|error| field.error(error.to_string(), None)).ok()?;
+    if !secrets.is_empty() {
+        field.error("`verify = \"none\"` checks nothing, so `secrets` would only look as if", Some("take `secrets` out".into()));
+        return None;
+    }
+    Some(verifier)
+}
+
+fn warn_of_unproved(section: &Section<'_>, verifier: &Verifier) {
+    let Some(field) = section.field("verify").filter(|_| verifier.takes_unproved()) else { return };
+    let provider = &verifier.provider().name;
+    let message = format!("`{}` lets in anyone who knows the URL: provider `{provider}` proves nothing", field.path());
+    let narrowed = if section.has("allow_from") { "" } else { "say with `allow_from` where it sends from, and " };
+    field.warning(message, Some(format!("{narrowed}let plugins ask the provider before they act on an event")));
 }
 
 fn read_route(field: &Field<'_>) -> Option<(Route, (PluginName, Mistake))> {

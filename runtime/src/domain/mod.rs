@@ -32,7 +32,7 @@ pub use outbound::{CallFault, CallFaultKind, OutboundAnswer, OutboundRequest, St
 pub use outcome::{AttemptRecord, CallRecord, DeadReason, FailureKind, LogLevel, LogLine, Outcome, Verdict};
 pub use rate::{Rate, RateLimiter};
 pub use refusal::{Refusal, RefusalCause};
-pub use request::{RawRequest, Verified};
+pub use request::{Held, RawRequest, Verified};
 pub use retry::{RetryDecision, RetryPolicy, RetryStrategy};
 pub use route::{Route, TypeFilter};
 pub use secret::Secret;

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::domain::{RawRequest, RefusalCause, Secret, Timestamp, Verified};
+use crate::domain::{Held, RawRequest, RefusalCause, Secret, Timestamp, Verified};
 
 use super::algorithm::KeyForm;
 use super::carrier;
@@ -45,6 +45,8 @@ pub struct Verifier {
     pub(super) public_url: Option<String>,
     pub(super) parameters: BTreeMap<String, String>,
     is_offline: bool,
+    /// Nothing is checked, since there is nothing to check and the source takes that.
+    takes_unproved: bool,
 }
 
 /// A scheme that the source has secrets for.
@@ -90,9 +92,21 @@ impl Verifier {
             }
         }
         check_needs(&provider, &armed, options)?;
+        Ok(Self::with(provider, armed, options))
+    }
+
+    /// Takes every request for what it says it is. Only for a provider that proves nothing, and only where the source says that it takes that.
+    pub fn unproved(provider: &Provider, options: &Options) -> Result<Self, SetupError> {
+        if !provider.schemes.is_empty() {
+            return Err(SetupError::SomethingToCheck { provider: provider.name.clone() });
+        }
+        Ok(Self { takes_unproved: true, ..Self::with(Arc::new(options.apply(provider)?), Vec::new(), options) })
+    }
+
+    fn with(provider: Arc<Provider>, armed: Vec<Armed>, options: &Options) -> Self {
         let lookup = Lookup::new(&provider, options);
         let (public_url, parameters) = (options.public_url.clone(), options.parameters.clone());
-        Ok(Self { provider, armed, lookup, public_url, parameters, is_offline: options.is_offline })
+        Self { provider, armed, lookup, public_url, parameters, is_offline: options.is_offline, takes_unproved: false }
     }
 
     /// The provider as this source sees it.
@@ -103,6 +117,11 @@ impl Verifier {
     /// The schemes that it has secrets for, strongest first.
     pub fn schemes(&self) -> impl Iterator<Item = &Scheme> {
         self.armed.iter().map(|armed| self.scheme(armed))
+    }
+
+    /// Whether it takes requests for what they say they are.
+    pub fn takes_unproved(&self) -> bool {
+        self.takes_unproved
     }
 
     /// What its requests are, by the strongest scheme that it has a secret for.
@@ -120,6 +139,9 @@ impl Verifier {
     /// The strongest scheme whose proof is there decides, so that a right token cannot make up for a wrong signature; schemes
     /// that share its place (Standard Webhooks `v1` and `v1a`) hold each for the other.
     pub fn verify(&self, request: &RawRequest, now: Timestamp) -> Result<Verified, RefusalCause> {
+        if self.takes_unproved {
+            return Ok(Verified::unproved());
+        }
         let view = View::new(request, self.public_url.as_deref());
         let deciding = self.deciding(&view, now)?;
         let mut refusal = RefusalCause::NoLiveSecret;
@@ -164,8 +186,7 @@ impl Verifier {
             _ => None,
         };
         Ok(Verified {
-            scheme: armed.scheme,
-            secret,
+            held: Some(Held { scheme: armed.scheme, secret }),
             signed_headers: scheme.signed_headers().map(Into::into).collect(),
             vouches_for_body: scheme.vouches_for_body(),
             is_token: scheme.is_secret_sent(),

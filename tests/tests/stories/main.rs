@@ -6,6 +6,7 @@ mod refusal;
 mod limits;
 mod address;
 mod encoding;
+mod unproved;
 mod response;
 mod retention;
 mod retry;

@@ -161,9 +161,9 @@ impl Visit {
     }
 
     fn count_secret(&self, verified: &Verified) {
-        if let (Some(usage), Some(source)) = (&self.usage, self.source_name()) {
-            usage.prove(verified.secret, self.received_at);
-            self.door.metrics.secret_use(source, verified.secret);
+        if let (Some(usage), Some(source), Some(held)) = (&self.usage, self.source_name(), verified.held) {
+            usage.prove(held.secret, self.received_at);
+            self.door.metrics.secret_use(source, held.secret);
         }
     }
 
