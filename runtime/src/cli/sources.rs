@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::arguments::Connection;
 use super::client::{self, Client, Page};
-use super::output::{Output, plain};
+use super::output::{Output, count, plain};
 use super::table::Table;
 use super::time::Times;
 use crate::domain::SourceName;
@@ -131,7 +131,7 @@ impl Source {
             ("handshake", if self.handshake { "answered".into() } else { "none".into() }),
             ("public URL", self.public_url.clone().unwrap_or_else(|| "-".into())),
             ("routes", if self.routes.is_empty() { "none: events are stored only".into() } else { self.routes.join(", ") }),
-            ("requests", format!("{accepted} accepted, {duplicates} duplicates, {refused} refused")),
+            ("requests", format!("{accepted} accepted, {}, {refused} refused", count(*duplicates, "duplicate"))),
         ];
         let facts = facts.map(|(name, value)| format!("  {name:12}{}\n", plain(&value))).concat();
         let secrets = self.secrets.iter().map(|secret| secret.row(times));
@@ -153,5 +153,40 @@ impl Secret {
         let (from, until, last) = (time(&self.not_before), time(&self.not_after), time(&self.last_used_at));
         let (position, uses) = (self.position.to_string(), self.uses.to_string());
         [position, self.reference.clone(), state, from, until, last, uses, times.write(&self.counted_since)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_source_is_shown_with_what_its_rotation_waits_for() {
+        let document = json!({
+            "name": "pay", "provider": "stripe", "class": "verified", "proofs": [{ "carrier": "header:x", "form": "`<token>`" }],
+            "handshake": false, "public_url": null, "routes": ["crm"],
+            "requests": { "accepted": 2, "duplicates": 1, "refused": 0 },
+            "secrets": [{
+                "position": 1, "reference": "env:PAY", "not_before": null, "not_after": "2026-02-01T00:00:00.000Z", "state": "not_yet",
+                "uses": 0, "last_used_at": null, "counted_since": "2026-01-01T00:00:00.000Z",
+            }],
+            "warnings": [],
+        });
+        let source = client::read::<Source>(&document).expect("a source");
+        let expected = "pay
+  provider    stripe
+  class       verified
+  proof       header:x: `<token>`
+  handshake   none
+  public URL  -
+  routes      crm
+  requests    2 accepted, 1 duplicate, 0 refused
+
+SECRET  REFERENCE  STATE    VALID FROM  VALID UNTIL               LAST USED  USES  COUNTED SINCE
+1       env:PAY    not yet  -           2026-02-01T00:00:00.000Z  -          0     2026-01-01T00:00:00.000Z
+";
+        assert_eq!(source.write(Times::Absolute), expected);
     }
 }
