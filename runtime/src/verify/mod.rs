@@ -27,6 +27,7 @@ mod view;
 mod carrier;
 mod timestamp;
 mod verifier;
+mod class;
 mod json;
 mod identify;
 mod dedupe;

@@ -20,7 +20,7 @@ use super::key::{self, KeyFault, SetupError};
 use super::mac::Key;
 use super::message::{Context, Message};
 use super::options::Options;
-use super::provider::{Class, Provider};
+use super::provider::Provider;
 use super::scheme::{Carrier, Proof, Requirement, Scheme, Signature, TimestampPlace, TimestampRule};
 use super::timestamp;
 use super::view::View;
@@ -46,7 +46,7 @@ pub struct Verifier {
     pub(super) parameters: BTreeMap<String, String>,
     is_offline: bool,
     /// Nothing is checked, since there is nothing to check and the source takes that.
-    takes_unproved: bool,
+    pub(super) takes_unproved: bool,
 }
 
 /// A scheme that the source has secrets for.
@@ -95,15 +95,7 @@ impl Verifier {
         Ok(Self::with(provider, armed, options))
     }
 
-    /// Takes every request for what it says it is. Only for a provider that proves nothing, and only where the source says that it takes that.
-    pub fn unproved(provider: &Provider, options: &Options) -> Result<Self, SetupError> {
-        if !provider.schemes.is_empty() {
-            return Err(SetupError::SomethingToCheck { provider: provider.name.clone() });
-        }
-        Ok(Self { takes_unproved: true, ..Self::with(Arc::new(options.apply(provider)?), Vec::new(), options) })
-    }
-
-    fn with(provider: Arc<Provider>, armed: Vec<Armed>, options: &Options) -> Self {
+    pub(super) fn with(provider: Arc<Provider>, armed: Vec<Armed>, options: &Options) -> Self {
         let lookup = Lookup::new(&provider, options);
         let (public_url, parameters) = (options.public_url.clone(), options.parameters.clone());
         Self { provider, armed, lookup, public_url, parameters, is_offline: options.is_offline, takes_unproved: false }
@@ -112,21 +104,6 @@ impl Verifier {
     /// The provider as this source sees it.
     pub fn provider(&self) -> &Provider {
         &self.provider
-    }
-
-    /// The schemes that it has secrets for, strongest first.
-    pub fn schemes(&self) -> impl Iterator<Item = &Scheme> {
-        self.armed.iter().map(|armed| self.scheme(armed))
-    }
-
-    /// Whether it takes requests for what they say they are.
-    pub fn takes_unproved(&self) -> bool {
-        self.takes_unproved
-    }
-
-    /// What its requests are, by the strongest scheme that it has a secret for.
-    pub fn class(&self) -> Class {
-        self.schemes().next().map_or(Class::Unverified, |scheme| self.provider.class_by(scheme))
     }
 
     /// The URL as it is registered with the provider, where the source says it.
