@@ -707,6 +707,515 @@ pub mod hookfast {
                 }
             }
         }
+        /// The source's secrets, by name; their bytes never enter the plugin. In `ingress` only. Each function tries every secret of that name
+        /// that is valid now, in constant time.
+        ///
+        /// Forms, how a secret becomes a key: `utf8`, `base64`, `hex`, `sha1`, `whsec`; public keys: `pem`, `whpk`, `raw-hex`, `raw-base64`.
+        /// Algorithms: `hmac-sha1`, `hmac-sha256`, `hmac-sha384`, `hmac-sha512`; with a public key `ed25519`, `ecdsa-p256-sha256` (DER),
+        /// `ecdsa-p256-sha1`, `rsa-sha1`, `rsa-sha256`, `rsa-sha512` (PKCS #1 v1.5).
+        /// Fault codes: `unknown_secret`, `unknown_form`, `unknown_algorithm`, `unfit_secret`, `not_granted`.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod crypto {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Fault = super::super::super::hookfast::plugin::types::Fault;
+            #[allow(unused_unsafe, clippy::all)]
+            /// Whether a secret of this name made the signature, given as bytes.
+            #[allow(async_fn_in_trait)]
+            pub fn verify(
+                secret: &str,
+                form: &str,
+                algorithm: &str,
+                message: &[u8],
+                signature: &[u8],
+            ) -> ::core::result::Result<bool, Fault> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 7 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 7
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = secret;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = form;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let vec2 = algorithm;
+                    let ptr2 = vec2.as_ptr().cast::<u8>();
+                    let len2 = vec2.len();
+                    let vec3 = message;
+                    let ptr3 = vec3.as_ptr().cast::<u8>();
+                    let len3 = vec3.len();
+                    let vec4 = signature;
+                    let ptr4 = vec4.as_ptr().cast::<u8>();
+                    let len4 = vec4.len();
+                    let ptr5 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "hookfast:plugin/crypto@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "verify"]
+                        fn wit_import6(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import6(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import6(
+                        ptr0.cast_mut(),
+                        len0,
+                        ptr1.cast_mut(),
+                        len1,
+                        ptr2.cast_mut(),
+                        len2,
+                        ptr3.cast_mut(),
+                        len3,
+                        ptr4.cast_mut(),
+                        len4,
+                        ptr5,
+                    );
+                    let l7 = i32::from(*ptr5.add(0).cast::<u8>());
+                    let result24 = match l7 {
+                        0 => {
+                            let e = {
+                                let l8 = i32::from(
+                                    *ptr5.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                _rt::bool_lift(l8 as u8)
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l9 = *ptr5
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l10 = *ptr5
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len11 = l10;
+                                let bytes11 = _rt::Vec::from_raw_parts(
+                                    l9.cast(),
+                                    len11,
+                                    len11,
+                                );
+                                let l12 = *ptr5
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l13 = *ptr5
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len14 = l13;
+                                let bytes14 = _rt::Vec::from_raw_parts(
+                                    l12.cast(),
+                                    len14,
+                                    len14,
+                                );
+                                let l15 = *ptr5
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l16 = *ptr5
+                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base23 = l15;
+                                let len23 = l16;
+                                let mut result23 = _rt::Vec::with_capacity(len23);
+                                for i in 0..len23 {
+                                    let base = base23
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    let e23 = {
+                                        let l17 = *base.add(0).cast::<*mut u8>();
+                                        let l18 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len19 = l18;
+                                        let bytes19 = _rt::Vec::from_raw_parts(
+                                            l17.cast(),
+                                            len19,
+                                            len19,
+                                        );
+                                        let l20 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l21 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len22 = l21;
+                                        let bytes22 = _rt::Vec::from_raw_parts(
+                                            l20.cast(),
+                                            len22,
+                                            len22,
+                                        );
+                                        (_rt::string_lift(bytes19), _rt::string_lift(bytes22))
+                                    };
+                                    result23.push(e23);
+                                }
+                                _rt::cabi_dealloc(
+                                    base23,
+                                    len23 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                super::super::super::hookfast::plugin::types::Fault {
+                                    code: _rt::string_lift(bytes11),
+                                    message: _rt::string_lift(bytes14),
+                                    attributes: result23,
+                                }
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result24
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The signature by the first secret of this name that is valid now. Not with a public key.
+            #[allow(async_fn_in_trait)]
+            pub fn sign(
+                secret: &str,
+                form: &str,
+                algorithm: &str,
+                message: &[u8],
+            ) -> ::core::result::Result<_rt::Vec<u8>, Fault> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 7 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 7
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = secret;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = form;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let vec2 = algorithm;
+                    let ptr2 = vec2.as_ptr().cast::<u8>();
+                    let len2 = vec2.len();
+                    let vec3 = message;
+                    let ptr3 = vec3.as_ptr().cast::<u8>();
+                    let len3 = vec3.len();
+                    let ptr4 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "hookfast:plugin/crypto@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "sign"]
+                        fn wit_import5(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import5(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import5(
+                        ptr0.cast_mut(),
+                        len0,
+                        ptr1.cast_mut(),
+                        len1,
+                        ptr2.cast_mut(),
+                        len2,
+                        ptr3.cast_mut(),
+                        len3,
+                        ptr4,
+                    );
+                    let l6 = i32::from(*ptr4.add(0).cast::<u8>());
+                    let result25 = match l6 {
+                        0 => {
+                            let e = {
+                                let l7 = *ptr4
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l8 = *ptr4
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len9 = l8;
+                                <_ as From<
+                                    _rt::Vec<_>,
+                                >>::from(_rt::Vec::from_raw_parts(l7.cast(), len9, len9))
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l10 = *ptr4
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l11 = *ptr4
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len12 = l11;
+                                let bytes12 = _rt::Vec::from_raw_parts(
+                                    l10.cast(),
+                                    len12,
+                                    len12,
+                                );
+                                let l13 = *ptr4
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l14 = *ptr4
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len15 = l14;
+                                let bytes15 = _rt::Vec::from_raw_parts(
+                                    l13.cast(),
+                                    len15,
+                                    len15,
+                                );
+                                let l16 = *ptr4
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l17 = *ptr4
+                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base24 = l16;
+                                let len24 = l17;
+                                let mut result24 = _rt::Vec::with_capacity(len24);
+                                for i in 0..len24 {
+                                    let base = base24
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    let e24 = {
+                                        let l18 = *base.add(0).cast::<*mut u8>();
+                                        let l19 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len20 = l19;
+                                        let bytes20 = _rt::Vec::from_raw_parts(
+                                            l18.cast(),
+                                            len20,
+                                            len20,
+                                        );
+                                        let l21 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l22 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len23 = l22;
+                                        let bytes23 = _rt::Vec::from_raw_parts(
+                                            l21.cast(),
+                                            len23,
+                                            len23,
+                                        );
+                                        (_rt::string_lift(bytes20), _rt::string_lift(bytes23))
+                                    };
+                                    result24.push(e24);
+                                }
+                                _rt::cabi_dealloc(
+                                    base24,
+                                    len24 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                super::super::super::hookfast::plugin::types::Fault {
+                                    code: _rt::string_lift(bytes12),
+                                    message: _rt::string_lift(bytes15),
+                                    attributes: result24,
+                                }
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result25
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Whether a secret of this name is this text: for tokens.
+            #[allow(async_fn_in_trait)]
+            pub fn is(secret: &str, text: &[u8]) -> ::core::result::Result<bool, Fault> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 7 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 7
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = secret;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = text;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "hookfast:plugin/crypto@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "is"]
+                        fn wit_import3(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import3(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import3(ptr0.cast_mut(), len0, ptr1.cast_mut(), len1, ptr2);
+                    let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+                    let result21 = match l4 {
+                        0 => {
+                            let e = {
+                                let l5 = i32::from(
+                                    *ptr2.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                _rt::bool_lift(l5 as u8)
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l6 = *ptr2
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l7 = *ptr2
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len8 = l7;
+                                let bytes8 = _rt::Vec::from_raw_parts(
+                                    l6.cast(),
+                                    len8,
+                                    len8,
+                                );
+                                let l9 = *ptr2
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l10 = *ptr2
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len11 = l10;
+                                let bytes11 = _rt::Vec::from_raw_parts(
+                                    l9.cast(),
+                                    len11,
+                                    len11,
+                                );
+                                let l12 = *ptr2
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l13 = *ptr2
+                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base20 = l12;
+                                let len20 = l13;
+                                let mut result20 = _rt::Vec::with_capacity(len20);
+                                for i in 0..len20 {
+                                    let base = base20
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    let e20 = {
+                                        let l14 = *base.add(0).cast::<*mut u8>();
+                                        let l15 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len16 = l15;
+                                        let bytes16 = _rt::Vec::from_raw_parts(
+                                            l14.cast(),
+                                            len16,
+                                            len16,
+                                        );
+                                        let l17 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l18 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len19 = l18;
+                                        let bytes19 = _rt::Vec::from_raw_parts(
+                                            l17.cast(),
+                                            len19,
+                                            len19,
+                                        );
+                                        (_rt::string_lift(bytes16), _rt::string_lift(bytes19))
+                                    };
+                                    result20.push(e20);
+                                }
+                                _rt::cabi_dealloc(
+                                    base20,
+                                    len20 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                super::super::super::hookfast::plugin::types::Fault {
+                                    code: _rt::string_lift(bytes8),
+                                    message: _rt::string_lift(bytes11),
+                                    attributes: result20,
+                                }
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result21
+                }
+            }
+        }
     }
 }
 #[rustfmt::skip]
@@ -749,7 +1258,8 @@ pub mod exports {
                     }
                 }
                 pub trait Guest {
-                    /// JSON: `name`, `version`, and optionally `description`, `upstreams` (names it wants to call), `events`, and `fixtures`:
+                    /// JSON: `name`, `version`, and optionally `description`, `upstreams` (names it wants to call), `events`, `admits` (whether it proves
+                    /// requests: a source may say `provider = "plugin:NAME"`), and `fixtures`:
                     /// a list of `{"type", "body"}` that the host runs before a new version serves, each of which must end as done.
                     #[allow(async_fn_in_trait)]
                     fn describe() -> _rt::String;
@@ -1284,6 +1794,928 @@ pub mod exports {
                         + 4 * ::core::mem::size_of::<*const u8>()],
                 );
             }
+            /// Proves requests of a provider that no file of data can describe. Runs inside the HTTP request, on a small budget, and may use `log`,
+            /// `config`, `crypto`, `clock` and `random`; a call of an upstream is refused.
+            #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+            pub mod ingress {
+                #[used]
+                #[doc(hidden)]
+                static __FORCE_SECTION_REF: fn() = super::super::super::super::__link_custom_section_describing_imports;
+                use super::super::super::super::_rt;
+                pub type Header = super::super::super::super::hookfast::plugin::types::Header;
+                pub type Response = super::super::super::super::hookfast::plugin::types::Response;
+                pub type Attributes = super::super::super::super::hookfast::plugin::types::Attributes;
+                pub type Fault = super::super::super::super::hookfast::plugin::types::Fault;
+                /// One HTTP request to a source, before anything is believed of it.
+                #[derive(Clone)]
+                pub struct Request {
+                    pub method: _rt::String,
+                    /// Path and query exactly as received.
+                    pub target: _rt::String,
+                    /// The URL as it is registered with the provider, if the source says it; never made from headers.
+                    pub public_url: ::core::option::Option<_rt::String>,
+                    pub headers: _rt::Vec<Header>,
+                    pub body: _rt::Vec<u8>,
+                    /// Unix milliseconds, host clock.
+                    pub received_at: u64,
+                    pub attributes: Attributes,
+                }
+                impl ::core::fmt::Debug for Request {
+                    fn fmt(
+                        &self,
+                        f: &mut ::core::fmt::Formatter<'_>,
+                    ) -> ::core::fmt::Result {
+                        f.debug_struct("Request")
+                            .field("method", &self.method)
+                            .field("target", &self.target)
+                            .field("public-url", &self.public_url)
+                            .field("headers", &self.headers)
+                            .field("body", &self.body)
+                            .field("received-at", &self.received_at)
+                            .field("attributes", &self.attributes)
+                            .finish()
+                    }
+                }
+                /// What is known of an event.
+                #[derive(Clone)]
+                pub struct Facts {
+                    pub event_type: ::core::option::Option<_rt::String>,
+                    /// What makes two requests the same event. Must be covered by the proof. None: the body.
+                    pub dedupe_key: ::core::option::Option<_rt::String>,
+                    /// Events of one key are handled one at a time, in order.
+                    pub ordering_key: ::core::option::Option<_rt::String>,
+                    pub attributes: Attributes,
+                }
+                impl ::core::fmt::Debug for Facts {
+                    fn fmt(
+                        &self,
+                        f: &mut ::core::fmt::Formatter<'_>,
+                    ) -> ::core::fmt::Result {
+                        f.debug_struct("Facts")
+                            .field("event-type", &self.event_type)
+                            .field("dedupe-key", &self.dedupe_key)
+                            .field("ordering-key", &self.ordering_key)
+                            .field("attributes", &self.attributes)
+                            .finish()
+                    }
+                }
+                #[derive(Clone)]
+                pub struct Arrival {
+                    pub facts: Facts,
+                    /// None: the request's body.
+                    pub body: ::core::option::Option<_rt::Vec<u8>>,
+                }
+                impl ::core::fmt::Debug for Arrival {
+                    fn fmt(
+                        &self,
+                        f: &mut ::core::fmt::Formatter<'_>,
+                    ) -> ::core::fmt::Result {
+                        f.debug_struct("Arrival")
+                            .field("facts", &self.facts)
+                            .field("body", &self.body)
+                            .finish()
+                    }
+                }
+                /// What the sender of an accepted request is told in place of the source's own answer.
+                #[derive(Clone)]
+                pub struct Receipt {
+                    pub status: u16,
+                    pub body: _rt::Vec<u8>,
+                }
+                impl ::core::fmt::Debug for Receipt {
+                    fn fmt(
+                        &self,
+                        f: &mut ::core::fmt::Formatter<'_>,
+                    ) -> ::core::fmt::Result {
+                        f.debug_struct("Receipt")
+                            .field("status", &self.status)
+                            .field("body", &self.body)
+                            .finish()
+                    }
+                }
+                #[derive(Clone)]
+                pub struct Acceptance {
+                    /// At least one. All are stored or none.
+                    pub events: _rt::Vec<Arrival>,
+                    pub receipt: ::core::option::Option<Receipt>,
+                }
+                impl ::core::fmt::Debug for Acceptance {
+                    fn fmt(
+                        &self,
+                        f: &mut ::core::fmt::Formatter<'_>,
+                    ) -> ::core::fmt::Result {
+                        f.debug_struct("Acceptance")
+                            .field("events", &self.events)
+                            .field("receipt", &self.receipt)
+                            .finish()
+                    }
+                }
+                #[derive(Clone)]
+                pub enum Admission {
+                    /// Authentic.
+                    Accept(Acceptance),
+                    /// A handshake, a ping, a challenge: answer, and store nothing. Never sign what a stranger chose in a form that an event could have.
+                    Respond(Response),
+                    /// Authentic and not wanted: 200, and nothing is stored. The reason is for the operator.
+                    Ignore(_rt::String),
+                    /// Not authentic (answered 401), or with the code `malformed` no request of this provider (400). The sender never sees the text.
+                    Reject(Fault),
+                }
+                impl ::core::fmt::Debug for Admission {
+                    fn fmt(
+                        &self,
+                        f: &mut ::core::fmt::Formatter<'_>,
+                    ) -> ::core::fmt::Result {
+                        match self {
+                            Admission::Accept(e) => {
+                                f.debug_tuple("Admission::Accept").field(e).finish()
+                            }
+                            Admission::Respond(e) => {
+                                f.debug_tuple("Admission::Respond").field(e).finish()
+                            }
+                            Admission::Ignore(e) => {
+                                f.debug_tuple("Admission::Ignore").field(e).finish()
+                            }
+                            Admission::Reject(e) => {
+                                f.debug_tuple("Admission::Reject").field(e).finish()
+                            }
+                        }
+                    }
+                }
+                #[doc(hidden)]
+                #[allow(non_snake_case, unused_unsafe)]
+                pub unsafe fn _export_admit_cabi<T_: Guest>(
+                    arg0: *mut u8,
+                    arg1: usize,
+                    arg2: *mut u8,
+                    arg3: usize,
+                    arg4: i32,
+                    arg5: *mut u8,
+                    arg6: usize,
+                    arg7: *mut u8,
+                    arg8: usize,
+                    arg9: *mut u8,
+                    arg10: usize,
+                    arg11: i64,
+                    arg12: *mut u8,
+                    arg13: usize,
+                ) -> *mut u8 {
+                    unsafe {
+                        #[cfg(target_arch = "wasm32")] _rt::run_ctors_once();
+                        let result18 = {
+                            let len0 = arg1;
+                            let bytes0 = _rt::Vec::from_raw_parts(
+                                arg0.cast(),
+                                len0,
+                                len0,
+                            );
+                            let len1 = arg3;
+                            let bytes1 = _rt::Vec::from_raw_parts(
+                                arg2.cast(),
+                                len1,
+                                len1,
+                            );
+                            let base9 = arg7;
+                            let len9 = arg8;
+                            let mut result9 = _rt::Vec::with_capacity(len9);
+                            for i in 0..len9 {
+                                let base = base9
+                                    .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                let e9 = {
+                                    let l3 = *base.add(0).cast::<*mut u8>();
+                                    let l4 = *base
+                                        .add(::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>();
+                                    let len5 = l4;
+                                    let bytes5 = _rt::Vec::from_raw_parts(
+                                        l3.cast(),
+                                        len5,
+                                        len5,
+                                    );
+                                    let l6 = *base
+                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>();
+                                    let l7 = *base
+                                        .add(3 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>();
+                                    let len8 = l7;
+                                    super::super::super::super::hookfast::plugin::types::Header {
+                                        name: _rt::string_lift(bytes5),
+                                        value: <_ as From<
+                                            _rt::Vec<_>,
+                                        >>::from(_rt::Vec::from_raw_parts(l6.cast(), len8, len8)),
+                                    }
+                                };
+                                result9.push(e9);
+                            }
+                            _rt::cabi_dealloc(
+                                base9,
+                                len9 * (4 * ::core::mem::size_of::<*const u8>()),
+                                ::core::mem::size_of::<*const u8>(),
+                            );
+                            let len10 = arg10;
+                            let base17 = arg12;
+                            let len17 = arg13;
+                            let mut result17 = _rt::Vec::with_capacity(len17);
+                            for i in 0..len17 {
+                                let base = base17
+                                    .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                let e17 = {
+                                    let l11 = *base.add(0).cast::<*mut u8>();
+                                    let l12 = *base
+                                        .add(::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>();
+                                    let len13 = l12;
+                                    let bytes13 = _rt::Vec::from_raw_parts(
+                                        l11.cast(),
+                                        len13,
+                                        len13,
+                                    );
+                                    let l14 = *base
+                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>();
+                                    let l15 = *base
+                                        .add(3 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>();
+                                    let len16 = l15;
+                                    let bytes16 = _rt::Vec::from_raw_parts(
+                                        l14.cast(),
+                                        len16,
+                                        len16,
+                                    );
+                                    (_rt::string_lift(bytes13), _rt::string_lift(bytes16))
+                                };
+                                result17.push(e17);
+                            }
+                            _rt::cabi_dealloc(
+                                base17,
+                                len17 * (4 * ::core::mem::size_of::<*const u8>()),
+                                ::core::mem::size_of::<*const u8>(),
+                            );
+                            T_::admit(Request {
+                                method: _rt::string_lift(bytes0),
+                                target: _rt::string_lift(bytes1),
+                                public_url: match arg4 {
+                                    0 => None,
+                                    1 => {
+                                        let e = {
+                                            let len2 = arg6;
+                                            let bytes2 = _rt::Vec::from_raw_parts(
+                                                arg5.cast(),
+                                                len2,
+                                                len2,
+                                            );
+                                            _rt::string_lift(bytes2)
+                                        };
+                                        Some(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                },
+                                headers: result9,
+                                body: <_ as From<
+                                    _rt::Vec<_>,
+                                >>::from(
+                                    _rt::Vec::from_raw_parts(arg9.cast(), len10, len10),
+                                ),
+                                received_at: arg11 as u64,
+                                attributes: result17,
+                            })
+                        };
+                        let ptr19 = (&raw mut _RET_AREA.0).cast::<u8>();
+                        match result18 {
+                            Admission::Accept(e) => {
+                                *ptr19.add(0).cast::<u8>() = (0i32) as u8;
+                                let Acceptance { events: events20, receipt: receipt20 } = e;
+                                let vec31 = events20;
+                                let len31 = vec31.len();
+                                let layout31 = _rt::alloc::Layout::from_size_align(
+                                        vec31.len() * (14 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
+                                    )
+                                    .unwrap();
+                                let (result31, _cleanup31) = wit_bindgen::rt::Cleanup::new(
+                                    layout31,
+                                );
+                                if let Some(cleanup) = _cleanup31 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec31.into_iter().enumerate() {
+                                    let base = result31
+                                        .add(i * (14 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let Arrival { facts: facts21, body: body21 } = e;
+                                        let Facts {
+                                            event_type: event_type22,
+                                            dedupe_key: dedupe_key22,
+                                            ordering_key: ordering_key22,
+                                            attributes: attributes22,
+                                        } = facts21;
+                                        match event_type22 {
+                                            Some(e) => {
+                                                *base.add(0).cast::<u8>() = (1i32) as u8;
+                                                let vec23 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr23 = vec23.as_ptr().cast::<u8>();
+                                                let len23 = vec23.len();
+                                                ::core::mem::forget(vec23);
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len23;
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr23.cast_mut();
+                                            }
+                                            None => {
+                                                *base.add(0).cast::<u8>() = (0i32) as u8;
+                                            }
+                                        };
+                                        match dedupe_key22 {
+                                            Some(e) => {
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (1i32) as u8;
+                                                let vec24 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr24 = vec24.as_ptr().cast::<u8>();
+                                                let len24 = vec24.len();
+                                                ::core::mem::forget(vec24);
+                                                *base
+                                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len24;
+                                                *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr24.cast_mut();
+                                            }
+                                            None => {
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (0i32) as u8;
+                                            }
+                                        };
+                                        match ordering_key22 {
+                                            Some(e) => {
+                                                *base
+                                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (1i32) as u8;
+                                                let vec25 = (e.into_bytes()).into_boxed_slice();
+                                                let ptr25 = vec25.as_ptr().cast::<u8>();
+                                                let len25 = vec25.len();
+                                                ::core::mem::forget(vec25);
+                                                *base
+                                                    .add(8 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len25;
+                                                *base
+                                                    .add(7 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr25.cast_mut();
+                                            }
+                                            None => {
+                                                *base
+                                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (0i32) as u8;
+                                            }
+                                        };
+                                        let vec29 = attributes22;
+                                        let len29 = vec29.len();
+                                        let layout29 = _rt::alloc::Layout::from_size_align(
+                                                vec29.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                                ::core::mem::size_of::<*const u8>(),
+                                            )
+                                            .unwrap();
+                                        let (result29, _cleanup29) = wit_bindgen::rt::Cleanup::new(
+                                            layout29,
+                                        );
+                                        if let Some(cleanup) = _cleanup29 {
+                                            cleanup.forget();
+                                        }
+                                        for (i, e) in vec29.into_iter().enumerate() {
+                                            let base = result29
+                                                .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let (t26_0, t26_1) = e;
+                                                let vec27 = (t26_0.into_bytes()).into_boxed_slice();
+                                                let ptr27 = vec27.as_ptr().cast::<u8>();
+                                                let len27 = vec27.len();
+                                                ::core::mem::forget(vec27);
+                                                *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len27;
+                                                *base.add(0).cast::<*mut u8>() = ptr27.cast_mut();
+                                                let vec28 = (t26_1.into_bytes()).into_boxed_slice();
+                                                let ptr28 = vec28.as_ptr().cast::<u8>();
+                                                let len28 = vec28.len();
+                                                ::core::mem::forget(vec28);
+                                                *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len28;
+                                                *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr28.cast_mut();
+                                            }
+                                        }
+                                        *base
+                                            .add(10 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len29;
+                                        *base
+                                            .add(9 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = result29;
+                                        match body21 {
+                                            Some(e) => {
+                                                *base
+                                                    .add(11 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (1i32) as u8;
+                                                let vec30 = <_ as Into<_rt::Vec<_>>>::into(e)
+                                                    .into_boxed_slice();
+                                                let ptr30 = vec30.as_ptr().cast::<u8>();
+                                                let len30 = vec30.len();
+                                                ::core::mem::forget(vec30);
+                                                *base
+                                                    .add(13 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>() = len30;
+                                                *base
+                                                    .add(12 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>() = ptr30.cast_mut();
+                                            }
+                                            None => {
+                                                *base
+                                                    .add(11 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<u8>() = (0i32) as u8;
+                                            }
+                                        };
+                                    }
+                                }
+                                *ptr19
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len31;
+                                *ptr19
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = result31;
+                                match receipt20 {
+                                    Some(e) => {
+                                        *ptr19
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (1i32) as u8;
+                                        let Receipt { status: status32, body: body32 } = e;
+                                        *ptr19
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u16>() = (_rt::as_i32(status32)) as u16;
+                                        let vec33 = <_ as Into<_rt::Vec<_>>>::into(body32)
+                                            .into_boxed_slice();
+                                        let ptr33 = vec33.as_ptr().cast::<u8>();
+                                        let len33 = vec33.len();
+                                        ::core::mem::forget(vec33);
+                                        *ptr19
+                                            .add(6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len33;
+                                        *ptr19
+                                            .add(5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr33.cast_mut();
+                                    }
+                                    None => {
+                                        *ptr19
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (0i32) as u8;
+                                    }
+                                };
+                            }
+                            Admission::Respond(e) => {
+                                *ptr19.add(0).cast::<u8>() = (1i32) as u8;
+                                let super::super::super::super::hookfast::plugin::types::Response {
+                                    status: status34,
+                                    headers: headers34,
+                                    body: body34,
+                                } = e;
+                                *ptr19
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<u16>() = (_rt::as_i32(status34)) as u16;
+                                let vec38 = headers34;
+                                let len38 = vec38.len();
+                                let layout38 = _rt::alloc::Layout::from_size_align(
+                                        vec38.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
+                                    )
+                                    .unwrap();
+                                let (result38, _cleanup38) = wit_bindgen::rt::Cleanup::new(
+                                    layout38,
+                                );
+                                if let Some(cleanup) = _cleanup38 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec38.into_iter().enumerate() {
+                                    let base = result38
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let super::super::super::super::hookfast::plugin::types::Header {
+                                            name: name35,
+                                            value: value35,
+                                        } = e;
+                                        let vec36 = (name35.into_bytes()).into_boxed_slice();
+                                        let ptr36 = vec36.as_ptr().cast::<u8>();
+                                        let len36 = vec36.len();
+                                        ::core::mem::forget(vec36);
+                                        *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len36;
+                                        *base.add(0).cast::<*mut u8>() = ptr36.cast_mut();
+                                        let vec37 = <_ as Into<_rt::Vec<_>>>::into(value35)
+                                            .into_boxed_slice();
+                                        let ptr37 = vec37.as_ptr().cast::<u8>();
+                                        let len37 = vec37.len();
+                                        ::core::mem::forget(vec37);
+                                        *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len37;
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr37.cast_mut();
+                                    }
+                                }
+                                *ptr19
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len38;
+                                *ptr19
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = result38;
+                                let vec39 = <_ as Into<_rt::Vec<_>>>::into(body34)
+                                    .into_boxed_slice();
+                                let ptr39 = vec39.as_ptr().cast::<u8>();
+                                let len39 = vec39.len();
+                                ::core::mem::forget(vec39);
+                                *ptr19
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len39;
+                                *ptr19
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = ptr39.cast_mut();
+                            }
+                            Admission::Ignore(e) => {
+                                *ptr19.add(0).cast::<u8>() = (2i32) as u8;
+                                let vec40 = (e.into_bytes()).into_boxed_slice();
+                                let ptr40 = vec40.as_ptr().cast::<u8>();
+                                let len40 = vec40.len();
+                                ::core::mem::forget(vec40);
+                                *ptr19
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len40;
+                                *ptr19
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = ptr40.cast_mut();
+                            }
+                            Admission::Reject(e) => {
+                                *ptr19.add(0).cast::<u8>() = (3i32) as u8;
+                                let super::super::super::super::hookfast::plugin::types::Fault {
+                                    code: code41,
+                                    message: message41,
+                                    attributes: attributes41,
+                                } = e;
+                                let vec42 = (code41.into_bytes()).into_boxed_slice();
+                                let ptr42 = vec42.as_ptr().cast::<u8>();
+                                let len42 = vec42.len();
+                                ::core::mem::forget(vec42);
+                                *ptr19
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len42;
+                                *ptr19
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = ptr42.cast_mut();
+                                let vec43 = (message41.into_bytes()).into_boxed_slice();
+                                let ptr43 = vec43.as_ptr().cast::<u8>();
+                                let len43 = vec43.len();
+                                ::core::mem::forget(vec43);
+                                *ptr19
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len43;
+                                *ptr19
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = ptr43.cast_mut();
+                                let vec47 = attributes41;
+                                let len47 = vec47.len();
+                                let layout47 = _rt::alloc::Layout::from_size_align(
+                                        vec47.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
+                                    )
+                                    .unwrap();
+                                let (result47, _cleanup47) = wit_bindgen::rt::Cleanup::new(
+                                    layout47,
+                                );
+                                if let Some(cleanup) = _cleanup47 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec47.into_iter().enumerate() {
+                                    let base = result47
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let (t44_0, t44_1) = e;
+                                        let vec45 = (t44_0.into_bytes()).into_boxed_slice();
+                                        let ptr45 = vec45.as_ptr().cast::<u8>();
+                                        let len45 = vec45.len();
+                                        ::core::mem::forget(vec45);
+                                        *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len45;
+                                        *base.add(0).cast::<*mut u8>() = ptr45.cast_mut();
+                                        let vec46 = (t44_1.into_bytes()).into_boxed_slice();
+                                        let ptr46 = vec46.as_ptr().cast::<u8>();
+                                        let len46 = vec46.len();
+                                        ::core::mem::forget(vec46);
+                                        *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len46;
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr46.cast_mut();
+                                    }
+                                }
+                                *ptr19
+                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len47;
+                                *ptr19
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = result47;
+                            }
+                        }
+                        ptr19
+                    }
+                }
+                #[doc(hidden)]
+                #[allow(non_snake_case)]
+                pub unsafe fn __post_return_admit<T_: Guest>(arg0: *mut u8) {
+                    unsafe {
+                        let l0 = i32::from(*arg0.add(0).cast::<u8>());
+                        match l0 {
+                            0 => {
+                                let l1 = *arg0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l2 = *arg0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base23 = l1;
+                                let len23 = l2;
+                                for i in 0..len23 {
+                                    let base = base23
+                                        .add(i * (14 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l3 = i32::from(*base.add(0).cast::<u8>());
+                                        match l3 {
+                                            0 => {}
+                                            _ => {
+                                                let l4 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l5 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l4, l5, 1);
+                                            }
+                                        }
+                                        let l6 = i32::from(
+                                            *base
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        match l6 {
+                                            0 => {}
+                                            _ => {
+                                                let l7 = *base
+                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l8 = *base
+                                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l7, l8, 1);
+                                            }
+                                        }
+                                        let l9 = i32::from(
+                                            *base
+                                                .add(6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        match l9 {
+                                            0 => {}
+                                            _ => {
+                                                let l10 = *base
+                                                    .add(7 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l11 = *base
+                                                    .add(8 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l10, l11, 1);
+                                            }
+                                        }
+                                        let l12 = *base
+                                            .add(9 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l13 = *base
+                                            .add(10 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base18 = l12;
+                                        let len18 = l13;
+                                        for i in 0..len18 {
+                                            let base = base18
+                                                .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                            {
+                                                let l14 = *base.add(0).cast::<*mut u8>();
+                                                let l15 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l14, l15, 1);
+                                                let l16 = *base
+                                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l17 = *base
+                                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                _rt::cabi_dealloc(l16, l17, 1);
+                                            }
+                                        }
+                                        _rt::cabi_dealloc(
+                                            base18,
+                                            len18 * (4 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        );
+                                        let l19 = i32::from(
+                                            *base
+                                                .add(11 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        match l19 {
+                                            0 => {}
+                                            _ => {
+                                                let l20 = *base
+                                                    .add(12 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l21 = *base
+                                                    .add(13 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let base22 = l20;
+                                                let len22 = l21;
+                                                _rt::cabi_dealloc(base22, len22 * 1, 1);
+                                            }
+                                        }
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base23,
+                                    len23 * (14 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let l24 = i32::from(
+                                    *arg0
+                                        .add(3 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                match l24 {
+                                    0 => {}
+                                    _ => {
+                                        let l25 = *arg0
+                                            .add(5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l26 = *arg0
+                                            .add(6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base27 = l25;
+                                        let len27 = l26;
+                                        _rt::cabi_dealloc(base27, len27 * 1, 1);
+                                    }
+                                }
+                            }
+                            1 => {
+                                let l28 = *arg0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l29 = *arg0
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base35 = l28;
+                                let len35 = l29;
+                                for i in 0..len35 {
+                                    let base = base35
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l30 = *base.add(0).cast::<*mut u8>();
+                                        let l31 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l30, l31, 1);
+                                        let l32 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l33 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base34 = l32;
+                                        let len34 = l33;
+                                        _rt::cabi_dealloc(base34, len34 * 1, 1);
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base35,
+                                    len35 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let l36 = *arg0
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l37 = *arg0
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base38 = l36;
+                                let len38 = l37;
+                                _rt::cabi_dealloc(base38, len38 * 1, 1);
+                            }
+                            2 => {
+                                let l39 = *arg0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l40 = *arg0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l39, l40, 1);
+                            }
+                            _ => {
+                                let l41 = *arg0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l42 = *arg0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l41, l42, 1);
+                                let l43 = *arg0
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l44 = *arg0
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l43, l44, 1);
+                                let l45 = *arg0
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l46 = *arg0
+                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base51 = l45;
+                                let len51 = l46;
+                                for i in 0..len51 {
+                                    let base = base51
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l47 = *base.add(0).cast::<*mut u8>();
+                                        let l48 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l47, l48, 1);
+                                        let l49 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l50 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l49, l50, 1);
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base51,
+                                    len51 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                            }
+                        }
+                    }
+                }
+                pub trait Guest {
+                    #[allow(async_fn_in_trait)]
+                    fn admit(request: Request) -> Admission;
+                }
+                #[doc(hidden)]
+                #[macro_export]
+                macro_rules! __export_hookfast_plugin_ingress_0_1_0_cabi {
+                    ($ty:ident with_types_in $($path_to_types:tt)*) => {
+                        const _ : () = { #[unsafe (export_name =
+                        "hookfast:plugin/ingress@0.1.0#admit")] unsafe extern "C" fn
+                        export_admit(arg0 : * mut u8, arg1 : usize, arg2 : * mut u8, arg3
+                        : usize, arg4 : i32, arg5 : * mut u8, arg6 : usize, arg7 : * mut
+                        u8, arg8 : usize, arg9 : * mut u8, arg10 : usize, arg11 : i64,
+                        arg12 : * mut u8, arg13 : usize,) -> * mut u8 { unsafe {
+                        $($path_to_types)*:: _export_admit_cabi::<$ty > (arg0, arg1,
+                        arg2, arg3, arg4, arg5, arg6, arg7, arg8, arg9, arg10, arg11,
+                        arg12, arg13) } } #[unsafe (export_name =
+                        "cabi_post_hookfast:plugin/ingress@0.1.0#admit")] unsafe extern
+                        "C" fn _post_return_admit(arg0 : * mut u8,) { unsafe {
+                        $($path_to_types)*:: __post_return_admit::<$ty > (arg0) } } };
+                    };
+                }
+                #[doc(hidden)]
+                pub use __export_hookfast_plugin_ingress_0_1_0_cabi;
+                #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                struct _RetArea(
+                    [::core::mem::MaybeUninit<
+                        u8,
+                    >; 7 * ::core::mem::size_of::<*const u8>()],
+                );
+                static mut _RET_AREA: _RetArea = _RetArea(
+                    [::core::mem::MaybeUninit::uninit(); 7
+                        * ::core::mem::size_of::<*const u8>()],
+                );
+            }
         }
     }
 }
@@ -1375,6 +2807,17 @@ mod _rt {
             alloc::dealloc(ptr, layout);
         }
     }
+    pub unsafe fn bool_lift(val: u8) -> bool {
+        if cfg!(debug_assertions) {
+            match val {
+                0 => false,
+                1 => true,
+                _ => panic!("invalid bool discriminant"),
+            }
+        } else {
+            val != 0
+        }
+    }
     #[cfg(target_arch = "wasm32")]
     pub fn run_ctors_once() {
         wit_bindgen::rt::run_ctors_once();
@@ -1434,14 +2877,17 @@ macro_rules! __export_plugin_impl {
         $($path_to_types_root)*::
         exports::hookfast::plugin::handler::__export_hookfast_plugin_handler_0_1_0_cabi!($ty
         with_types_in $($path_to_types_root)*:: exports::hookfast::plugin::handler);
+        $($path_to_types_root)*::
+        exports::hookfast::plugin::ingress::__export_hookfast_plugin_ingress_0_1_0_cabi!($ty
+        with_types_in $($path_to_types_root)*:: exports::hookfast::plugin::ingress);
         const _ : () = { #[rustfmt::skip] #[cfg(target_arch = "wasm32")] #[unsafe
         (link_section =
         "component-type:wit-bindgen:0.61.1:hookfast:plugin@0.1.0:plugin:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1257] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1913] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xec\x08\x01A\x02\x01\
-A\x15\x01B\x0e\x01p}\x01r\x02\x04names\x05value\0\x04\0\x06header\x03\0\x01\x01o\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xfc\x0d\x01A\x02\x01\
+A\x19\x01B\x0e\x01p}\x01r\x02\x04names\x05value\0\x04\0\x06header\x03\0\x01\x01o\
 \x02ss\x01p\x03\x04\0\x0aattributes\x03\0\x04\x01ks\x01p\x02\x01r\x0a\x02ids\x06\
 sources\x0aevent-type\x06\x0adedupe-key\x06\x07attempty\x0cmax-attemptsy\x0brece\
 ived-atw\x07headers\x07\x04body\0\x0aattributes\x05\x04\0\x05event\x03\0\x08\x01\
@@ -1459,16 +2905,32 @@ r\x07\x08upstreams\x06methods\x04paths\x07headers\x06\x04body\x07\x0atimeout-ms\
 t\x0b\0\x0c\x04\0\x04call\x01\x0d\x03\0\x1ehookfast:plugin/upstream@0.1.0\x05\x07\
 \x01B\x03\x01@\0\0w\x04\0\x03now\x01\0\x04\0\x09remaining\x01\0\x03\0\x1bhookfas\
 t:plugin/clock@0.1.0\x05\x08\x01B\x03\x01p}\x01@\x01\x06lengthy\0\0\x04\0\x05byt\
-es\x01\x01\x03\0\x1chookfast:plugin/random@0.1.0\x05\x09\x01B\x02\x01@\0\0s\x04\0\
-\x08describe\x01\0\x04\0\x1ehookfast:plugin/metadata@0.1.0\x05\x0a\x02\x03\0\0\x05\
-event\x01B\x0d\x02\x03\x02\x01\x0b\x04\0\x05event\x03\0\0\x02\x03\x02\x01\x01\x04\
-\0\x0aattributes\x03\0\x02\x01kw\x01r\x03\x08after-ms\x04\x06reasons\x0aattribut\
-es\x03\x04\0\x0aretry-hint\x03\0\x05\x01q\x03\x05retry\x01\x06\0\x07discard\x01s\
-\0\x0bdead-letter\x01s\0\x04\0\x07failure\x03\0\x07\x01ks\x01j\x01\x09\x01\x08\x01\
-@\x01\x05event\x01\0\x0a\x04\0\x06handle\x01\x0b\x04\0\x1dhookfast:plugin/handle\
-r@0.1.0\x05\x0c\x04\0\x1chookfast:plugin/plugin@0.1.0\x04\0\x0b\x0c\x01\0\x06plu\
-gin\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.0\x10\
-wit-bindgen-rust\x060.61.1";
+es\x01\x01\x03\0\x1chookfast:plugin/random@0.1.0\x05\x09\x01B\x0b\x02\x03\x02\x01\
+\x06\x04\0\x05fault\x03\0\0\x01p}\x01j\x01\x7f\x01\x01\x01@\x05\x06secrets\x04fo\
+rms\x09algorithms\x07message\x02\x09signature\x02\0\x03\x04\0\x06verify\x01\x04\x01\
+j\x01\x02\x01\x01\x01@\x04\x06secrets\x04forms\x09algorithms\x07message\x02\0\x05\
+\x04\0\x04sign\x01\x06\x01@\x02\x06secrets\x04text\x02\0\x03\x04\0\x02is\x01\x07\
+\x03\0\x1chookfast:plugin/crypto@0.1.0\x05\x0a\x01B\x02\x01@\0\0s\x04\0\x08descr\
+ibe\x01\0\x04\0\x1ehookfast:plugin/metadata@0.1.0\x05\x0b\x02\x03\0\0\x05event\x01\
+B\x0d\x02\x03\x02\x01\x0c\x04\0\x05event\x03\0\0\x02\x03\x02\x01\x01\x04\0\x0aat\
+tributes\x03\0\x02\x01kw\x01r\x03\x08after-ms\x04\x06reasons\x0aattributes\x03\x04\
+\0\x0aretry-hint\x03\0\x05\x01q\x03\x05retry\x01\x06\0\x07discard\x01s\0\x0bdead\
+-letter\x01s\0\x04\0\x07failure\x03\0\x07\x01ks\x01j\x01\x09\x01\x08\x01@\x01\x05\
+event\x01\0\x0a\x04\0\x06handle\x01\x0b\x04\0\x1dhookfast:plugin/handler@0.1.0\x05\
+\x0d\x01B\x1c\x02\x03\x02\x01\x04\x04\0\x06header\x03\0\0\x02\x03\x02\x01\x05\x04\
+\0\x08response\x03\0\x02\x02\x03\x02\x01\x01\x04\0\x0aattributes\x03\0\x04\x02\x03\
+\x02\x01\x06\x04\0\x05fault\x03\0\x06\x01ks\x01p\x01\x01p}\x01r\x07\x06methods\x06\
+targets\x0apublic-url\x08\x07headers\x09\x04body\x0a\x0breceived-atw\x0aattribut\
+es\x05\x04\0\x07request\x03\0\x0b\x01r\x04\x0aevent-type\x08\x0adedupe-key\x08\x0c\
+ordering-key\x08\x0aattributes\x05\x04\0\x05facts\x03\0\x0d\x01k\x0a\x01r\x02\x05\
+facts\x0e\x04body\x0f\x04\0\x07arrival\x03\0\x10\x01r\x02\x06status{\x04body\x0a\
+\x04\0\x07receipt\x03\0\x12\x01p\x11\x01k\x13\x01r\x02\x06events\x14\x07receipt\x15\
+\x04\0\x0aacceptance\x03\0\x16\x01q\x04\x06accept\x01\x17\0\x07respond\x01\x03\0\
+\x06ignore\x01s\0\x06reject\x01\x07\0\x04\0\x09admission\x03\0\x18\x01@\x01\x07r\
+equest\x0c\0\x19\x04\0\x05admit\x01\x1a\x04\0\x1dhookfast:plugin/ingress@0.1.0\x05\
+\x0e\x04\0\x1chookfast:plugin/plugin@0.1.0\x04\0\x0b\x0c\x01\0\x06plugin\x03\0\0\
+\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.0\x10wit-bind\
+gen-rust\x060.61.1";
         };
     };
 }
@@ -1481,9 +2943,9 @@ pub use __export_plugin_impl as export;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1046] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xf9\x06\x01A\x02\x01\
-A\x10\x01B\x0e\x01p}\x01r\x02\x04names\x05value\0\x04\0\x06header\x03\0\x01\x01o\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1248] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xc3\x08\x01A\x02\x01\
+A\x12\x01B\x0e\x01p}\x01r\x02\x04names\x05value\0\x04\0\x06header\x03\0\x01\x01o\
 \x02ss\x01p\x03\x04\0\x0aattributes\x03\0\x04\x01ks\x01p\x02\x01r\x0a\x02ids\x06\
 sources\x0aevent-type\x06\x0adedupe-key\x06\x07attempty\x0cmax-attemptsy\x0brece\
 ived-atw\x07headers\x07\x04body\0\x0aattributes\x05\x04\0\x05event\x03\0\x08\x01\
@@ -1501,10 +2963,15 @@ r\x07\x08upstreams\x06methods\x04paths\x07headers\x06\x04body\x07\x0atimeout-ms\
 t\x0b\0\x0c\x04\0\x04call\x01\x0d\x03\0\x1ehookfast:plugin/upstream@0.1.0\x05\x07\
 \x01B\x03\x01@\0\0w\x04\0\x03now\x01\0\x04\0\x09remaining\x01\0\x03\0\x1bhookfas\
 t:plugin/clock@0.1.0\x05\x08\x01B\x03\x01p}\x01@\x01\x06lengthy\0\0\x04\0\x05byt\
-es\x01\x01\x03\0\x1chookfast:plugin/random@0.1.0\x05\x09\x04\0<hookfast:plugin/p\
-lugin-with-all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&plugin-with-all-of-\
-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-compo\
-nent\x070.258.0\x10wit-bindgen-rust\x060.61.1";
+es\x01\x01\x03\0\x1chookfast:plugin/random@0.1.0\x05\x09\x01B\x0b\x02\x03\x02\x01\
+\x06\x04\0\x05fault\x03\0\0\x01p}\x01j\x01\x7f\x01\x01\x01@\x05\x06secrets\x04fo\
+rms\x09algorithms\x07message\x02\x09signature\x02\0\x03\x04\0\x06verify\x01\x04\x01\
+j\x01\x02\x01\x01\x01@\x04\x06secrets\x04forms\x09algorithms\x07message\x02\0\x05\
+\x04\0\x04sign\x01\x06\x01@\x02\x06secrets\x04text\x02\0\x03\x04\0\x02is\x01\x07\
+\x03\0\x1chookfast:plugin/crypto@0.1.0\x05\x0a\x04\0<hookfast:plugin/plugin-with\
+-all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&plugin-with-all-of-its-export\
+s-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.\
+258.0\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -1,6 +1,6 @@
 //! What a handler may ask of its host. Everything here is granted and bounded by the operator.
 
-use crate::{Request, host};
+use crate::{Request, Secret, host};
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -68,6 +68,11 @@ impl Context {
     /// A value from the operator's `[grants.NAME] config`. Not for secrets.
     pub fn config(&self, key: &str) -> Option<String> {
         host::config(key)
+    }
+
+    /// A secret of the source, to prove a request with; usable in `admit` only.
+    pub fn secret(&self, name: &str) -> Secret {
+        Secret::new(name)
     }
 
     /// Unix milliseconds of the host's clock; constant during one run, so that a run can be repeated.

@@ -5,10 +5,11 @@
 pub(crate) use crate::bindings::hookfast::plugin::{
     clock::{now as now_ms, remaining as remaining_ms},
     config::get as config,
+    crypto::{is, sign, verify},
     log::write as log,
     random::bytes as random,
     upstream::call,
 };
 
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use crate::test::imports::{call, config, log, now_ms, random, remaining_ms};
+pub(crate) use crate::test::imports::{call, config, is, log, now_ms, random, remaining_ms, sign, verify};

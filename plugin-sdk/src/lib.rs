@@ -42,12 +42,16 @@
 //!
 //! Where that is wrong, [`OrFailure`] overrides it: `.or_discard("customer was deleted")?`.
 //!
+//! A plugin can also prove the requests of a provider that no file of the catalogue describes: `admit => FUNCTION` in its table, and
+//! `provider = "plugin:NAME"` in the source; see [`Incoming`].
+//!
 //! Build with `hookfast plugin build` and `crate-type = ["cdylib"]`; plain `cargo build --release --target wasm32-wasip2` does too,
 //! with a stack eight times as large, which makes each run dearer. A plugin that derives
 //! `Deserialize` needs `serde` among its own dependencies, too.
 
 #![warn(missing_docs)]
 
+mod admit;
 mod call;
 mod context;
 mod event;
@@ -59,6 +63,7 @@ mod payload;
 mod pointer;
 mod plugin;
 mod retry_after;
+mod secret;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod test;
@@ -70,6 +75,7 @@ pub mod test;
 #[expect(unsafe_code, unused_qualifications, unreachable_pub, reason = "generated code crosses the component boundary")]
 pub mod bindings;
 
+pub use admit::{Admission, Arrival, Incoming, OrReject, Rejection, Ruling, accept, accept_all, ignore, reject, respond};
 pub use call::{Request, Response};
 pub use context::Context;
 pub use event::{Event, Header};
@@ -77,10 +83,12 @@ pub use fault::{Fault, StatusError};
 pub use outcome::{Done, Failure, OrFailure, Outcome, dead_letter, discard, done, retry, retry_after};
 pub use payload::{Payload, PayloadError, Raw};
 pub use plugin::{Fixture, Plugin, Route, run_typed};
+pub use secret::Secret;
 pub use serde_json;
 
 /// Everything a handler usually needs: `use hookfast_sdk::prelude::*;`.
 pub mod prelude {
+    pub use crate::{Arrival, Incoming, OrReject, Rejection, Ruling, accept, accept_all, ignore, reject, respond};
     pub use crate::{Context, Done, Event, Failure, OrFailure, Outcome, Response};
     pub use crate::{dead_letter, discard, done, retry, retry_after};
     pub use serde::{Deserialize, Serialize};

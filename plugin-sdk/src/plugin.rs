@@ -1,11 +1,13 @@
 //! What a plugin is: its description and the table from event types to handlers. It runs one event through that
 //! table; it never calls out by itself.
 
+use crate::bindings::exports::hookfast::plugin::ingress;
 use crate::bindings::{exports::hookfast::plugin::handler as wire, hookfast::plugin::types};
-use crate::{Context, Event, Failure, Outcome, Payload, discard, panic};
+use crate::{Context, Event, Failure, Incoming, Outcome, Payload, Ruling, admit, discard, panic, reject};
 use serde::Serialize;
 
 type Handler = fn(Event, &mut Context) -> Outcome;
+type Admit = fn(Incoming, &mut Context) -> Ruling;
 
 /// A plugin, as declared by [`plugin!`](crate::plugin!).
 #[derive(Debug)]
@@ -16,6 +18,7 @@ pub struct Plugin {
     upstreams: &'static [&'static str],
     fixtures: &'static [Fixture],
     routes: &'static [Route],
+    admit: Option<Admit>,
 }
 
 impl Plugin {
@@ -29,7 +32,13 @@ impl Plugin {
         routes: &'static [Route],
     ) -> Self {
         assert!(!name.is_empty(), "a plugin needs a name");
-        Self { name, version, description, upstreams, fixtures, routes }
+        Self { name, version, description, upstreams, fixtures, routes, admit: None }
+    }
+
+    /// The same, and it proves requests.
+    #[doc(hidden)]
+    pub const fn admitting(self, admit: Admit) -> Self {
+        Self { admit: Some(admit), ..self }
     }
 
     /// The name under which the operator grants and routes to this plugin.
@@ -55,7 +64,8 @@ impl Plugin {
     pub fn describe(&self) -> String {
         let events: Vec<&str> = self.routes.iter().map(|route| route.pattern).collect();
         let Self { name, version, description, upstreams, fixtures, .. } = self;
-        serde_json::to_string(&Description { name, version, description, upstreams, fixtures, events })
+        let admits = self.admit.is_some();
+        serde_json::to_string(&Description { name, version, description, upstreams, fixtures, events, admits })
             .expect("a description is strings and lists")
     }
 
@@ -64,6 +74,21 @@ impl Plugin {
     pub fn handle(&self, event: types::Event) -> Result<Option<String>, wire::Failure> {
         panic::report_to_log();
         self.run(event.into()).map(|done| done.0).map_err(Failure::into)
+    }
+
+    /// Answers `ingress.admit`.
+    #[doc(hidden)]
+    pub fn admit(&self, request: ingress::Request) -> ingress::Admission {
+        panic::report_to_log();
+        admit::to_wire(self.rule(request.into()))
+    }
+
+    /// Asks the plugin about a request.
+    pub(crate) fn rule(&self, request: Incoming) -> Ruling {
+        match self.admit {
+            Some(admit) => admit(request, &mut Context::new()),
+            None => reject("no_admit", "the plugin has no `admit`"),
+        }
     }
 
     /// Runs the first route that takes the event's type.
@@ -85,6 +110,8 @@ struct Description<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     fixtures: &'a [Fixture],
     events: Vec<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    admits: bool,
 }
 
 /// An event that this version must handle before it may serve.
@@ -161,6 +188,8 @@ pub fn run_typed<T: Payload>(
 /// - `upstreams`: the upstreams it calls; may be left out.
 /// - `fixtures`: `TYPE => BODY` pairs. The host runs each before it lets a new version serve, with every upstream answering
 ///   200 and nothing sent; one that does not end as done keeps the version out. May be left out.
+/// - `admit => FUNCTION`: proves the requests of sources with `provider = "plugin:NAME"`; a `fn(Incoming, &mut Context) -> Ruling`. May be
+///   left out, and mostly is: see [`Incoming`](crate::Incoming).
 /// - `on TYPE at POINTER => HANDLER,`: TYPE is exact or ends in `.*`; POINTER (JSON Pointer, RFC 6901) says where the
 ///   payload sits, and without it the whole body is the payload. The first line that fits an event runs.
 /// - `otherwise => HANDLER,`: every other event. Without this line they are discarded as `not handled: TYPE`.
@@ -202,6 +231,7 @@ macro_rules! plugin {
         name: $name:literal,
         $(upstreams: [$($upstream:literal),* $(,)?],)?
         $(fixtures: [$($fixture_type:literal => $fixture:expr),* $(,)?],)?
+        $(admit => $admit:path,)?
         $(on $event_type:literal $(at $pointer:literal)? => $handler:path,)*
         $(otherwise => $fallback:path,)?
     ) => {
@@ -218,11 +248,11 @@ macro_rules! plugin {
                 }),)*
                 $($crate::Route::new("*", |event, cx| $crate::run_typed($fallback, "", event, cx)),)?
             ],
-        );
+        )$(.admitting($admit))?;
 
         #[cfg(target_arch = "wasm32")]
         const _: () = {
-            use $crate::bindings::exports::hookfast::plugin::{handler, metadata};
+            use $crate::bindings::exports::hookfast::plugin::{handler, ingress, metadata};
 
             struct Component;
 
@@ -237,6 +267,12 @@ macro_rules! plugin {
                     event: handler::Event,
                 ) -> ::core::result::Result<::core::option::Option<::std::string::String>, handler::Failure> {
                     PLUGIN.handle(event)
+                }
+            }
+
+            impl ingress::Guest for Component {
+                fn admit(request: ingress::Request) -> ingress::Admission {
+                    PLUGIN.admit(request)
                 }
             }
 

@@ -28,6 +28,16 @@ impl Source {
         Self { name, provider, secret, plugins: Vec::new(), lines: Vec::new() }
     }
 
+    /// The plugin that proves its requests, where one does.
+    pub fn adapter(&self) -> Option<&str> {
+        self.provider.strip_prefix("plugin:")
+    }
+
+    /// Without a secret: its provider publishes its keys.
+    pub fn keyless(self) -> Self {
+        Self { secret: String::new(), ..self }
+    }
+
     /// Hands every event to this plugin, too.
     pub fn to(mut self, plugin: &str) -> Self {
         self.plugins.push(plugin.into());
@@ -50,7 +60,8 @@ impl Source {
         let routes: Vec<_> = self.plugins.iter().map(|plugin| format!("{{ plugin = \"{plugin}\" }}")).collect();
         let Self { name, provider, secret, .. } = self;
         let (routes, lines) = (routes.join(", "), self.lines.join("\n"));
-        format!("[sources.{name}]\nprovider = \"{provider}\"\nsecrets = [\"literal:{secret}\"]\nroutes = [{routes}]\n{lines}\n")
+        let secrets = if secret.is_empty() { String::new() } else { format!("secrets = [\"literal:{secret}\"]\n") };
+        format!("[sources.{name}]\nprovider = \"{provider}\"\n{secrets}routes = [{routes}]\n{lines}\n")
     }
 }
 
@@ -60,6 +71,7 @@ pub struct Plan {
     pub(crate) sources: Vec<Source>,
     pub(crate) plugins: BTreeMap<String, Vec<u8>>,
     pub(crate) replies: Vec<Reply>,
+    pub(crate) files: BTreeMap<String, String>,
     server: Vec<String>,
     upstream: Vec<String>,
     limits: Vec<String>,
@@ -75,6 +87,7 @@ impl Default for Plan {
             sources,
             plugins,
             replies,
+            files: BTreeMap::new(),
             server: Vec::new(),
             upstream: Vec::new(),
             limits: Vec::new(),
@@ -88,8 +101,8 @@ impl Default for Plan {
 impl Plan {
     /// With this source, and the guests that it names.
     pub fn source(mut self, source: Source) -> Self {
-        for plugin in &source.plugins {
-            self.plugins.entry(plugin.clone()).or_insert_with(|| guest(plugin));
+        for plugin in source.plugins.iter().map(String::as_str).chain(source.adapter()) {
+            self.plugins.entry(plugin.into()).or_insert_with(|| guest(plugin));
         }
         self.sources.push(source);
         self
@@ -98,6 +111,12 @@ impl Plan {
     /// With this file as a plugin; said before the source that names it.
     pub fn plugin(mut self, name: &str, wasm: Vec<u8>) -> Self {
         self.plugins.insert(name.into(), wasm);
+        self
+    }
+
+    /// With another file beside the configuration.
+    pub fn beside(mut self, name: &str, text: &str) -> Self {
+        self.files.insert(name.into(), text.into());
         self
     }
 

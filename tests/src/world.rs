@@ -57,9 +57,11 @@ impl Plan {
         for (name, wasm) in &self.plugins {
             directory.write(&format!("plugins/{name}.wasm"), wasm);
         }
+        self.files.iter().for_each(|(name, text)| directory.write(name, text));
         let file = self.file(upstream.address);
         upstream.script(self.replies);
-        let senders = self.sources.iter().map(|source| (source.name.clone(), sender(source))).collect();
+        let senders = self.sources.iter().filter(|source| source.adapter().is_none() && !source.secret.is_empty());
+        let senders = senders.map(|source| (source.name.clone(), sender(source))).collect();
         let (clock, wire, sent) = (Clock::manual(BEGINNING), Wire::new(), AtomicU32::new(0));
         let mut world = World { clock, upstream, app: None, file, senders, wire, sent, starts: 0, directory };
         world.directory.write(CONFIG, &world.file);

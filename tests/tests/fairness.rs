@@ -70,8 +70,8 @@ async fn flood(world: &World) {
     let store = opened.await.expect("a store").store;
     let numbers: Vec<u32> = (0..FLOOD).collect();
     for batch in numbers.chunks(2000) {
-        let admitted = join_all(batch.iter().map(|number| store.admit(event(world, &store, &random, *number), vec![route()]))).await;
-        assert!(admitted.iter().all(|admitted| matches!(admitted, Ok(Admitted::New(_)))));
+        let admitted = join_all(batch.iter().map(|number| store.admit(vec![event(world, &store, &random, *number)]))).await;
+        assert!(admitted.iter().all(|admitted| matches!(admitted.as_deref(), Ok([Admitted::New(_)]))));
     }
     store.close().await;
 }
@@ -93,5 +93,5 @@ fn event(world: &World, store: &Store, random: &Random, number: u32) -> NewEvent
         headers: Headers::default(),
         body: Bytes::from(format!(r#"{{"type":"count","number":{number}}}"#)),
     };
-    NewEvent { event, key: None, ordering: None, answer: Answer::default() }
+    NewEvent { event: event.into(), key: None, ordering: None, answer: Answer::default(), routes: vec![route()] }
 }

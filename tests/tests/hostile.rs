@@ -171,9 +171,9 @@ async fn a_panic_is_told_with_its_message() {
         "panic",
         "1 dead",
         expect![[r#"
-        1 at 0s [] dead trap — trapped: panicked at hostile/src/lib.rs:66: nobody expects the type panic
-        hostile is dead: max_attempts: trapped: panicked at hostile/src/lib.rs:66: nobody expects the type panic
-    "#]],
+            1 at 0s [] dead trap — trapped: panicked at hostile/src/lib.rs:67: nobody expects the type panic
+            hostile is dead: max_attempts: trapped: panicked at hostile/src/lib.rs:67: nobody expects the type panic
+        "#]],
     )
     .await;
 }

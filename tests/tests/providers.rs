@@ -20,7 +20,8 @@ What stands in `provider = \"…\"`, and what Hookfast checks of each request be
   `allow_from` where they come from, and let plugins ask the provider before they act. Their ids count only together with the body.
 
 Confidence: **A** the provider's documentation, kit or code was read; **B** an independent implementation was read and agrees, nothing of the provider
-itself; **C** neither. A public key is pasted as the source's secret (PEM); keys are not fetched.
+itself; **C** neither. A public key is pasted as the source's secret (PEM); where it says
+*keys fetched*, a source may leave `secrets` out.
 ";
 
 #[test]
@@ -44,7 +45,10 @@ fn row(provider: &Provider) -> String {
     let checked = listed(provider.schemes.iter().map(checked));
     let places = listed(provider.schemes.iter().map(|scheme| format!("`{}`", scheme.carrier)));
     let again = provider.redelivery.as_deref().unwrap_or_default();
-    let notes = [&provider.challenge, &provider.notes].into_iter().flatten().map(|note| cell(note)).collect::<Vec<_>>().join("; ");
+    let batch = provider.items.as_ref().map(|items| format!("one event for each of `{items}`"));
+    let keys = provider.publishes_keys().then(|| "keys fetched".to_owned());
+    let notes =
+        [&batch, &keys, &provider.challenge, &provider.notes].into_iter().flatten().map(|note| cell(note)).collect::<Vec<_>>().join("; ");
     let confidence = provider.confidence.word();
     format!(
         "| `{}` | {} | {class} | {checked} | {} | {confidence} | {} | {notes} |\n",

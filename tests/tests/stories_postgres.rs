@@ -1,5 +1,9 @@
 //! The same stories on the other driver: what a sender, a plugin and an operator see does not depend on the database.
 
+#[path = "stories/adapter.rs"]
+mod adapter;
+#[path = "stories/batch.rs"]
+mod batch;
 #[path = "stories/delivery.rs"]
 mod delivery;
 #[path = "stories/ordering.rs"]

@@ -28,6 +28,18 @@ pub(crate) fn config(key: &str) -> Option<String> {
     running(|world| world.config.get(key).cloned())
 }
 
+pub(crate) fn verify(secret: &str, form: &str, algorithm: &str, message: &[u8], signature: &[u8]) -> Result<bool, types::Fault> {
+    running(|world| world.verify(secret, form, algorithm, message, signature))
+}
+
+pub(crate) fn sign(secret: &str, form: &str, algorithm: &str, message: &[u8]) -> Result<Vec<u8>, types::Fault> {
+    running(|world| world.sign(secret, form, algorithm, message))
+}
+
+pub(crate) fn is(secret: &str, text: &[u8]) -> Result<bool, types::Fault> {
+    running(|world| world.is(secret, text))
+}
+
 pub(crate) fn now_ms() -> u64 {
     running(|world| world.now_ms)
 }

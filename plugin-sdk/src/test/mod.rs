@@ -29,6 +29,7 @@
 //! ```
 
 mod answer;
+mod keys;
 pub(crate) mod imports;
 mod run;
 mod world;
@@ -38,10 +39,10 @@ pub use run::Run;
 pub use world::{LogLine, Sent};
 
 use crate::bindings::hookfast::plugin::types;
-use crate::{Event, Plugin, panic};
+use crate::{Event, Header, Incoming, Plugin, Ruling, panic};
 use std::collections::HashMap;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use world::World;
@@ -67,6 +68,24 @@ pub fn fixture(event_type: &str, body: impl AsRef<[u8]>) -> Event {
         body: body.as_ref().to_vec(),
         attributes: Vec::new(),
     })
+}
+
+/// A `POST` with this body to `/in/test`, and a JSON content type. Change its fields where a test needs to.
+///
+/// ```
+/// let mut request = hookfast_sdk::test::incoming("{}");
+/// request.target = "/in/test?challenge=7".into();
+/// ```
+pub fn incoming(body: impl AsRef<[u8]>) -> Incoming {
+    Incoming {
+        method: "POST".to_owned(),
+        target: "/in/test".to_owned(),
+        public_url: None,
+        headers: vec![Header::new("content-type", "application/json")],
+        body: body.as_ref().to_vec(),
+        received_at_ms: world::NOW_MS,
+        attributes: Vec::new(),
+    }
 }
 
 /// Runs a plugin's events natively and answers its calls from a script.
@@ -109,6 +128,13 @@ impl Host {
         self
     }
 
+    /// Gives the source a secret of this name; several may share one. HMACs and tokens only: what a test can sign.
+    #[must_use]
+    pub fn secret(mut self, name: &str, text: &str) -> Self {
+        self.world.secrets.push((name.to_owned(), text.to_owned()));
+        self
+    }
+
     /// Sets the clock, in Unix milliseconds; it stands at the start of 2026 otherwise.
     #[must_use]
     pub fn now_ms(mut self, now_ms: u64) -> Self {
@@ -139,6 +165,19 @@ impl Host {
         self.world = world;
         assert!(self.world.unexpected.is_empty(), "{}", self.world.unexpected.join("; "));
         outcome.map_or_else(|panic| Run::from_panic(panic.as_ref()), Run::from_outcome)
+    }
+
+    /// Asks the plugin about a request, as the front door would.
+    ///
+    /// # Errors
+    /// The plugin turns it away.
+    pub fn admit(&mut self, request: &Incoming) -> Ruling {
+        panic::report_to_log();
+        let (plugin, world) = (self.plugin, mem::replace(&mut self.world, World::new(self.plugin)));
+        let asked = || catch_unwind(AssertUnwindSafe(|| plugin.rule(request.clone())));
+        let (ruling, world) = imports::with_world(world, asked);
+        self.world = world;
+        ruling.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// What this upstream got, in order. A step that was replayed from the journal was not sent again.

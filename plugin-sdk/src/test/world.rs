@@ -19,6 +19,8 @@ type Path = String;
 #[derive(Debug)]
 pub(crate) struct World {
     pub(super) config: HashMap<String, String>,
+    /// Of the source: name and text.
+    pub(super) secrets: Vec<(String, String)>,
     pub(super) now_ms: u64,
     pub(super) remaining: Duration,
     pub(super) sent: Vec<Sent>,
@@ -37,6 +39,7 @@ impl World {
     pub(super) fn new(plugin: &'static Plugin) -> Self {
         Self {
             config: HashMap::new(),
+            secrets: Vec::new(),
             now_ms: NOW_MS,
             remaining: Duration::from_secs(30),
             sent: Vec::new(),

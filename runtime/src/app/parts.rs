@@ -15,7 +15,7 @@ use super::{Role, World, token};
 use crate::clock::Clock;
 use crate::config::{Current, Live, Server, Storage};
 use crate::domain::NodeId;
-use crate::http::{Admin, ApiToken, BodyBudget, FrontDoor, RefusalLog, Upload};
+use crate::http::{Admin, ApiToken, BodyBudget, FrontDoor, KeyFetcher, RefusalLog, Upload};
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::sandbox::{Directory, Engine, EngineSettings, Loader, Plugins};
@@ -122,7 +122,10 @@ impl Parts {
         FrontDoor {
             current: self.current.clone(),
             store: self.store.clone(),
+            engine: Arc::clone(&self.engine),
+            plugins: Arc::clone(&self.plugins),
             clock: self.clock.clone(),
+            keys: KeyFetcher::default(),
             random: self.random.clone(),
             metrics: Arc::clone(&self.metrics),
             refusals: Arc::clone(&self.refusals),

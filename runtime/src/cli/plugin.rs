@@ -170,11 +170,12 @@ async fn look_into(file: &Path) -> anyhow::Result<Loaded> {
 
 impl Inspected {
     fn write(&self) -> String {
-        let Description { name, version, description, upstreams, events, fixtures: _ } = &self.description;
+        let Description { name, version, description, upstreams, events, fixtures: _, admits } = &self.description;
         let facts = [
             ("calls itself", name.clone()),
             ("version", version.clone()),
             ("description", description.clone()),
+            ("proves", if *admits { "requests of sources that name it as their provider".into() } else { String::new() }),
             ("events", events.join(", ")),
             ("upstreams", upstreams.join(", ")),
             ("bytes", self.wasm_bytes.to_string()),

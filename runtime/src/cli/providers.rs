@@ -50,6 +50,8 @@ struct Entry {
     confidence: &'static str,
     schemes: Vec<Way>,
     handshake: bool,
+    /// Where a batch has its events.
+    items: Option<String>,
     documentation: Option<String>,
     redelivery: Option<String>,
     challenge: Option<String>,
@@ -94,6 +96,7 @@ fn entry(provider: &Provider) -> Entry {
         confidence: provider.confidence.word(),
         schemes: provider.schemes.iter().map(way).collect(),
         handshake: !provider.handshakes.is_empty(),
+        items: provider.items.as_ref().map(ToString::to_string),
         documentation: provider.documentation.clone(),
         redelivery: provider.redelivery.clone(),
         challenge: provider.challenge.clone(),
@@ -137,6 +140,7 @@ fn text(entry: &Entry) -> String {
         }
     }
     let known = [
+        ("one event for each of", &entry.items),
         ("documentation", &entry.documentation),
         ("sends again", &entry.redelivery),
         ("asks first", &entry.challenge),

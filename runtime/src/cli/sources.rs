@@ -15,7 +15,7 @@ const COUNTED: &str = "counted by this node since it started";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Sources {
-    /// List the sources, what they check, and what became of their requests
+    /// List the sources, what they check, and what became of what they received
     #[command(after_help = "Counts are those of the node that answers, since it started.\n\nExample:\n  hookfast sources list")]
     List(List),
     /// Show one source, and which of its secrets were used when: what a secret's rotation waits for
@@ -46,7 +46,7 @@ struct Source {
     handshake: bool,
     public_url: Option<String>,
     routes: Vec<String>,
-    requests: Requests,
+    counts: Counts,
     secrets: Vec<Secret>,
     warnings: Vec<Warning>,
 }
@@ -58,7 +58,7 @@ struct Proof {
 }
 
 #[derive(Deserialize)]
-struct Requests {
+struct Counts {
     accepted: u64,
     duplicates: u64,
     refused: u64,
@@ -67,6 +67,7 @@ struct Requests {
 #[derive(Deserialize)]
 struct Secret {
     position: u64,
+    name: Option<String>,
     reference: String,
     not_before: Option<String>,
     not_after: Option<String>,
@@ -110,7 +111,7 @@ async fn show(arguments: &Show) -> anyhow::Result<()> {
 
 fn table(sources: &[Source]) -> String {
     let row = |source: &Source| {
-        let Requests { accepted, duplicates, refused } = &source.requests;
+        let Counts { accepted, duplicates, refused } = &source.counts;
         let counts = [source.secrets.len() as u64, *accepted, *duplicates, *refused].map(|count| count.to_string());
         let [secrets, accepted, duplicates, refused] = counts;
         let routes = source.routes.join(", ");
@@ -122,16 +123,17 @@ fn table(sources: &[Source]) -> String {
 
 impl Source {
     fn write(&self, times: Times) -> String {
-        let Requests { accepted, duplicates, refused } = &self.requests;
+        let Counts { accepted, duplicates, refused } = &self.counts;
         let proofs: Vec<_> = self.proofs.iter().map(|Proof { carrier, form }| format!("{carrier}: {form}")).collect();
         let facts = [
             ("provider", self.provider.clone()),
             ("class", self.class.clone()),
-            ("proof", if proofs.is_empty() { "none: nothing is checked".into() } else { proofs.join("; or ") }),
+            ("proof", if proofs.is_empty() { self.without_scheme() } else { proofs.join("; or ") }),
             ("handshake", if self.handshake { "answered".into() } else { "none".into() }),
             ("public URL", self.public_url.clone().unwrap_or_else(|| "-".into())),
             ("routes", if self.routes.is_empty() { "none: events are stored only".into() } else { self.routes.join(", ") }),
-            ("requests", format!("{accepted} accepted, {}, {refused} refused", count(*duplicates, "duplicate"))),
+            ("events", format!("{accepted} accepted, {}", count(*duplicates, "duplicate"))),
+            ("refused", count(*refused, "request")),
         ];
         let facts = facts.map(|(name, value)| format!("  {name:12}{}\n", plain(&value))).concat();
         let secrets = self.secrets.iter().map(|secret| secret.row(times));
@@ -139,6 +141,10 @@ impl Source {
         let secrets = Table::new(heading, secrets).to_string();
         let gap = if secrets.is_empty() { "" } else { "\n" };
         format!("{}\n{facts}{gap}{secrets}", plain(&self.name))
+    }
+
+    fn without_scheme(&self) -> String {
+        if self.class == "plugin" { "as the plugin says".into() } else { "none: nothing is checked".into() }
     }
 
     fn warn(&self, output: Output) {
@@ -152,7 +158,8 @@ impl Secret {
         let state = self.state.replace('_', " ");
         let (from, until, last) = (time(&self.not_before), time(&self.not_after), time(&self.last_used_at));
         let (position, uses) = (self.position.to_string(), self.uses.to_string());
-        [position, self.reference.clone(), state, from, until, last, uses, times.write(&self.counted_since)]
+        let name = self.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+        [position, format!("{}{name}", self.reference), state, from, until, last, uses, times.write(&self.counted_since)]
     }
 }
 
@@ -167,9 +174,9 @@ mod tests {
         let document = json!({
             "name": "pay", "provider": "stripe", "class": "verified", "proofs": [{ "carrier": "header:x", "form": "`<token>`" }],
             "handshake": false, "public_url": null, "routes": ["crm"],
-            "requests": { "accepted": 2, "duplicates": 1, "refused": 0 },
+            "counts": { "accepted": 2, "duplicates": 1, "refused": 0 },
             "secrets": [{
-                "position": 1, "reference": "env:PAY", "not_before": null, "not_after": "2026-02-01T00:00:00.000Z", "state": "not_yet",
+                "position": 1, "name": null, "reference": "env:PAY", "not_before": null, "not_after": "2026-02-01T00:00:00.000Z", "state": "not_yet",
                 "uses": 0, "last_used_at": null, "counted_since": "2026-01-01T00:00:00.000Z",
             }],
             "warnings": [],
@@ -182,7 +189,8 @@ mod tests {
   handshake   none
   public URL  -
   routes      crm
-  requests    2 accepted, 1 duplicate, 0 refused
+  events      2 accepted, 1 duplicate
+  refused     0 requests
 
 SECRET  REFERENCE  STATE    VALID FROM  VALID UNTIL               LAST USED  USES  COUNTED SINCE
 1       env:PAY    not yet  -           2026-02-01T00:00:00.000Z  -          0     2026-01-01T00:00:00.000Z

@@ -42,6 +42,7 @@ const FORMAT: &str = "A request:\n  { \"provider\": \"stripe\", \"secret\": \"wh
 #[derive(Debug, Deserialize)]
 struct Stored {
     provider: String,
+    #[serde(default)]
     secret: Texts,
     #[serde(default)]
     headers: BTreeMap<String, Texts>,
@@ -55,7 +56,16 @@ struct Stored {
     now_unix: Option<i64>,
     #[serde(default)]
     config: BTreeMap<String, Value>,
+    /// What the provider publishes of its keys, by URL.
+    #[serde(default)]
+    keys: BTreeMap<String, String>,
     expect: Option<String>,
+}
+
+impl Default for Texts {
+    fn default() -> Self {
+        Self::Several(Vec::new())
+    }
 }
 
 /// One text or several.
@@ -151,6 +161,7 @@ fn request(stored: &Stored) -> Result<RawRequest, String> {
 fn options(stored: &Stored) -> Options {
     let public_url = |url: &str| Some(url.split('?').next().unwrap_or_default().to_owned());
     let mut options = Options { public_url: stored.url.as_deref().and_then(public_url), is_offline: true, ..Options::default() };
+    options.recorded_keys = stored.keys.iter().map(|(url, document)| (url.clone(), document.clone().into_bytes())).collect();
     if stored.now_unix.is_none() {
         options.tolerance = Some(Duration::MAX);
     }

@@ -27,7 +27,7 @@ pub use in_force::{Current, InForce};
 pub use network::Networks;
 pub use secret::SourceSecret;
 pub use server::{ForwardedHeader, Proxies, Server, Storage, Worker};
-pub use source::Source;
+pub use source::{Adapter, Source};
 
 /// Everything the operator has said.
 pub struct Settings {

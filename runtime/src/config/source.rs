@@ -1,6 +1,8 @@
 //! `[sources.NAME]`: an inbound URL with its provider, secrets, routes and policies.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -10,7 +12,7 @@ use super::response;
 use super::secret::{self, SourceSecret};
 use crate::document::{Field, Mistake, Section, Severity, nearest};
 use crate::domain::{Answer, ContentEncoding, DedupePolicy, PluginName, Rate, RetryPolicy, RetryStrategy, Route, SourceName};
-use crate::verify::{Catalogue, Location, Options, Provider, Verifier};
+use crate::verify::{Catalogue, Keyring, Location, Options, Provider, Verifier};
 
 const WINDOW_DEFAULT: Duration = Duration::from_hours(72);
 const DAY: Duration = Duration::from_hours(24);
@@ -24,6 +26,8 @@ pub struct Source {
     pub verifier: Verifier,
     /// Its secrets, in the order in which the proof names them.
     pub secrets: Vec<SourceSecret>,
+    /// The plugin that proves its requests, where its provider is none of the catalogue.
+    pub adapter: Option<Adapter>,
     /// Where its events go; empty where they are only stored.
     pub routes: Vec<Route>,
     /// What happens to failures that may pass.
@@ -46,6 +50,22 @@ pub struct Source {
     pub answer_headers: HeaderMap,
 }
 
+/// A plugin in the provider's place.
+#[derive(Debug)]
+pub struct Adapter {
+    /// Its name.
+    pub plugin: PluginName,
+    /// The source's secrets, for it to use.
+    pub keyring: Arc<Keyring>,
+}
+
+impl Source {
+    /// What its requests are once they were let in: `plugin` where that is a plugin's word, else its [`crate::verify::Class`].
+    pub fn class(&self) -> &'static str {
+        if self.adapter.is_some() { "plugin" } else { self.verifier.class().word() }
+    }
+}
+
 /// A source as it is read, with the warning that each of its routes would be if its plugin is not there.
 pub(super) struct Configured {
     pub(super) source: Source,
@@ -56,10 +76,9 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
     let source_name: Option<SourceName> = name.parse();
     let ordering = section.field("ordering").and_then(|field| read_ordering(&field));
     let (ordering, skip_after) = ordering.map(|ordering| (ordering.key, ordering.skip_after)).unzip();
-    let (verifier, secrets) = read_verifier(section, catalogue, directory, ordering).unzip();
-    verifier.iter().for_each(|verifier| warn_of_unproved(section, verifier));
+    let proof = read_proof(section, catalogue, directory, ordering);
     let routes = section.field("routes").and_then(|field| field.as_list()).unwrap_or_default();
-    let (routes, unless_there): (Vec<_>, Vec<_>) = routes.iter().filter_map(read_route).unzip();
+    let (routes, mut unless_there): (Vec<_>, Vec<_>) = routes.iter().filter_map(read_route).unzip();
     for (position, route) in routes.iter().enumerate() {
         if routes[..position].iter().any(|other: &Route| other.name == route.name) {
             section.error(format!("two routes are called `{}`; give one of them a `name`", route.name));
@@ -72,10 +91,19 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
     let allow_from = section.field("allow_from").and_then(|field| read_allowed(&field));
     let dedupe = section.field("dedupe").map_or(DedupePolicy::Window(WINDOW_DEFAULT), |field| read_dedupe(&field));
     let response::Response { answer, headers } = section.section("response", response::read).unwrap_or_default();
+    let Proof { verifier, secrets, adapter } = proof?;
+    warn_of_unproved(section, &verifier);
+    if let Some((_, warning)) = &adapter {
+        unless_there.push(warning.clone());
+        if !content_encodings.is_empty() {
+            section.error("`content_encodings` goes with providers of the catalogue only: a plugin sees the body as it came");
+        }
+    }
     let source = Source {
         name: source_name?,
-        verifier: verifier?,
-        secrets: secrets?,
+        verifier,
+        secrets,
+        adapter: adapter.map(|(adapter, _)| adapter),
         routes,
         retry,
         max_body,
@@ -90,33 +118,48 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
     Some(Configured { source, unless_there })
 }
 
-fn read_verifier(
-    section: &Section<'_>,
-    catalogue: &Catalogue,
-    directory: &Path,
-    ordering: Option<Location>,
-) -> Option<(Verifier, Vec<SourceSecret>)> {
+/// Who proves a source's requests: the engine by what the catalogue says, or a plugin.
+struct Proof {
+    verifier: Verifier,
+    secrets: Vec<SourceSecret>,
+    adapter: Option<(Adapter, (PluginName, Mistake))>,
+}
+
+fn read_proof(section: &Section<'_>, catalogue: &Catalogue, directory: &Path, ordering: Option<Location>) -> Option<Proof> {
+    let read_secrets = |field: Field<'_>| field.as_list()?.iter().map(|field| secret::read(field, directory)).collect();
+    let secrets: Option<Vec<SourceSecret>> = section.field("secrets").map_or(Some(Vec::new()), read_secrets);
     let unproved = section.field("verify").filter(|field| field.one_of(&[("none", ())]).is_some());
-    let provider = read_provider(section, catalogue);
-    let is_checked = unproved.is_none() && provider.is_none_or(|provider| !provider.schemes.is_empty());
-    let secrets = read_secrets(section, directory, is_checked);
     let tolerance = section.field("timestamp_tolerance").and_then(|field| field.as_duration(Duration::from_secs(1)..=DAY));
     let dedupe = section.field("dedupe_key").and_then(|field| field.parse());
-    let provider = provider?;
-    let options = Options { tolerance, dedupe, ordering, ..Options::read(section, provider) };
+    let provider_field = section.required("provider")?;
+    if let Some(plugin) = provider_field.as_str()?.strip_prefix("plugin:") {
+        unproved.iter().for_each(|field| field.error("`verify = \"none\"` and a plugin that proves requests contradict each other", None));
+        return by_plugin(section, &provider_field, plugin, secrets?);
+    }
+    let provider = find_provider(section, &provider_field, catalogue)?;
+    let recorded_keys =
+        if provider.publishes_keys() { section.section("recorded_keys", |keys| read_recorded(keys, directory)) } else { None };
+    let recorded_keys = recorded_keys.map_or(Some(BTreeMap::new()), |keys| keys)?;
+    let options = Options { tolerance, dedupe, ordering, recorded_keys, ..Options::read(section, provider) };
     let secrets = secrets?;
     let verifier = match unproved {
         Some(field) => unproved_verifier(&field, provider, &secrets, &options)?,
-        None => {
-            let specs: Vec<_> = secrets.iter().map(|secret| secret.spec.clone()).collect();
-            Verifier::new(provider, &specs, &options).map_err(|error| section.error(error.to_string())).ok()?
-        }
+        None => verifier(section, provider, &secrets, &options)?,
     };
-    Some((verifier, secrets))
+    Some(Proof { verifier, secrets, adapter: None })
 }
 
-fn read_provider<'c>(section: &Section<'_>, catalogue: &'c Catalogue) -> Option<&'c Provider> {
-    let field = section.required("provider")?;
+fn by_plugin(section: &Section<'_>, field: &Field<'_>, plugin: &str, secrets: Vec<SourceSecret>) -> Option<Proof> {
+    let (plugin, warning) = wanted(field, plugin)?;
+    let options = Options::of_plugin(section);
+    let named = secrets.iter().map(|secret| (secret.name.clone(), secret.spec.clone())).collect();
+    let keyring = Keyring::new(named).map_err(|error| section.error(error.to_string())).ok()?;
+    let verifier = Verifier::of_plugin(plugin.as_str(), &options);
+    let adapter = Adapter { plugin: plugin.clone(), keyring: Arc::new(keyring) };
+    Some(Proof { verifier, secrets, adapter: Some((adapter, (plugin, warning))) })
+}
+
+fn find_provider<'c>(section: &Section<'_>, field: &Field<'_>, catalogue: &'c Catalogue) -> Option<&'c Provider> {
     let name = field.as_str()?;
     let provider = catalogue.provider(name);
     if provider.is_none() {
@@ -129,16 +172,16 @@ fn read_provider<'c>(section: &Section<'_>, catalogue: &'c Catalogue) -> Option<
     provider.map(AsRef::as_ref)
 }
 
-/// The secrets; where something is checked with them there must be one.
-fn read_secrets(section: &Section<'_>, directory: &Path, is_checked: bool) -> Option<Vec<SourceSecret>> {
-    let field = if is_checked { section.required("secrets") } else { section.field("secrets") };
-    let Some(field) = field else { return (!is_checked).then(Vec::new) };
-    let secrets = field.as_list()?.iter().map(|field| secret::read(field, directory)).collect::<Option<Vec<_>>>()?;
-    if is_checked && secrets.is_empty() {
-        section.error("`secrets` is empty: nothing could be verified");
+fn verifier(section: &Section<'_>, provider: &Provider, secrets: &[SourceSecret], options: &Options) -> Option<Verifier> {
+    if secrets.is_empty() && !provider.schemes.is_empty() && !provider.publishes_keys() {
+        section.error("`secrets` is missing or empty: nothing could be verified");
         return None;
     }
-    Some(secrets)
+    if let Some(name) = secrets.iter().find_map(|secret| secret.name.as_ref()) {
+        section.error(format!("the secret's name `{name}` is of no use: only plugins that prove requests ask for secrets by name"));
+    }
+    let specs: Vec<_> = secrets.iter().map(|secret| secret.spec.clone()).collect();
+    Verifier::new(provider, &specs, options).map_err(|error| section.error(error.to_string())).ok()
 }
 
 /// `verify = "none"`: whoever knows the URL is believed, which only a provider that proves nothing makes right.
@@ -159,9 +202,20 @@ fn warn_of_unproved(section: &Section<'_>, verifier: &Verifier) {
     field.warning(message, Some(format!("{narrowed}let plugins ask the provider before they act on an event")));
 }
 
+/// Files that stand for what a provider publishes, by URL.
+fn read_recorded(section: &Section<'_>, directory: &Path) -> Option<BTreeMap<String, Vec<u8>>> {
+    let read = |(url, field): (String, Field<'_>)| {
+        let path = directory.join(field.as_str()?);
+        let document =
+            std::fs::read(&path).map_err(|error| field.error(format!("{} cannot be read: {error}", path.display()), None)).ok()?;
+        Some((url, document))
+    };
+    section.entries().into_iter().map(read).collect()
+}
+
 fn read_route(field: &Field<'_>) -> Option<(Route, (PluginName, Mistake))> {
     let read = |section: &Section<'_>| {
-        let plugin = section.required("plugin").and_then(|field| wanted(&field));
+        let plugin = section.required("plugin").and_then(|field| wanted(&field, field.as_str()?));
         let name = section.field("name").map(|field| field.parse());
         let types = section.field("types").and_then(|field| field.as_list()).unwrap_or_default();
         let types = types.iter().map(|field| field.parse()).collect::<Option<Vec<_>>>();
@@ -172,11 +226,12 @@ fn read_route(field: &Field<'_>) -> Option<(Route, (PluginName, Mistake))> {
     field.section(read).flatten()
 }
 
-/// A plugin that is not there is no error: its jobs wait parked until it is.
-fn wanted(field: &Field<'_>) -> Option<(PluginName, Mistake)> {
-    let plugin: PluginName = field.parse()?;
+/// A plugin that is not there is no error: its jobs wait parked until it is, and so do senders whose requests it proves.
+fn wanted(field: &Field<'_>, name: &str) -> Option<(PluginName, Mistake)> {
+    let plugin: PluginName = field.parse_with(|_| name.parse::<PluginName>().map_err(|error| error.to_string()))?;
     let message = format!("plugin `{plugin}` is not in the plugin directory yet");
-    let help = Some(format!("its jobs wait parked until {plugin}.wasm is there"));
+    let help =
+        Some(format!("its jobs wait parked, and senders whose requests it proves are told to come back, until {plugin}.wasm is there"));
     let warning = field.mistake(Severity::Warning, message, help);
     Some((plugin, warning))
 }

@@ -1,10 +1,11 @@
 //! An accepted webhook: immutable from here on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{EventId, Headers, OrderingKey, SourceName, Timestamp};
+use super::{EventId, Headers, OrderingKey, Route, SourceName, Timestamp};
 
 /// An event as it is stored and handed to plugins.
 #[derive(Debug, Clone)]
@@ -21,7 +22,7 @@ pub struct Event {
     pub received_at: Timestamp,
     /// All headers in order; a proof that is itself a secret reads `[verified]`.
     pub headers: Headers,
-    /// The body's exact bytes.
+    /// The body's exact bytes, or those of this event's item where a request was a batch; a secret in it reads `[verified]`.
     pub body: Bytes,
 }
 
@@ -29,13 +30,15 @@ pub struct Event {
 #[derive(Debug, Clone)]
 pub struct NewEvent {
     /// What will be stored.
-    pub event: Event,
+    pub event: Arc<Event>,
     /// The key it is deduped by; `None` where the source does not dedupe.
     pub key: Option<DedupeKey>,
     /// What it is ordered by; `None` where the source does not order, or this event has no such key.
     pub ordering: Option<OrderingKey>,
     /// What its sender is told, now and whenever it sends the same again.
     pub answer: Answer,
+    /// Where it goes.
+    pub routes: Vec<Route>,
 }
 
 /// The answer to an accepted request.

@@ -18,6 +18,7 @@ mod retry;
 mod rate;
 mod usage;
 mod outbound;
+mod ruling;
 mod grant;
 
 pub use encoding::ContentEncoding;
@@ -35,6 +36,7 @@ pub use refusal::{Refusal, RefusalCause};
 pub use request::{Held, RawRequest, Verified};
 pub use retry::{RetryDecision, RetryPolicy, RetryStrategy};
 pub use route::{Route, TypeFilter};
+pub use ruling::{Arrival, KeyAnswer, KeyDeed, KeyUse, KeyUseFault, Ruling};
 pub use secret::Secret;
 pub use time::Timestamp;
-pub use usage::{RequestCounts, SecretUsage, SourceUsage};
+pub use usage::{SecretUsage, SourceCounts, SourceUsage};

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{RequestId, SourceName, Timestamp};
+use super::{PluginName, RequestId, SourceName, Timestamp};
 
 /// What a sender is told to wait where nobody knows how long it takes.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -32,6 +32,8 @@ pub enum RefusalCause {
     EncodingBroken,
     /// The body is proven and becomes larger than the source allows when it is decoded (bytes).
     DecodedBodyTooLarge { limit: usize },
+    /// The request is proven and holds more events than are taken at once.
+    TooManyItems { limit: usize },
     /// The header that carries the proof is not there.
     MissingHeader { header: String },
     /// A header that must be unique came twice.
@@ -60,6 +62,14 @@ pub enum RefusalCause {
     NoLiveSecret,
     /// The provider's handshake was recognised and is not well-formed.
     HandshakeFailed { detail: String },
+    /// The keys that the provider publishes could not be fetched; the sender should try again.
+    KeysUnavailable { url: String, reason: String },
+    /// The plugin that proves this source's requests turned it away.
+    RejectedByPlugin { plugin: PluginName, code: String, message: String },
+    /// The plugin that proves this source's requests is not live, or busy; the sender should try again.
+    NoPlugin { plugin: PluginName },
+    /// The plugin that proves this source's requests failed on this one.
+    PluginFailed { plugin: PluginName, reason: String },
     /// The store's queue is full or the disk refuses writes; the sender should try again.
     Saturated,
     /// Bodies that wait for their proof take all the memory that they may; the sender should try again.
@@ -84,6 +94,7 @@ impl RefusalCause {
             Self::EncodedBody => "encoded_body",
             Self::EncodingBroken => "encoding_broken",
             Self::DecodedBodyTooLarge { .. } => "decoded_body_too_large",
+            Self::TooManyItems { .. } => "too_many_items",
             Self::MissingHeader { .. } => "missing_header",
             Self::DuplicateHeader { .. } => "duplicate_header",
             Self::MalformedHeader { .. } => "malformed_header",
@@ -98,6 +109,10 @@ impl RefusalCause {
             Self::TimestampTooNew { .. } => "timestamp_too_new",
             Self::NoLiveSecret => "no_live_secret",
             Self::HandshakeFailed { .. } => "handshake_failed",
+            Self::KeysUnavailable { .. } => "keys_unavailable",
+            Self::RejectedByPlugin { .. } => "rejected_by_plugin",
+            Self::NoPlugin { .. } => "no_plugin",
+            Self::PluginFailed { .. } => "plugin_failed",
             Self::Saturated => "saturated",
             Self::Busy => "busy",
             Self::Draining => "draining",
@@ -112,9 +127,10 @@ impl RefusalCause {
             Self::UnknownSource => 404,
             Self::MethodNotAllowed => 405,
             Self::BodyTimeout => 408,
-            Self::BodyTooLarge { .. } | Self::DecodedBodyTooLarge { .. } => 413,
+            Self::BodyTooLarge { .. } | Self::DecodedBodyTooLarge { .. } | Self::TooManyItems { .. } => 413,
             Self::EncodedBody => 415,
             Self::RateLimited { .. } => 429,
+            Self::RejectedByPlugin { code, .. } if code == "malformed" => 400,
             Self::BodyBroken | Self::EncodingBroken | Self::HandshakeFailed { .. } => 400,
             Self::MissingHeader { .. }
             | Self::DuplicateHeader { .. }
@@ -127,9 +143,12 @@ impl RefusalCause {
             | Self::WrongSignature
             | Self::WrongToken
             | Self::TimestampTooOld { .. }
-            | Self::TimestampTooNew { .. } => 401,
-            Self::Unstorable => 500,
-            Self::NoLiveSecret | Self::Saturated | Self::Busy | Self::Draining => 503,
+            | Self::TimestampTooNew { .. }
+            | Self::RejectedByPlugin { .. } => 401,
+            Self::Unstorable | Self::PluginFailed { .. } => 500,
+            Self::NoLiveSecret | Self::KeysUnavailable { .. } | Self::NoPlugin { .. } | Self::Saturated | Self::Busy | Self::Draining => {
+                503
+            }
         }
     }
 
@@ -154,11 +173,18 @@ impl fmt::Display for RefusalCause {
             Self::RateLimited { .. } => f.write_str("more requests than the source's `rate` lets through; the sender was told to try again"),
             Self::BodyTooLarge { limit } => write!(f, "the body is over the source's max_body of {limit} bytes"),
             Self::BodyTimeout => f.write_str("the body did not arrive in time"),
+            Self::KeysUnavailable { url, reason } => write!(f, "the provider's keys could not be fetched from {url}: {reason}"),
+            Self::RejectedByPlugin { plugin, code, message } => write!(f, "plugin `{plugin}` turned it away: {code}: {message}"),
+            Self::NoPlugin { plugin } => write!(f, "plugin `{plugin}`, which proves this source's requests, is not live or is busy"),
+            Self::PluginFailed { plugin, reason } => write!(f, "plugin `{plugin}`, which proves this source's requests, {reason}"),
             Self::BodyBroken => f.write_str("the body broke off or was malformed"),
             Self::EncodedBody => f.write_str(
                 "this Content-Encoding is not accepted; the provider must send the body as it is, or the source allow it in content_encodings",
             ),
             Self::EncodingBroken => f.write_str("the signature holds, but the body is not what its Content-Encoding says"),
+            Self::TooManyItems { limit } => {
+                write!(f, "the request holds more than {limit} events; send fewer at once, or set `items = \"none\"` to take it as one event")
+            }
             Self::DecodedBodyTooLarge { limit } => {
                 write!(f, "the decoded body is over {limit} bytes: the source's max_body, or a hundred times what was sent")
             }

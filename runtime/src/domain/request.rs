@@ -40,7 +40,7 @@ pub struct Verified {
 pub struct Held {
     /// Which of the provider's schemes held, counted from 0.
     pub scheme: usize,
-    /// Which of the source's secrets held, counted from 0.
+    /// Which of the source's secrets held, counted from 0; of a source that has none, a key that its provider publishes.
     pub secret: usize,
 }
 

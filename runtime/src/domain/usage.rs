@@ -1,4 +1,4 @@
-//! What has become of a source's requests, and which of its secrets were used when: counted by whoever receives, read by whoever asks,
+//! What has become of what a source received, and which of its secrets were used when: counted by whoever receives, read by whoever asks,
 //! without a lock. Numbers of one process since its start. Asks no clock; whoever counts says when.
 
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use super::{Secret, Timestamp};
 /// A source's numbers, for as long as one configuration is in force; those of what did not change go on under the next one.
 #[derive(Debug)]
 pub struct SourceUsage {
-    requests: Arc<RequestCounts>,
+    counts: Arc<SourceCounts>,
     secrets: Vec<(Secret, Arc<SecretUsage>)>,
 }
 
-/// What became of a source's requests.
+/// What became of what a source received: events, and requests that were none.
 #[derive(Debug, Default)]
-pub struct RequestCounts {
+pub struct SourceCounts {
     accepted: AtomicU64,
     duplicates: AtomicU64,
     refused: AtomicU64,
@@ -36,19 +36,19 @@ impl SourceUsage {
     /// The numbers of a source with these secrets, which came into force `now`. What `before` has of the same source goes on, and of
     /// the same secrets, wherever they stand in the list: the one before is often moved when a new one is put first.
     pub fn continuing(before: Option<&Self>, secrets: impl IntoIterator<Item = Secret>, now: Timestamp) -> Self {
-        let requests = before.map(|before| Arc::clone(&before.requests)).unwrap_or_default();
+        let counts = before.map(|before| Arc::clone(&before.counts)).unwrap_or_default();
         let mut left: Vec<_> = before.map(|before| before.secrets.clone()).unwrap_or_default();
         let counted = |secret: Secret| {
             let kept = left.iter().position(|(own, _)| *own == secret).map(|at| left.remove(at).1);
             (secret, kept.unwrap_or_else(|| Arc::new(SecretUsage::new(now))))
         };
         let secrets = secrets.into_iter().map(counted).collect();
-        Self { requests, secrets }
+        Self { counts, secrets }
     }
 
-    /// What became of its requests.
-    pub fn requests(&self) -> &RequestCounts {
-        &self.requests
+    /// What became of what it received.
+    pub fn counts(&self) -> &SourceCounts {
+        &self.counts
     }
 
     /// Its secrets' numbers, in the order of its secrets.
@@ -56,41 +56,41 @@ impl SourceUsage {
         self.secrets.iter().map(|(_, usage)| &**usage)
     }
 
-    /// The secret at this position has proved a request.
-    pub fn prove(&self, position: usize, now: Timestamp) {
-        if let Some((_, usage)) = self.secrets.get(position) {
-            usage.prove(now);
-        }
+    /// The secret at this position has proved a request; whether there is one. A key that the provider publishes is none of the source's.
+    pub fn prove(&self, position: usize, now: Timestamp) -> bool {
+        let secret = self.secrets.get(position);
+        secret.iter().for_each(|(_, usage)| usage.prove(now));
+        secret.is_some()
     }
 }
 
-impl RequestCounts {
-    /// One became an event.
+impl SourceCounts {
+    /// An event is new.
     pub fn accept(&self) {
         self.accepted.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// One was an event already.
+    /// An event was there already.
     pub fn recognise(&self) {
         self.duplicates.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// One was refused.
+    /// A request was refused.
     pub fn refuse(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many became events.
+    /// How many events were new.
     pub fn accepted(&self) -> u64 {
         self.accepted.load(Ordering::Relaxed)
     }
 
-    /// How many were events already.
+    /// How many events were there already.
     pub fn duplicates(&self) -> u64 {
         self.duplicates.load(Ordering::Relaxed)
     }
 
-    /// How many were refused.
+    /// How many requests were refused.
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
@@ -140,12 +140,12 @@ mod tests {
     #[test]
     fn a_secret_keeps_its_numbers_wherever_it_moves_and_another_in_its_place_has_none() {
         let first = SourceUsage::continuing(None, secrets(&["old"]), START);
-        first.prove(0, LATER);
+        assert!(first.prove(0, LATER) && !first.prove(1, LATER));
         first.prove(0, START);
-        first.requests().accept();
+        first.counts().accept();
         let second = SourceUsage::continuing(Some(&first), secrets(&["new", "old"]), LATER);
         assert_eq!(numbers(&second), [(0, None, LATER), (2, Some(LATER), START)]);
-        assert_eq!(second.requests().accepted(), 1);
+        assert_eq!(second.counts().accepted(), 1);
         let third = SourceUsage::continuing(Some(&second), secrets(&["new", "other"]), LATER);
         assert_eq!(numbers(&third), [(0, None, LATER), (0, None, LATER)]);
     }
@@ -155,8 +155,8 @@ mod tests {
         let before = SourceUsage::continuing(None, secrets(&["s"]), START);
         let after = SourceUsage::continuing(Some(&before), secrets(&["s"]), LATER);
         before.prove(0, LATER);
-        before.requests().refuse();
-        assert_eq!((numbers(&after), after.requests().refused()), (vec![(1, Some(LATER), START)], 1));
+        before.counts().refuse();
+        assert_eq!((numbers(&after), after.counts().refused()), (vec![(1, Some(LATER), START)], 1));
     }
 
     #[test]

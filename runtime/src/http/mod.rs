@@ -1,10 +1,11 @@
 //! The two listeners: ingest, where providers send to, and admin, where operators look. The only home of axum and hyper's
-//! server. May look at plugins, never runs an event through one.
+//! server. May look at plugins and ask one to prove a request; never runs an event
+//! through one.
 
 mod listen;
 mod ingest;
 mod admin;
 
 pub use admin::{Admin, ApiToken, Upload};
-pub use ingest::{BodyBudget, FrontDoor, RefusalLog};
+pub use ingest::{BodyBudget, FrontDoor, KeyFetcher, RefusalLog};
 pub use listen::{ListenLimits, Listener};

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use super::bindings::PluginPre;
 use super::engine::Engine;
 use super::guest::{self, Guest};
 use super::load::{LoadFailure, LoadStage};
-use super::plugin::Description;
+use super::plugin::{Description, Exports};
 use crate::domain::Limits;
 
 const CPU: Duration = Duration::from_millis(100);
@@ -14,12 +13,24 @@ const WALL: Duration = Duration::from_secs(5);
 /// Fixtures included.
 const DESCRIPTION_BYTES_MAX: usize = 1 << 20;
 
-pub(super) async fn describe(engine: &Engine, pre: &PluginPre<Guest>) -> Result<Description, LoadFailure> {
+/// Loading refuses such components before.
+#[derive(Debug, thiserror::Error)]
+#[error("exports neither `handler` nor `ingress`")]
+struct NoExports;
+
+pub(super) async fn describe(engine: &Engine, exports: &Exports<Guest>) -> Result<Description, LoadFailure> {
     let limits = Limits { cpu: CPU, wall: WALL, ..Limits::default() };
     let mut store = guest::store(engine, &limits, None);
     let asked = tokio::time::timeout(WALL, async {
-        let instance = pre.instantiate_async(&mut store).await?;
-        instance.hookfast_plugin_metadata().call_describe(&mut store).await
+        match exports {
+            Exports { handling: Some(pre), .. } => {
+                pre.instantiate_async(&mut store).await?.hookfast_plugin_metadata().call_describe(&mut store).await
+            }
+            Exports { receiving: Some(pre), .. } => {
+                pre.instantiate_async(&mut store).await?.hookfast_plugin_metadata().call_describe(&mut store).await
+            }
+            Exports { handling: None, receiving: None } => Err(NoExports.into()),
+        }
     });
     let failure = |message| LoadFailure::new(LoadStage::Describe, message);
     let text = match asked.await {

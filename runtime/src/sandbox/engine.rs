@@ -30,6 +30,9 @@ const TABLE_KEPT_BYTES: usize = 16 << 10;
 /// Instances of all plugins that wait for another event, where grants allow it.
 const WAITING_MAX: u32 = 64;
 
+/// How many requests are before plugins that prove them, at once: each may take all of its small budget.
+const RECEIVING_PLACES: u32 = 8;
+
 /// What one component may have at most.
 pub(super) const CORE_INSTANCES: u32 = 8;
 pub(super) const MEMORIES: u32 = 2;
@@ -46,6 +49,7 @@ pub struct EngineSettings {
 pub struct Engine {
     engine: wasmtime::Engine,
     waiting_room: Arc<Semaphore>,
+    receiving: Semaphore,
     stop: Option<mpsc::Sender<()>>,
     ticker: Option<JoinHandle<()>>,
 }
@@ -70,11 +74,17 @@ impl Engine {
         };
         let ticker = std::thread::Builder::new().name("sandbox-ticker".into()).spawn(tick).map_err(SandboxError::Ticker)?;
         let waiting_room = Arc::new(Semaphore::new(waiting(settings.instances) as usize));
-        Ok(Self { engine, waiting_room, stop: Some(stop), ticker: Some(ticker) })
+        let receiving = Semaphore::new(RECEIVING_PLACES as usize);
+        Ok(Self { engine, waiting_room, receiving, stop: Some(stop), ticker: Some(ticker) })
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.engine
+    }
+
+    /// A permit for each request that may be before a plugin.
+    pub(super) fn receiving_places(&self) -> &Semaphore {
+        &self.receiving
     }
 
     /// A permit for each instance that may wait for another event.
@@ -112,9 +122,9 @@ fn base() -> Config {
 fn pooled(instances: u32) -> Config {
     let mut pool = PoolingAllocationConfig::default();
     let kept = MEMORY_KEPT_BYTES.min(ALL_KEPT_BYTES / instances.max(1) as usize);
-    // More than the places: instances wait for another event, and a plugin that is being loaded describes itself while all places are
-    // busy. A Rust component is about three core modules with two tables and one memory; none gets more than a place's share.
-    let instances = instances.saturating_add(waiting(instances)).saturating_add(1);
+    // More than the places: instances wait for another event, others prove requests, and a plugin that is being loaded describes itself
+    // while all places are busy. A Rust component is about three core modules with two tables and one memory; none gets more than a place's share.
+    let instances = instances.saturating_add(waiting(instances)).saturating_add(RECEIVING_PLACES + 1);
     pool.total_component_instances(instances)
         .total_core_instances(instances.saturating_mul(CORE_INSTANCES))
         .total_memories(instances.saturating_mul(MEMORIES))

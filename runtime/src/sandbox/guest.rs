@@ -10,6 +10,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
+use super::admit::Keyring;
 use super::engine::Engine;
 use super::meter::{HOST_BYTES_PER_CALL, Meter};
 use super::run::Caller;
@@ -34,10 +35,18 @@ pub(super) struct Guest {
 /// What a running handler may use.
 pub(super) struct Powers {
     pub(super) grant: Arc<Grant>,
-    pub(super) caller: Caller,
+    pub(super) work: Work,
     pub(super) now: Timestamp,
     pub(super) ends_at: Instant,
     pub(super) random: SmallRng,
+}
+
+/// What a plugin is run for, with what that alone may use.
+pub(super) enum Work {
+    /// An event: upstreams may be called.
+    Handle(Caller),
+    /// A request that waits for its answer: the source's secrets may be used.
+    Admit(Keyring),
 }
 
 /// The lines of one attempt, up to a number of bytes.
@@ -49,8 +58,8 @@ pub(super) struct Log {
 }
 
 impl Powers {
-    pub(super) fn new(grant: Arc<Grant>, caller: Caller, now: Timestamp, wall: Duration, seed: u64) -> Self {
-        Self { grant, caller, now, ends_at: Instant::now() + wall, random: SmallRng::seed_from_u64(seed) }
+    pub(super) fn new(grant: Arc<Grant>, work: Work, now: Timestamp, wall: Duration, seed: u64) -> Self {
+        Self { grant, work, now, ends_at: Instant::now() + wall, random: SmallRng::seed_from_u64(seed) }
     }
 }
 

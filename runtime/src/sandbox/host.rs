@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt;
 
-use super::bindings::hookfast::plugin::{clock, config, log, random, types, upstream};
-use super::guest::{Guest, Powers};
+use super::bindings::imports::{clock, config, log, random, types, upstream};
+use super::guest::{Guest, Powers, Work};
+use super::run::Caller;
 use crate::domain::{CallFault, CallFaultKind, CallRecord, Grant, Headers, LogLevel, LogLine, OutboundAnswer, OutboundRequest, Step};
 
 const RANDOM_BYTES_MAX: u32 = 65_536;
@@ -21,7 +22,7 @@ struct NotNow;
 struct TooManyRandomBytes;
 
 impl Guest {
-    fn powers(&mut self, bytes: usize) -> wasmtime::Result<&mut Powers> {
+    pub(super) fn powers(&mut self, bytes: usize) -> wasmtime::Result<&mut Powers> {
         self.meter.host_call(bytes)?;
         Ok(self.powers.as_mut().ok_or(NotNow)?)
     }
@@ -84,8 +85,8 @@ impl upstream::Host for Guest {
         // Written down before it is made: the attempt may end, and the row with it, while the answer is out.
         let row = opened_record(&request);
         let (answer, record) = match check(powers, calls, &request) {
-            Ok(step) => {
-                let call = (powers.caller)(outbound(request, step));
+            Ok((step, caller)) => {
+                let call = caller(outbound(request, step));
                 self.calls.push(row);
                 let called = call.await;
                 self.calls.pop();
@@ -102,8 +103,11 @@ impl upstream::Host for Guest {
     }
 }
 
-/// Checks what only the sandbox knows, the grant and the number of calls; gives the step, if the call is one.
-fn check(powers: &Powers, calls: usize, request: &upstream::Outgoing) -> Result<Option<Step>, CallFault> {
+/// Checks what only the sandbox knows, the grant and the number of calls; gives the step, if the call is one, and the way out.
+fn check<'p>(powers: &'p Powers, calls: usize, request: &upstream::Outgoing) -> Result<(Option<Step>, &'p Caller), CallFault> {
+    let Work::Handle(caller) = &powers.work else {
+        return Err(CallFault::new(CallFaultKind::NotGranted, "no upstream is called while a request waits for its answer"));
+    };
     let Grant { upstreams, limits, .. } = &*powers.grant;
     if !upstreams.contains(request.upstream.as_str()) {
         let name = short(&request.upstream, 64);
@@ -115,7 +119,7 @@ fn check(powers: &Powers, calls: usize, request: &upstream::Outgoing) -> Result<
     if calls >= limits.calls as usize {
         return Err(CallFault::new(CallFaultKind::TooManyCalls, format!("an attempt may make {} calls", limits.calls)));
     }
-    request.step.as_deref().map(str::parse).transpose()
+    Ok((request.step.as_deref().map(str::parse).transpose()?, caller))
 }
 
 /// Longer than any name in use; what all headers may have together is the upstream's to say.

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::Store;
 
-use super::bindings::exports::hookfast::plugin::handler::{Event as GuestEvent, Failure};
-use super::bindings::{Plugin as Exports, PluginPre};
+use super::bindings::handling::exports::hookfast::plugin::handler::{Event as GuestEvent, Failure};
+use super::bindings::handling::{Handling, HandlingPre};
 use super::engine::Engine;
 use super::guest::{self, Guest, Powers};
 use crate::domain::Grant;
@@ -16,7 +16,7 @@ use crate::domain::Grant;
 /// One instance, made when it is first called.
 pub(super) struct Instance {
     pub(super) store: Store<Guest>,
-    exports: Option<Exports>,
+    exports: Option<Handling>,
     grant: Arc<Grant>,
     events: u32,
 }
@@ -38,7 +38,11 @@ impl Instance {
     }
 
     /// Hands the handler one event.
-    pub(super) async fn handle(&mut self, pre: &PluginPre<Guest>, event: &GuestEvent) -> wasmtime::Result<Result<Option<String>, Failure>> {
+    pub(super) async fn handle(
+        &mut self,
+        pre: &HandlingPre<Guest>,
+        event: &GuestEvent,
+    ) -> wasmtime::Result<Result<Option<String>, Failure>> {
         self.events += 1;
         if self.exports.is_none() {
             self.exports = Some(pre.instantiate_async(&mut self.store).await?);

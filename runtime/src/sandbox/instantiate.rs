@@ -9,7 +9,8 @@ use crate::domain::Limits;
 impl Plugin {
     /// Makes an instance as an attempt does, and drops it.
     pub async fn instantiate(&self, engine: &Engine, limits: &Limits) -> Result<(), SandboxError> {
+        let Some(handling) = &self.exports.handling else { return Ok(()) };
         let mut store = guest::store(engine, limits, None);
-        self.pre.instantiate_async(&mut store).await.map(drop).map_err(SandboxError::Engine)
+        handling.instantiate_async(&mut store).await.map(drop).map_err(SandboxError::Engine)
     }
 }

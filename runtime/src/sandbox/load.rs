@@ -5,14 +5,14 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::{Component, Linker};
 
-use super::bindings::{self, PluginPre};
+use super::bindings::handling::Handling;
 use super::cache::Cache;
 use super::describe::describe;
 use super::engine::Engine;
 use super::fixtures;
 use super::guest::Guest;
 use super::instance::Waiting;
-use super::plugin::Plugin;
+use super::plugin::{Exports, Plugin};
 use crate::domain::{Digest, Grant, PluginName};
 
 /// The largest `.wasm` that is compiled.
@@ -111,10 +111,10 @@ impl Loader {
         let compiled = tokio::task::spawn_blocking(move || loader.compile(&wasm, digest)).await;
         let component =
             compiled.map_err(|_| LoadFailure::new(LoadStage::Compile, "the compiler panicked; please report this plugin".into()))??;
-        let pre = self.linker.instantiate_pre(&component).and_then(PluginPre::new);
-        let pre = pre.map_err(|error| LoadFailure::new(LoadStage::TypeCheck, type_mismatch(&error)))?;
-        let description = describe(&self.engine, &pre).await?;
-        Ok(Plugin { name, digest, wasm_bytes, description, pre, waiting: Waiting::default() })
+        let exports = self.linker.instantiate_pre(&component).and_then(|pre| Exports::of(&pre));
+        let exports = exports.map_err(|error| LoadFailure::new(LoadStage::TypeCheck, type_mismatch(&error)))?;
+        let description = describe(&self.engine, &exports).await?;
+        Ok(Plugin { name, digest, wasm_bytes, description, exports, waiting: Waiting::default() })
     }
 
     fn compile(&self, wasm: &[u8], digest: Digest) -> Result<Component, LoadFailure> {
@@ -155,7 +155,8 @@ fn validate(wasm: &[u8]) -> Result<(), LoadFailure> {
 fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    bindings::Plugin::add_to_linker::<_, wasmtime::component::HasSelf<_>>(&mut linker, |guest| guest)?;
+    // Whoever proves requests imports the same.
+    Handling::add_to_linker::<_, wasmtime::component::HasSelf<_>>(&mut linker, |guest| guest)?;
     Ok(linker)
 }
 

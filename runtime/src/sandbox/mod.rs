@@ -11,13 +11,16 @@ mod cache;
 mod registry;
 mod directory;
 mod run;
+mod admit;
 mod instance;
 mod instantiate;
 mod guest;
 mod host;
+mod keys;
 mod meter;
 mod failure;
 
+pub use admit::{Inquiry, Keyring, Ruled};
 pub use directory::{Change, Directory};
 pub use engine::{Engine, EngineSettings};
 pub use load::{LoadFailure, LoadStage, Loader, WASM_BYTES_MAX, digest};

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::bindings::PluginPre;
+use wasmtime::component::InstancePre;
+
+use super::bindings::handling::HandlingPre;
+use super::bindings::receiving::ReceivingPre;
 use super::guest::Guest;
 use super::instance::Waiting;
 use crate::domain::{Digest, Grant, PluginName};
@@ -17,8 +20,32 @@ pub struct Plugin {
     pub wasm_bytes: usize,
     /// What it says of itself.
     pub description: Description,
-    pub(super) pre: PluginPre<Guest>,
+    pub(super) exports: Exports<Guest>,
     pub(super) waiting: Waiting,
+}
+
+/// What a plugin can do, ready to be instantiated; at least one of the two.
+pub(super) struct Exports<T: 'static> {
+    /// It handles events.
+    pub(super) handling: Option<HandlingPre<T>>,
+    /// It proves requests.
+    pub(super) receiving: Option<ReceivingPre<T>>,
+}
+
+impl<T: 'static> Exports<T> {
+    /// Those of a component; the error is about the one that every plugin had from the first.
+    pub(super) fn of(pre: &InstancePre<T>) -> wasmtime::Result<Self> {
+        let receiving = ReceivingPre::new(pre.clone()).ok();
+        match HandlingPre::new(pre.clone()) {
+            Ok(handling) => Ok(Self { handling: Some(handling), receiving }),
+            Err(_) if receiving.is_some() => Ok(Self { handling: None, receiving }),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn pre(&self) -> Option<&InstancePre<T>> {
+        self.handling.as_ref().map(HandlingPre::instance_pre).or_else(|| self.receiving.as_ref().map(ReceivingPre::instance_pre))
+    }
 }
 
 impl Plugin {
@@ -34,7 +61,7 @@ impl Plugin {
 
     /// The names of the interfaces it imports.
     pub fn imports(&self) -> Vec<String> {
-        let component = self.pre.instance_pre().component();
+        let Some(component) = self.exports.pre().map(InstancePre::component) else { return Vec::new() };
         component.component_type().imports(component.engine()).map(|(name, _)| name.to_owned()).collect()
     }
 }
@@ -56,6 +83,9 @@ pub struct Description {
     /// Event types it handles.
     #[serde(default)]
     pub events: Vec<String>,
+    /// Whether it proves requests: a source may name it as its provider.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub admits: bool,
     /// Events it must handle before it may serve; not shown.
     #[serde(default, skip_serializing)]
     pub fixtures: Vec<Fixture>,

@@ -4,11 +4,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::bindings::exports::hookfast::plugin::handler::{Event as GuestEvent, Failure};
-use super::bindings::hookfast::plugin::types::Header;
+use super::bindings::handling::exports::hookfast::plugin::handler::{Event as GuestEvent, Failure};
+use super::bindings::imports::types::Header;
 use super::engine::Engine;
 use super::failure::classify;
-use super::guest::Powers;
+use super::guest::{Powers, Work};
 use super::host::without_nul;
 use super::plugin::Plugin;
 use crate::domain::{AttemptRecord, CallFault, CallRecord, Event, FailureKind, Grant, OutboundAnswer, OutboundRequest, Timestamp, Verdict};
@@ -54,9 +54,10 @@ impl Plugin {
         let started = Instant::now();
         let started_at = run.now;
         let limits = run.grant.limits;
-        let powers = Powers::new(Arc::clone(&run.grant), Arc::clone(&run.caller), run.now, limits.wall, run.seed);
+        let Some(handling) = &self.exports.handling else { return self.handles_nothing(&run) };
+        let powers = Powers::new(Arc::clone(&run.grant), Work::Handle(Arc::clone(&run.caller)), run.now, limits.wall, run.seed);
         let mut instance = self.waiting.take(engine, &run.grant, powers);
-        let handled = tokio::time::timeout(limits.wall, instance.handle(&self.pre, &guest_event(&run))).await;
+        let handled = tokio::time::timeout(limits.wall, instance.handle(handling, &guest_event(&run))).await;
         let has_returned = matches!(handled, Ok(Ok(_)));
         let verdict = match handled {
             Ok(Ok(answer)) => verdict(answer),
@@ -74,6 +75,14 @@ impl Plugin {
             self.waiting.keep(engine, instance);
         }
         Ran { verdict, record }
+    }
+
+    /// A route leads to a plugin that only proves requests.
+    fn handles_nothing(&self, run: &Run) -> Ran {
+        let reason = "exports no `handler`: it only proves requests".to_owned();
+        let (started_at, digest) = (run.now, self.digest);
+        let record = AttemptRecord { started_at, duration: Duration::ZERO, digest, failure: None, calls: Vec::new(), log: Vec::new() };
+        Ran { verdict: Verdict::DeadLetter(reason), record }
     }
 }
 

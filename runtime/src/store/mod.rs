@@ -3,6 +3,7 @@
 
 mod work;
 mod rush;
+mod admission;
 mod answer;
 mod error;
 mod sqlite;
@@ -16,10 +17,11 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use crate::clock::Clock;
-use crate::domain::{AttemptRecord, Digest, EventId, Job, Lineage, NewEvent, NodeId, Outcome, PluginName, Refusal, Route, Timestamp};
+use crate::domain::{AttemptRecord, Digest, EventId, Job, Lineage, NewEvent, NodeId, Outcome, PluginName, Refusal, Timestamp};
 use crate::metrics::Metrics;
 use crate::random::Random;
 
+use admission::Admission;
 pub use answer::{
     AttemptView, DeadLetterView, EventFilter, EventStatus, EventView, JobCounts, JobView, NodeView, Page, RequestFilter, RequestView,
 };
@@ -150,10 +152,12 @@ impl Store {
         on!(self, driver => driver.event_id(received_at, random))
     }
 
-    /// Stores an event and the jobs of its routes, and returns once they are synced; or says of which event it is a duplicate.
-    /// Dropping the future does not undo it.
-    pub async fn admit(&self, event: NewEvent, routes: Vec<Route>) -> Result<Admitted, AdmitError> {
-        on!(self, driver => driver.admit(event, routes).await)
+    /// Stores the events of a request and the jobs of their routes, all or none, and returns once they are synced; says of each whether
+    /// it is new, or of which event it is a duplicate. Dropping the future does not undo it.
+    pub async fn admit(&self, events: Vec<NewEvent>) -> Result<Vec<Admitted>, AdmitError> {
+        let (admission, answer) = Admission::new(events);
+        on!(self, driver => driver.admit(admission))?;
+        answer.await.unwrap_or(Err(AdmitError::Saturated))
     }
 
     /// Commits an attempt's outcome and record together, if the job is still this process's at this attempt.

@@ -1,9 +1,10 @@
-//! One request of the operator's own: the command line speaks to the admin API and the ingest with it.
-//! Must never be used for a plugin: it may go anywhere, and has no credentials and no journal.
+//! Requests of no upstream: the command line's own to the admin API and the ingest, which may go anywhere, and the host's for the keys
+//! that providers publish. Must never be used for a plugin: there are no credentials and no journal.
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Method;
 use http::uri::Uri;
 
 use super::connector::{Connector, Guard};
@@ -13,6 +14,40 @@ use crate::domain::{CallFault, CallFaultKind, Headers, OutboundAnswer};
 
 /// Pages of the admin API are far smaller; this only keeps a wrong address from filling memory.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// What a provider publishes of its keys is far smaller.
+const KEYS_BYTES_MAX: usize = 256 << 10;
+const KEYS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Reads a public document, by `https` and from public addresses only, within 5 s and 256 KiB; a redirect is no answer.
+///
+/// # Errors
+/// A fault where no answer came, or another than 200.
+pub async fn fetch_public(url: &str) -> Result<Bytes, CallFault> {
+    let (uri, is_https) = parse(url).ok_or_else(|| CallFault::new(CallFaultKind::InvalidRequest, "is no URL"))?;
+    if !is_https {
+        return Err(CallFault::new(CallFaultKind::InvalidRequest, "is not https"));
+    }
+    read(uri, Guard::PublicOnly, is_https).await
+}
+
+pub(super) async fn read(uri: Uri, guard: Guard, is_https: bool) -> Result<Bytes, CallFault> {
+    let target = uri.authority().map(ToString::to_string).unwrap_or_default();
+    let connector = Connector::new(is_https, guard, KEYS_TIMEOUT).map_err(|_| no_roots())?;
+    let bounds = Bounds { read: KEYS_TIMEOUT, total: KEYS_TIMEOUT, answer_bytes_max: KEYS_BYTES_MAX };
+    let headers =
+        header::outgoing(&Headers::default(), |_| false).map_err(|message| CallFault::new(CallFaultKind::InvalidRequest, message))?;
+    let request = request::assemble(Method::GET, uri, headers, Bytes::new());
+    let answer = exchange(&client(connector), request, bounds).await.map_err(|broken| broken.fault(&target, ""))?;
+    if answer.status == 200 {
+        return Ok(answer.body);
+    }
+    Err(CallFault::new(CallFaultKind::InvalidRequest, format!("{target} answered {}", answer.status)))
+}
+
+fn no_roots() -> CallFault {
+    CallFault::new(CallFaultKind::Tls, "this machine has no trusted root certificates; install ca-certificates")
+}
 
 /// Sends one request to an `http` or `https` URL and reads the answer in full, within `timeout` and 64 MiB.
 ///
@@ -24,8 +59,7 @@ pub async fn fetch(method: &str, url: &str, headers: Headers, body: Bytes, timeo
     let (uri, is_https) = parse(url).ok_or_else(|| invalid("write the URL like http://127.0.0.1:8081/path"))?;
     let target = uri.authority().map(ToString::to_string).unwrap_or_default();
     let headers = header::outgoing(&headers, |_| false).map_err(|message| invalid(&message))?;
-    let connector = Connector::new(is_https, Guard::Anywhere, timeout)
-        .map_err(|_| CallFault::new(CallFaultKind::Tls, "this machine has no trusted root certificates; install ca-certificates"))?;
+    let connector = Connector::new(is_https, Guard::Anywhere, timeout).map_err(|_| no_roots())?;
     let bounds = Bounds { read: timeout, total: timeout, answer_bytes_max: ANSWER_BYTES_MAX };
     let request = request::assemble(method, uri, headers, body);
     exchange(&client(connector), request, bounds).await.map_err(|broken| broken.fault(&target, ""))

@@ -30,7 +30,7 @@ use exchange::{Bounds, HttpClient};
 
 pub use address::is_public;
 pub use base_url::{BaseUrl, InvalidBaseUrl};
-pub use fetch::fetch;
+pub use fetch::{fetch, fetch_public};
 pub use settings::{Auth, Timeouts, UpstreamSettings};
 pub use signature::standard_webhooks_key;
 

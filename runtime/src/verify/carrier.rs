@@ -184,7 +184,7 @@ mod tests {
 
     fn scheme(parse: Parse) -> Scheme {
         let carrier = Carrier::Headers(vec!["x-signature".into()]);
-        Scheme { carrier, parse, proof: Proof::Token, partial: false, each: None, requirements: Vec::new(), unless_pair: None }
+        Scheme { carrier, parse, proof: Proof::Token, partial: false, each: None, requirements: Vec::new(), keys: None, unless_pair: None }
     }
 
     fn list(prefix: &str, separator: Option<char>) -> Scheme {

@@ -12,6 +12,12 @@ impl Scheme {
             Proof::Signature(signature) => self.check_signature(signature)?,
             Proof::Jwt(jwt) => check_jwt(jwt)?,
         }
+        if let Some(keys) = &self.keys {
+            keys.check()?;
+            if !self.key_form().is_public() {
+                return Err("`keys` are public keys: the scheme shares a secret".into());
+            }
+        }
         if self.covers_body() == self.partial {
             return Err("the proof covers the body (`{body}` in the message, or in a claim), or the scheme says `partial = true`".into());
         }

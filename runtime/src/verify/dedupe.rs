@@ -9,27 +9,34 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::domain::{DedupeKey, DedupePolicy, Line, OrderingKey, RawRequest, SourceName};
 
 use super::identify::{Identity, Name};
+use super::split::Part;
 use super::verifier::Verifier;
 
 /// How long a body's hash stands for an event at most: equal bodies days apart are two events.
 const BODY_WINDOW_MAX: Duration = Duration::from_mins(10);
 
 impl Verifier {
-    /// The key's text for people, and the key; `None` where the source does not dedupe.
+    /// The key's text for people, and the key; `None` where the source does not dedupe. What a header says is said of the whole request: a
+    /// part of one that has no id of its own has its number in the key.
     pub fn dedupe_key(
         &self,
         source: &SourceName,
         request: &RawRequest,
         identity: &Identity,
         policy: DedupePolicy,
+        part: Option<Part>,
     ) -> Option<(String, DedupeKey)> {
         let DedupePolicy::Window(window) = policy else { return None };
         let body_hash = xxh3_64(&request.body).to_le_bytes();
-        let body = || Sha256::digest(&request.body);
-        let hash = |parts: &[&[u8]]| framed_hash(source, parts);
+        let part = part.filter(|_| !identity.key.as_ref().is_some_and(|name| name.is_own));
+        let body = || part.map_or_else(|| Sha256::digest(&request.body).into(), |part| part.request);
+        let (number, suffix) = part.map_or_else(Default::default, |part| (part.number.to_string(), format!("#{}", part.number + 1)));
+        let hash = |parts: &[&[u8]]| {
+            if part.is_none() { framed_hash(source, parts) } else { framed_hash(source, &[parts, &[number.as_bytes()]].concat()) }
+        };
         Some(match &identity.key {
-            Some(Name { label, value, signed }) => {
-                let text = format!("{label}:{value}");
+            Some(Name { label, value, signed, .. }) => {
+                let text = format!("{label}:{value}{suffix}");
                 let hash = match signed {
                     true => hash(&[label.as_bytes(), value.as_bytes()]),
                     false => hash(&[label.as_bytes(), value.as_bytes(), &body()]),
@@ -37,8 +44,8 @@ impl Verifier {
                 (text, DedupeKey { hash, body_hash, window })
             }
             None => {
-                let body = body();
-                let text = format!("body:sha256:{}", hex::encode(body));
+                let body: [u8; 32] = body();
+                let text = format!("body:sha256:{}{suffix}", hex::encode(body));
                 (text, DedupeKey { hash: hash(&[b"body", &body]), body_hash, window: window.min(BODY_WINDOW_MAX) })
             }
         })
@@ -78,8 +85,8 @@ mod tests {
         let verified = verifier.verify(request, NOW).expect("a proof");
         let identity = verifier.identify(request, &verified);
         let source = "shop".parse().expect("a name");
-        assert_eq!(verifier.dedupe_key(&source, request, &identity, DedupePolicy::None), None);
-        verifier.dedupe_key(&source, request, &identity, DedupePolicy::Window(HOUR)).expect("a key")
+        assert_eq!(verifier.dedupe_key(&source, request, &identity, DedupePolicy::None, None), None);
+        verifier.dedupe_key(&source, request, &identity, DedupePolicy::Window(HOUR), None).expect("a key")
     }
 
     fn keys(sender: &Sender, bodies: [&str; 2], headers: &[(&str, &str)]) -> [(String, DedupeKey); 2] {
@@ -133,6 +140,39 @@ mod tests {
         let text = |body| key(&sender.verifier, &sender.with(body, &[])).0;
         assert_eq!(text(r#"{"id":"evt_1","order":7}"#), "/order:7");
         assert_eq!(text(r#"{"id":"evt_1"}"#), "id:evt_1");
+    }
+
+    #[test]
+    fn a_part_of_a_batch_counts_by_its_own_id_and_else_by_its_place() {
+        let sender = Sender::of("gocardless", "");
+        let keys = |body: &str, headers: &[(&str, &str)]| -> Vec<(String, DedupeKey)> {
+            let mut request = sender.with(body, headers);
+            let verified = sender.verifier.verify(&request, NOW).expect("a proof");
+            let source = "shop".parse().expect("a name");
+            let parts = sender.verifier.split(&request.body).expect("items").into_iter();
+            parts
+                .map(|(body, part)| {
+                    request.body = body;
+                    let identity = sender.verifier.identify(&request, &verified);
+                    sender.verifier.dedupe_key(&source, &request, &identity, DedupePolicy::Window(HOUR), part).expect("a key")
+                })
+                .collect()
+        };
+        let texts = |keys: &[(String, DedupeKey)]| keys.iter().map(|(text, _)| text.clone()).collect::<Vec<_>>();
+        let both = keys(r#"{"events":[{"id":"EV1"},{"id":"EV2"}]}"#, &[("webhook-id", "w")]);
+        assert_eq!(texts(&both), ["id:EV1", "id:EV2"]);
+        // The same event in another batch, or alone.
+        assert_eq!(keys(r#"{"events":[{"id":"EV2"}]}"#, &[])[0], both[1]);
+        // Equal items without an id are two events; the whole sent again is none.
+        let alike = keys(r#"{"events":[{"n":1},{"n":1}]}"#, &[("webhook-id", "w")]);
+        assert_eq!(texts(&alike), ["header:webhook-id:w#1", "header:webhook-id:w#2"]);
+        assert_ne!(alike[0].1.hash, alike[1].1.hash);
+        assert_eq!(keys(r#"{"events":[{"n":1},{"n":1}]}"#, &[("webhook-id", "w")]), alike);
+        // Another batch that begins alike is another.
+        let other = keys(r#"{"events":[{"n":1},{"n":2}]}"#, &[("webhook-id", "w")]);
+        assert_ne!(other[0].1.hash, alike[0].1.hash);
+        let bare = keys(r#"{"events":[{"n":1},{"n":1}]}"#, &[]);
+        assert!(bare[0].0.starts_with("body:sha256:") && bare[1].0.ends_with("#2") && bare[0].1.hash != bare[1].1.hash);
     }
 
     fn hash(source: &str, parts: &[&[u8]]) -> [u8; 16] {

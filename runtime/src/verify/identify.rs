@@ -1,7 +1,7 @@
 //! What a verified request is: the provider's id and type of it, and which value will stand for it when it is deduped.
 //! Looks only; whether a value counts by itself depends on whether the proof covers it.
 
-use crate::domain::{Headers, RawRequest, Verified};
+use crate::domain::{Arrival, Headers, RawRequest, Verified};
 
 use super::json::{self, Wanted};
 use super::location::{Location, Place};
@@ -40,6 +40,8 @@ pub(super) struct Name {
     pub(super) label: String,
     pub(super) value: String,
     pub(super) signed: bool,
+    /// Whether it stands in the event's own body.
+    pub(super) is_own: bool,
 }
 
 /// A source's locations, made ready to be looked up in one pass over the body.
@@ -80,6 +82,23 @@ impl Lookup {
     }
 }
 
+impl Identity {
+    /// What a plugin that proved the request says of one of its events; it vouches for it.
+    pub fn of_arrival(arrival: &Arrival) -> Self {
+        let name = |value: &Option<String>| {
+            let value = value.clone()?;
+            Some(Name { label: "key".into(), value, signed: true, is_own: true })
+        };
+        Self {
+            event_id: None,
+            event_type: arrival.event_type.clone(),
+            attempt: None,
+            key: name(&arrival.dedupe_key),
+            ordering: name(&arrival.ordering_key),
+        }
+    }
+}
+
 impl Verifier {
     /// The names of a verified request.
     pub fn identify(&self, request: &RawRequest, verified: &Verified) -> Identity {
@@ -109,7 +128,7 @@ impl Scene<'_> {
             Look::Header(name) => self.header(name),
             Look::Body { slot, label } => {
                 let value = self.found[*slot].clone()?;
-                Some(Name { label: label.clone(), value, signed: self.verified.vouches_for_body })
+                Some(Name { label: label.clone(), value, signed: self.verified.vouches_for_body, is_own: true })
             }
         })
     }
@@ -117,7 +136,7 @@ impl Scene<'_> {
     fn header(&self, name: &str) -> Option<Name> {
         let value = self.headers.text(name).and_then(json::plain)?;
         let signed = self.verified.signed_headers.iter().any(|own| own == name);
-        Some(Name { label: format!("header:{name}"), value, signed })
+        Some(Name { label: format!("header:{name}"), value, signed, is_own: false })
     }
 }
 

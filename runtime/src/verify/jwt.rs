@@ -59,6 +59,13 @@ impl JwtKey {
         }
     }
 
+    /// One that its provider publishes, for each algorithm of the provider's that it is a key for; `None` where it is for none.
+    pub(super) fn published(jwt: &Jwt, key: impl Fn(Kind) -> Option<PublicKey>) -> Option<Self> {
+        let of = |algorithm: &JwtAlgorithm| Some((*algorithm, Material::Public(key(Kind::of_jwt(*algorithm)?)?)));
+        let keys: Vec<_> = jwt.algorithms.iter().filter_map(of).collect();
+        (!keys.is_empty()).then_some(Self(keys))
+    }
+
     /// Whether this key's owner made the token.
     pub(super) fn holds(&self, token: &Token<'_>) -> bool {
         let key = self.0.iter().find(|(algorithm, _)| *algorithm == token.algorithm);
@@ -91,6 +98,12 @@ impl JwtKey {
         };
         Some(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
+}
+
+/// The id of the key that a token says it was made with: a hint where to look, and nothing that is believed.
+pub(super) fn key_id(token: &[u8]) -> Option<String> {
+    let header = URL_SAFE_NO_PAD.decode(token.split(|byte| *byte == b'.').next()?).ok()?;
+    json::unambiguous(&header)?.get("kid")?.as_str().map(Into::into)
 }
 
 fn mac<M: Mac + KeyInit>(key: &[u8], message: &[u8]) -> Vec<u8> {

@@ -29,7 +29,7 @@ pub struct Pointer(Vec<String>);
 
 /// The items of an array in the JSON body, `/value/*` or `/items/*/item`: the array, and where in each element the item is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Items {
+pub struct Items {
     pub(super) array: Pointer,
     pub(super) item: Pointer,
 }
@@ -37,11 +37,6 @@ pub(super) struct Items {
 impl Location {
     pub(super) fn places(&self) -> &[Place] {
         &self.0
-    }
-
-    /// Whether its first place is in the first element of a body that is a list.
-    pub(super) fn begins_in_list(&self) -> bool {
-        matches!(self.0.first(), Some(Place::Json(pointer)) if pointer.keys().first().is_some_and(|key| key == "0"))
     }
 }
 
@@ -115,6 +110,12 @@ impl FromStr for Items {
 impl fmt::Display for Pointer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|key| write!(f, "/{}", key.replace('~', "~0").replace('/', "~1")))
+    }
+}
+
+impl fmt::Display for Items {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/*{}", self.array, self.item)
     }
 }
 

@@ -21,6 +21,9 @@ mod options;
 mod key;
 mod mac;
 mod public_key;
+mod key_source;
+mod jwks;
+mod fetched;
 mod jwt;
 mod encoding;
 mod view;
@@ -29,10 +32,13 @@ mod timestamp;
 mod verifier;
 mod class;
 mod json;
+mod raw_json;
 mod identify;
-mod dedupe;
 mod redact;
+mod split;
+mod dedupe;
 mod handshake;
+mod keyring;
 mod sign;
 mod sample;
 
@@ -49,10 +55,13 @@ mod attacks;
 
 pub use algorithm::{Algorithm, Encoding, JwtAlgorithm, KeyForm};
 pub use catalogue::Catalogue;
+pub use fetched::WantedKeys;
 pub use handshake::{Handshake, HandshakeAnswer};
 pub use identify::{Identity, ProviderEventId};
 pub use key::{KeyFault, SetupError};
-pub use location::{Location, Pointer};
+pub use key_source::KeySource;
+pub use keyring::Keyring;
+pub use location::{Items, Location, Pointer};
 pub use options::Options;
 pub use provider::{Class, Confidence, Provider, Setting};
 pub use sample::{Sample, sample};
@@ -60,5 +69,6 @@ pub use scheme::{
     Carrier, Claim, ClaimRule, Jwt, Parse, Proof, Requirement, Scheme, Signature, TimestampPlace, TimestampRule, TimestampUnit,
 };
 pub use sign::CannotSign;
+pub use split::Part;
 pub use template::Template;
 pub use verifier::{SecretSpec, Verifier};

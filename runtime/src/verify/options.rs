@@ -9,7 +9,7 @@ use crate::document::Section;
 use super::algorithm::{Algorithm, Encoding, KeyForm};
 use super::carrier;
 use super::key::SetupError;
-use super::location::Location;
+use super::location::{Items, Location};
 use super::provider::{Provider, Setting};
 use super::read_scheme::TOLERANCE;
 use super::scheme::{Carrier, Parse, Proof, Scheme, TimestampPlace, TimestampRule, TimestampUnit};
@@ -24,6 +24,8 @@ pub struct Options {
     pub dedupe: Option<Location>,
     /// Where the source's ordering key stands.
     pub ordering: Option<Location>,
+    /// Where a batch has its events, in place of the provider's; `Some(None)`: a request is one event.
+    pub items: Option<Option<Items>>,
     /// The lower-case name of the header that carries the proof.
     pub header: Option<String>,
     /// What stands before the proof; may be empty.
@@ -44,6 +46,8 @@ pub struct Options {
     pub public_url: Option<String>,
     /// What a provider's scheme needs to know of the source, by name.
     pub parameters: BTreeMap<String, String>,
+    /// Documents with the provider's published keys, by URL: none is fetched.
+    pub recorded_keys: BTreeMap<String, Vec<u8>>,
     /// A stored request is judged, of whose source only this is known: what only it could say goes unasked.
     pub is_offline: bool,
 }
@@ -57,6 +61,7 @@ impl Options {
             tolerance: None,
             dedupe: None,
             ordering: None,
+            items: section.field("items").and_then(|field| field.parse_with(items)),
             header: header(Setting::Header),
             prefix: field(Setting::Prefix).and_then(|field| field.as_str()).map(Into::into),
             algorithm: field(Setting::Algorithm).and_then(|field| field.one_of(&Algorithm::WORDS)),
@@ -67,8 +72,14 @@ impl Options {
             event_type: field(Setting::EventType).and_then(|field| field.parse()),
             public_url: section.field("public_url").and_then(|field| field.parse_with(public_url)),
             parameters: section.section("parameters", parameters).unwrap_or_default(),
+            recorded_keys: BTreeMap::new(),
             is_offline: false,
         }
+    }
+
+    /// What a source may say where a plugin is its provider.
+    pub fn of_plugin(section: &Section<'_>) -> Self {
+        Self { public_url: section.field("public_url").and_then(|field| field.parse_with(public_url)), ..Self::default() }
     }
 
     fn given(&self) -> impl Iterator<Item = Setting> {
@@ -120,6 +131,10 @@ impl Options {
             rule.tolerance = Some(tolerance);
         }
     }
+}
+
+fn items(text: &str) -> Result<Option<Items>, String> {
+    if text == "none" { Ok(None) } else { text.parse().map(Some) }
 }
 
 fn public_url(text: &str) -> Result<String, String> {

@@ -1,7 +1,7 @@
 //! A kind of sender, as an entry of the catalogue describes it.
 
 use super::handshake::Handshake;
-use super::location::Location;
+use super::location::{Items, Location};
 use super::scheme::Scheme;
 use super::words::word_of;
 
@@ -26,6 +26,8 @@ pub struct Provider {
     pub notes: Option<String>,
     /// How it proves its requests, strongest first; none where it signs nothing.
     pub schemes: Vec<Scheme>,
+    /// Where a batch has its events. Id, type and attempt are an item's then.
+    pub items: Option<Items>,
     /// Where the event's id stands.
     pub event_id: Option<Location>,
     /// Where the event's type stands.
@@ -82,6 +84,32 @@ impl Class {
 }
 
 impl Provider {
+    /// Whether its keys are published, so that a source may leave them out.
+    pub fn publishes_keys(&self) -> bool {
+        self.schemes.iter().any(|scheme| scheme.keys.is_some())
+    }
+
+    /// The stand-in for a plugin that proves requests.
+    pub(super) fn of_plugin(plugin: &str) -> Self {
+        Self {
+            name: format!("plugin:{plugin}"),
+            title: format!("plugin {plugin}"),
+            documentation: None,
+            confidence: Confidence::A,
+            retries: None,
+            redelivery: None,
+            challenge: None,
+            notes: None,
+            schemes: Vec::new(),
+            items: None,
+            event_id: None,
+            event_type: None,
+            attempt: None,
+            handshakes: Vec::new(),
+            settings: Vec::new(),
+        }
+    }
+
     /// What its requests are by its strongest scheme.
     pub fn class(&self) -> Class {
         self.schemes.first().map_or(Class::Unverified, |scheme| self.class_by(scheme))

@@ -104,17 +104,20 @@ impl PublicKey {
         if form != KeyForm::Pem {
             return if decoded.len() == 32 && kind == Kind::Ed25519 { Ok(Self { kind, bytes: decoded }) } else { Err(unfit) };
         }
-        let Some(Read { algorithm, bytes }) = from_pem(&decoded).filter(|read| read.algorithm == kind.identifier()) else {
-            return Err(unfit);
-        };
-        let bytes = match algorithm {
+        let read = from_pem(&decoded).filter(|read| read.algorithm == kind.identifier());
+        read.and_then(|read| Self::of_bytes(kind, read.bytes)).ok_or(unfit)
+    }
+
+    /// A key of this kind; `None` where these are not the bytes of one: 32, a point of the curve, or an RSAPublicKey.
+    pub(super) fn of_bytes(kind: Kind, bytes: Vec<u8>) -> Option<Self> {
+        let bytes = match kind.identifier() {
             // ring takes points only as they are written out in full (SEC 1 §2.3.3).
             EC => p256::ecdsa::VerifyingKey::from_sec1_bytes(&bytes).ok().map(|key| key.to_sec1_point(false).as_bytes().to_vec()),
             ED25519_KEY => Some(bytes).filter(|bytes| bytes.len() == 32),
             // ring reads it at each use; of 2048 bits and more it has more than 256 bytes.
             _ => Some(bytes).filter(|bytes| bytes.len() > 256),
         };
-        bytes.map(|bytes| Self { kind, bytes }).ok_or(unfit)
+        bytes.map(|bytes| Self { kind, bytes })
     }
 
     /// Whether this key's owner made the signature over the message.

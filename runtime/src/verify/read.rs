@@ -3,7 +3,7 @@
 use crate::document::{self, Field, Mistakes, Section};
 use crate::domain::SourceName;
 
-use super::location::Location;
+use super::location::{Items, Location};
 use super::provider::{Confidence, Provider, Setting};
 use super::read_handshake;
 use super::read_scheme;
@@ -26,6 +26,7 @@ fn read_provider(section: &Section<'_>) -> Option<Provider> {
     let confidence = section.field("confidence").map_or(Some(Confidence::A), |field| field.one_of(&Confidence::WORDS));
     let schemes = section.required("schemes").and_then(|field| read_scheme::schemes(&field));
     let (event_id, event_type, attempt) = (location("event_id"), location("event_type"), location("attempt"));
+    let items = section.field("items").map(|field| field.parse::<Items>());
     let handshakes = section.field("handshakes").map_or(Some(Vec::new()), |field| read_handshake::handshakes(&field));
     let settings = section.field("settings").map(|field| settings(&field)).unwrap_or_default();
     Some(Provider {
@@ -38,6 +39,7 @@ fn read_provider(section: &Section<'_>) -> Option<Provider> {
         challenge,
         notes,
         schemes: schemes?,
+        items: items.map_or(Some(None), |items| items.map(Some))?,
         event_id,
         event_type,
         attempt,

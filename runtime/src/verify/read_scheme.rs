@@ -6,6 +6,7 @@ use crate::document::{Field, Section};
 
 use super::algorithm::{Algorithm, Encoding, JwtAlgorithm, KeyForm};
 use super::carrier;
+use super::key_source::{KeyDocument, KeySource};
 use super::location::{Items, Pointer};
 use super::scheme::{
     Carrier, Claim, ClaimRule, Jwt, Parse, Proof, Requirement, Scheme, Signature, TimestampPlace, TimestampRule, TimestampUnit,
@@ -28,6 +29,7 @@ fn scheme(field: &Field<'_>) -> Option<Scheme> {
         let requirements = section.field("require").map(|field| requirements(&field));
         let unless_pair = section.field("unless_pair").and_then(|field| field.as_str()).map(Into::into);
         let partial = is(section, "partial");
+        let keys = section.section("keys", keys);
         let proof = proof(section);
         Some(Scheme {
             carrier: carrier?,
@@ -36,6 +38,7 @@ fn scheme(field: &Field<'_>) -> Option<Scheme> {
             partial,
             each: each.map_or(Some(None), |items| items.map(Some))?,
             requirements: requirements.map_or(Some(Vec::new()), |requirements| requirements)?,
+            keys: keys.map_or(Some(None), |keys| keys.map(Some))?,
             unless_pair,
         })
     })??;
@@ -84,6 +87,13 @@ fn proof(section: &Section<'_>) -> Option<Proof> {
             None
         }
     }
+}
+
+fn keys(section: &Section<'_>) -> Option<KeySource> {
+    let url = section.required("url").and_then(|field| field.parse::<Template>());
+    let document = section.required("form").and_then(|field| field.one_of(&KeyDocument::WORDS));
+    let within = section.field("within").map_or(Some(Vec::new()), |field| field.as_list()?.iter().map(Field::parse).collect());
+    Some(KeySource { url: url?, document: document?, within: within? })
 }
 
 fn signature(section: &Section<'_>, algorithm: Algorithm) -> Option<Signature> {

@@ -1,15 +1,13 @@
 //! Takes the secrets out of a verified request before it is stored or shown. The body is otherwise kept byte for byte.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use bytes::Bytes;
 use percent_encoding::percent_decode;
-use serde_json::value::RawValue;
 
 use crate::domain::{RawRequest, Verified};
 
+use super::raw_json;
 use super::scheme::{Carrier, Scheme};
 use super::verifier::Verifier;
 
@@ -49,33 +47,12 @@ fn overwrite(request: &mut RawRequest, spans: Vec<Range<usize>>, mark: &str) {
 /// Where the scheme's proofs stand in a JSON body, in order.
 fn json_spans(scheme: &Scheme, body: &[u8]) -> Vec<Range<usize>> {
     let Carrier::Json(pointer) = &scheme.carrier else { return Vec::new() };
-    let root = std::str::from_utf8(body).ok().and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
-    let Some(root) = root else { return Vec::new() };
-    let values: Vec<&RawValue> = match &scheme.each {
-        None => descend(root, pointer.keys()).into_iter().collect(),
-        Some(items) => {
-            let array = descend(root, items.array.keys()).map(elements).unwrap_or_default();
-            let proof = |element| descend(descend(element, items.item.keys())?, pointer.keys());
-            array.into_iter().filter_map(proof).collect()
-        }
+    let roots = match &scheme.each {
+        None => raw_json::document(body).map(|root| vec![root]),
+        Some(items) => raw_json::items(body, items),
     };
-    let span = |value: &RawValue| {
-        let start = value.get().as_ptr().addr() - body.as_ptr().addr();
-        start..start + value.get().len()
-    };
-    values.into_iter().map(span).collect()
-}
-
-fn descend<'b>(root: &'b RawValue, keys: &[String]) -> Option<&'b RawValue> {
-    keys.iter().try_fold(root, |node, key| match node.get().as_bytes().first() {
-        Some(b'{') => serde_json::from_str::<BTreeMap<Cow<'b, str>, &'b RawValue>>(node.get()).ok()?.remove(key.as_str()),
-        Some(b'[') => elements(node).get(key.parse::<usize>().ok()?).copied(),
-        _ => None,
-    })
-}
-
-fn elements(node: &RawValue) -> Vec<&RawValue> {
-    serde_json::from_str(node.get()).unwrap_or_default()
+    let proofs = roots.into_iter().flatten().filter_map(|root| raw_json::descend(root, pointer.keys()));
+    proofs.map(|proof| raw_json::span(body, proof)).collect()
 }
 
 /// Where the values of a form's field stand.

@@ -130,15 +130,14 @@ fn in_json(text: &str) -> String {
 }
 
 fn generic(provider: &Provider, event_type: &str, id: &str, now: Timestamp) -> String {
-    let is_list = [&provider.event_id, &provider.event_type].into_iter().flatten().any(|location| location.begins_in_list());
-    let mut body = if is_list { json!([{}]) } else { json!({ "created": now.as_seconds(), "data": {} }) };
-    for items in provider.schemes.iter().filter_map(|scheme| scheme.each.as_ref()) {
-        let mut item = json!({});
-        put_at(&mut item, items.item.keys(), json!({ "id": id }));
-        put_at(&mut body, items.array.keys(), json!([item]));
-    }
-    put(&mut body, provider.event_id.as_ref(), id);
-    put(&mut body, provider.event_type.as_ref(), event_type);
+    let items = provider.items.as_ref().or_else(|| provider.schemes.iter().find_map(|scheme| scheme.each.as_ref()));
+    let mut event = json!({ "created": now.as_seconds(), "data": {} });
+    put(&mut event, provider.event_id.as_ref(), id);
+    put(&mut event, provider.event_type.as_ref(), event_type);
+    let Some(items) = items else { return event.to_string() };
+    let (mut element, mut body) = (Value::Null, Value::Null);
+    put_at(&mut element, items.item.keys(), event);
+    put_at(&mut body, items.array.keys(), json!([element]));
     body.to_string()
 }
 

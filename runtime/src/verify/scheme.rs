@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::algorithm::{Algorithm, Encoding, JwtAlgorithm, KeyForm};
+use super::key_source::KeySource;
 use super::location::{Items, Pointer};
 use super::template::Template;
 
@@ -22,6 +23,8 @@ pub struct Scheme {
     pub(super) each: Option<Items>,
     /// What must be so besides the proof.
     pub(super) requirements: Vec<Requirement>,
+    /// Where its public keys are published; a source that gives none has them fetched.
+    pub keys: Option<KeySource>,
     /// Does not count where the proof's header has a pair of this name: that is a stronger version.
     pub(super) unless_pair: Option<String>,
 }

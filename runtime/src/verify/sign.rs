@@ -22,6 +22,9 @@ use super::view::View;
 /// Why a request cannot be signed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CannotSign {
+    /// A plugin proves the source's requests.
+    #[error("a plugin proves the requests of this source, and only its author knows how they are signed")]
+    Plugin,
     /// None of the secrets is valid now.
     #[error("the source has no secret that is valid now")]
     NoLiveSecret,
@@ -42,6 +45,9 @@ impl Verifier {
     pub fn sign(&self, sample: &mut Sample, now: Timestamp, id: &str) -> Result<(), CannotSign> {
         if self.takes_unproved() {
             return Ok(());
+        }
+        if self.provider.schemes.is_empty() {
+            return Err(CannotSign::Plugin);
         }
         let (armed, newest) = self.newest(now).ok_or(CannotSign::NoLiveSecret)?;
         let scheme = self.scheme(armed);

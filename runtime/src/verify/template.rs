@@ -294,6 +294,7 @@ mod tests {
             partial: false,
             each: None,
             requirements: Vec::new(),
+            keys: None,
             unless_pair: None,
         };
         let context = Context {

@@ -13,10 +13,12 @@ use crate::domain::{Held, RawRequest, RefusalCause, Secret, Timestamp, Verified}
 
 use super::algorithm::KeyForm;
 use super::carrier;
+use super::fetched::{self, Fetched};
 use super::identify::Lookup;
 use super::json;
 use super::jwt::{JwtKey, Token};
 use super::key::{self, KeyFault, SetupError};
+use super::location::Items;
 use super::mac::Key;
 use super::message::{Context, Message};
 use super::options::Options;
@@ -41,6 +43,8 @@ pub struct Verifier {
     pub(super) provider: Arc<Provider>,
     pub(super) armed: Vec<Armed>,
     pub(super) lookup: Lookup,
+    /// Where the events of a batch stand.
+    pub(super) items: Option<Items>,
     /// The URL as it is registered with the provider.
     pub(super) public_url: Option<String>,
     pub(super) parameters: BTreeMap<String, String>,
@@ -54,6 +58,8 @@ pub(super) struct Armed {
     /// Which of the provider's schemes.
     pub(super) scheme: usize,
     pub(super) keys: Vec<ArmedKey>,
+    /// The provider's own, where the source gives none.
+    pub(super) fetched: Option<Fetched>,
 }
 
 /// A secret made ready for one scheme.
@@ -65,7 +71,19 @@ pub(super) struct ArmedKey {
     not_after: Option<Timestamp>,
 }
 
+impl SecretSpec {
+    /// Whether it is valid at this moment.
+    pub(super) fn is_live(&self, now: Timestamp) -> bool {
+        self.not_before.is_none_or(|from| from <= now) && self.not_after.is_none_or(|end| now < end)
+    }
+}
+
 impl ArmedKey {
+    /// A key that the provider publishes.
+    pub(super) fn published(key: Key) -> Self {
+        Self { secret: 0, key, not_before: None, not_after: None }
+    }
+
     pub(super) fn is_live(&self, now: Timestamp) -> bool {
         self.not_before.is_none_or(|from| from <= now) && self.not_after.is_none_or(|end| now < end)
     }
@@ -87,18 +105,31 @@ impl Verifier {
         for (index, scheme) in provider.schemes.iter().enumerate() {
             let own = secrets.iter().zip(&forms).enumerate().filter(|(_, (_, form))| **form == scheme.key_form());
             let keys: Vec<ArmedKey> = own.map(|(position, (spec, _))| arm(scheme, position, spec)).collect::<Result<_, _>>()?;
-            if !keys.is_empty() {
-                armed.push(Armed { scheme: index, keys });
+            let fetched = (secrets.is_empty() && scheme.keys.is_some()).then(Fetched::new);
+            if !keys.is_empty() || fetched.is_some() {
+                armed.push(Armed { scheme: index, keys, fetched });
             }
         }
         check_needs(&provider, &armed, options)?;
-        Ok(Self::with(provider, armed, options))
+        let verifier = Self::with(provider, armed, options);
+        for (url, document) in &options.recorded_keys {
+            if !verifier.take(url, document, Timestamp::from_millis(0), true) {
+                return Err(SetupError::Settings(format!("there is no key of the provider's kind in what is recorded of {url}")));
+            }
+        }
+        Ok(verifier)
+    }
+
+    /// For a source whose requests a plugin proves: holds for none.
+    pub fn of_plugin(plugin: &str, options: &Options) -> Self {
+        Self::with(Arc::new(Provider::of_plugin(plugin)), Vec::new(), options)
     }
 
     pub(super) fn with(provider: Arc<Provider>, armed: Vec<Armed>, options: &Options) -> Self {
         let lookup = Lookup::new(&provider, options);
+        let items = options.items.clone().unwrap_or_else(|| provider.items.clone());
         let (public_url, parameters) = (options.public_url.clone(), options.parameters.clone());
-        Self { provider, armed, lookup, public_url, parameters, is_offline: options.is_offline, takes_unproved: false }
+        Self { provider, armed, lookup, items, public_url, parameters, is_offline: options.is_offline, takes_unproved: false }
     }
 
     /// The provider as this source sees it.
@@ -136,7 +167,7 @@ impl Verifier {
     }
 
     fn deciding(&self, view: &View<'_>, now: Timestamp) -> Result<&Scheme, RefusalCause> {
-        if !self.armed.iter().flat_map(|armed| &armed.keys).any(|key| key.is_live(now)) {
+        if !self.fetches() && !self.armed.iter().flat_map(|armed| &armed.keys).any(|key| key.is_live(now)) {
             return Err(RefusalCause::NoLiveSecret);
         }
         let mut known = self.armed.iter().map(|armed| self.scheme(armed));
@@ -175,7 +206,7 @@ impl Verifier {
     /// several secrets.
     fn judge(&self, armed: &Armed, view: &View<'_>, item: Option<&Value>, now: Timestamp) -> Result<usize, RefusalCause> {
         let scheme = self.scheme(armed);
-        if !armed.keys.iter().any(|key| key.is_live(now)) {
+        if armed.fetched.is_none() && !armed.keys.iter().any(|key| key.is_live(now)) {
             return Err(RefusalCause::NoLiveSecret);
         }
         let mut refusal = RefusalCause::NoLiveSecret;
@@ -199,7 +230,10 @@ impl Verifier {
             return Err(scheme.malformed());
         }
         let proofs = scheme.proofs(value)?;
-        let live = || armed.keys.iter().filter(|key| key.is_live(now));
+        let document = self.document_for(armed, &context);
+        let id = document.as_ref().and_then(|_| fetched::key_id(scheme, value));
+        let published = document.as_ref().map(|document| document.keys(id.as_deref()));
+        let live = || armed.keys.iter().chain(published.clone().into_iter().flatten()).filter(|key| key.is_live(now));
         let secret = match &scheme.proof {
             Proof::Token => first_secret(live(), |key| key.is_among(&proofs)).ok_or(RefusalCause::WrongToken)?,
             Proof::Basic => {
@@ -285,11 +319,14 @@ impl fmt::Debug for Verifier {
 
 /// Whether the source says what its provider's schemes cannot do without.
 fn check_needs(provider: &Provider, armed: &[Armed], options: &Options) -> Result<(), SetupError> {
-    for scheme in armed.iter().map(|armed| &provider.schemes[armed.scheme]) {
+    for armed in armed {
+        let scheme = &provider.schemes[armed.scheme];
         if scheme.needs_url() && options.public_url.is_none() {
             return Err(SetupError::NoPublicUrl { provider: provider.name.clone() });
         }
-        let unset = scheme.parameters().find(|name| !options.parameters.contains_key(*name));
+        let published = scheme.keys.as_ref().filter(|_| armed.fetched.is_some());
+        let of_url = published.into_iter().flat_map(|keys| keys.url.parameters());
+        let unset = scheme.parameters().chain(of_url).find(|name| !options.parameters.contains_key(*name));
         if let Some(parameter) = unset.filter(|_| !options.is_offline) {
             return Err(SetupError::NoParameter { provider: provider.name.clone(), parameter: parameter.into() });
         }

@@ -111,8 +111,8 @@ impl History {
     async fn admit(&mut self, key: u8) {
         let now = self.clock.now();
         let id = self.store().event_id(now, self.random.bytes());
-        let admitted = self.store().admit(event(id, key, now), vec![route()]).await.expect("admitted");
-        self.admitted(key, id, &admitted);
+        let admitted = self.store().admit(vec![event(id, key, now)]).await.expect("admitted");
+        self.admitted(key, id, &admitted[0]);
         self.hold_born();
     }
 
@@ -357,7 +357,7 @@ pub(super) fn event(id: EventId, key: u8, received_at: Timestamp) -> NewEvent {
     let number = key;
     let key = DedupeKey { hash: [key; 16], body_hash: [key; 8], window: WINDOW };
     let ordering = line(number).map(|line| OrderingKey { text: "customer".into(), line });
-    NewEvent { event, key: Some(key), ordering, answer: Answer::default() }
+    NewEvent { event: event.into(), key: Some(key), ordering, answer: Answer::default(), routes: vec![route()] }
 }
 
 /// Two thirds of the events are ordered: by two keys, one of which waits for its head as long as it takes.

@@ -1,11 +1,11 @@
 //! What is written in one group, with one row in it that the database refuses: that one bears it alone.
 
 use futures_util::future::join_all;
-use hookfast::domain::{Answer, Outcome};
+use hookfast::domain::{Answer, EventId, Outcome};
 use hookfast::store::{AdmitError, Database};
 use proptest::sample::Index;
 
-use super::history::{History, event, line, record, route, was_run};
+use super::history::{History, event, line, record, was_run};
 use super::step::End;
 
 /// Of no other event.
@@ -22,18 +22,25 @@ impl History {
         let mut keys: Vec<u8> = (0..keys.len()).filter(|number| is_first(*number)).map(|number| keys[number]).collect();
         keys.insert(bad.index(keys.len() + 1), BAD_KEY);
         let sent: Vec<_> = keys.iter().map(|key| (*key, store.event_id(now, self.random.bytes()))).collect();
-        let admitted = join_all(sent.iter().map(|(key, id)| {
+        let new = |(key, id): &(u8, EventId)| {
             let mut event = event(*id, *key, now);
             if *key == BAD_KEY {
                 // The tables hold answers of success only.
                 event.answer = Answer { status: 500, body: None };
             }
-            store.admit(event, vec![route()])
-        }));
-        for ((key, id), admitted) in sent.into_iter().zip(admitted.await) {
+            event
+        };
+        // Two and two, as of requests that bring several events: all of one are stored, or none.
+        let requests: Vec<_> = sent.chunks(2).collect();
+        let admitted = join_all(requests.iter().map(|request| store.admit(request.iter().map(new).collect()))).await;
+        for (request, admitted) in requests.into_iter().zip(admitted) {
             match admitted {
-                Err(AdmitError::Unstorable(_)) => assert_eq!(key, BAD_KEY, "an innocent one is refused"),
-                admitted => self.admitted(key, id, &admitted.expect("admitted")),
+                Err(AdmitError::Unstorable(_)) => assert!(request.iter().any(|(key, _)| *key == BAD_KEY), "an innocent one is refused"),
+                admitted => {
+                    let admitted = admitted.expect("admitted");
+                    assert!(request.len() == admitted.len() && request.iter().all(|(key, _)| *key != BAD_KEY));
+                    request.iter().zip(&admitted).for_each(|((key, id), admitted)| self.admitted(*key, *id, admitted));
+                }
             }
         }
         self.hold_born();

@@ -2,8 +2,10 @@
 
 mod delivery;
 mod handshake;
+mod keys;
 mod refusal;
 mod limits;
+mod adapter;
 mod address;
 mod encoding;
 mod unproved;
@@ -16,3 +18,4 @@ mod reload;
 mod rotation;
 mod restart;
 mod alone;
+mod batch;

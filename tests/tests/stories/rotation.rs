@@ -45,7 +45,7 @@ async fn a_secret_is_changed_without_dropping_an_event_and_the_server_says_when_
     let second = world.clock.now().to_string();
     let source = shown(&world).await;
     assert_eq!(uses(&source), [(1, json!(second)), (2, json!(second))]);
-    assert_eq!((source["requests"]["accepted"].clone(), codes(&source)), (json!(3), vec![]));
+    assert_eq!((source["counts"]["accepted"].clone(), codes(&source)), (json!(3), vec![]));
 
     world.clock.advance(DAY * 7);
     world.deliver(&switched.delivery("invoice.paid", "evt_newer", world.clock.now())).await.event();
@@ -55,7 +55,7 @@ async fn a_secret_is_changed_without_dropping_an_event_and_the_server_says_when_
     assert_eq!(world.deliver(&world.delivery("pay", "invoice.paid")).await.status, 401);
 
     let listed = world.admin("GET /sources").await.json();
-    assert_eq!((&listed["data"][0]["name"], &listed["data"][0]["requests"]["refused"]), (&json!("pay"), &json!(1)));
+    assert_eq!((&listed["data"][0]["name"], &listed["data"][0]["counts"]["refused"]), (&json!("pay"), &json!(1)));
     assert!(!listed.to_string().contains("shared-secret") && !listed.to_string().contains("new-secret"), "{listed}");
     let metrics = world.metrics().await;
     assert!(metrics.contains(r#"hookfast_secret_uses_total{source="pay",secret="2"} 1"#), "{metrics}");

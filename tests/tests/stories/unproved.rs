@@ -29,7 +29,7 @@ async fn events_that_nothing_proves_are_taken_if_the_source_says_so_and_are_call
 
     let source = world.admin("GET /sources/hub").await.json();
     assert_eq!((&source["class"], &source["proofs"], &source["secrets"]), (&json!("unverified"), &json!([]), &json!([])));
-    assert_eq!(source["requests"], json!({ "accepted": 2, "duplicates": 1, "refused": 0 }));
+    assert_eq!(source["counts"], json!({ "accepted": 2, "duplicates": 1, "refused": 0 }));
     let event = |id| format!("GET /events/{id}");
     assert_eq!(world.admin(&event(first.event())).await.json()["source_class"], "unverified");
     let proved = world.send("stripe", "invoice.paid").await;

@@ -37,7 +37,7 @@ pub(super) struct ShowQuery {
 pub(super) struct Shown {
     #[serde(flatten)]
     event: EventView,
-    /// What its source checks, by the configuration in force: `verified`, `authenticated` or `unverified`. `None` where the source is gone.
+    /// What its source checks, by the configuration in force: `verified`, `authenticated`, `unverified` or `plugin`. `None` where the source is gone.
     source_class: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<Payload>,
@@ -74,7 +74,7 @@ pub(super) async fn show(
     let content = event.content.take().filter(|_| query.payload);
     let payload = content.map(|(headers, body)| Payload::new(&headers, &body));
     let in_force = admin.current.load();
-    let source_class = in_force.settings.sources.get(event.source.as_str()).map(|source| source.verifier.class().word());
+    let source_class = in_force.settings.sources.get(event.source.as_str()).map(|source| source.class());
     Ok(Json(Shown { event, source_class, payload }))
 }
 

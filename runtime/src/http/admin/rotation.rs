@@ -17,6 +17,8 @@ const PATIENCE: Duration = Duration::from_hours(7 * 24);
 pub(super) struct SecretView {
     /// Its place in the list, from 1.
     position: usize,
+    /// What a plugin that proves requests asks for it by.
+    name: Option<String>,
     /// How the operator refers to it.
     reference: String,
     not_before: Option<Timestamp>,
@@ -59,6 +61,7 @@ impl SecretView {
         };
         Self {
             position: position + 1,
+            name: secret.name.clone(),
             reference: secret.reference.clone(),
             not_before,
             not_after,
@@ -99,8 +102,10 @@ impl SecretView {
 
 /// What is to be done about a source's secrets, in their order.
 pub(super) fn warnings(secrets: &[SecretView], now: Timestamp) -> Vec<Warning> {
-    let in_use = secrets.iter().filter(|secret| secret.state == State::Live && secret.uses > 0).max_by_key(|secret| secret.last_used_at);
-    secrets.iter().filter_map(|secret| secret.warning(in_use, now)).collect()
+    let used = || secrets.iter().filter(|secret| secret.state == State::Live && secret.uses > 0);
+    // Those of another name are for something else.
+    let in_use = |name: &Option<String>| used().filter(|secret| secret.name == *name).max_by_key(|secret| secret.last_used_at);
+    secrets.iter().filter_map(|secret| secret.warning(in_use(&secret.name), now)).collect()
 }
 
 #[cfg(test)]
@@ -116,6 +121,7 @@ mod tests {
     fn codes(ends: &[Option<u32>], used: &[(usize, u32)], now: Timestamp) -> Vec<String> {
         let on = |days: u32| START + DAY * days;
         let secret = |end: &Option<u32>| SourceSecret {
+            name: None,
             reference: "env:S".into(),
             spec: SecretSpec { secret: Secret::new(&b"s"[..]), not_before: None, not_after: end.map(on) },
         };
@@ -149,6 +155,7 @@ mod tests {
     #[test]
     fn a_warning_names_the_secret_as_the_operator_does() {
         let secret = SourceSecret {
+            name: None,
             reference: "env:OLD".into(),
             spec: SecretSpec { secret: Secret::new(&b"s"[..]), not_before: None, not_after: Some(START) },
         };

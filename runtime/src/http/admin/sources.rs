@@ -19,7 +19,7 @@ use crate::store::Page;
 pub(super) struct SourceView {
     name: SourceName,
     provider: String,
-    /// `verified`, `authenticated` or `unverified`.
+    /// `verified`, `authenticated`, `unverified`, or `plugin` where that is a plugin's word.
     class: &'static str,
     /// What is looked at, strongest first.
     proofs: Vec<ProofView>,
@@ -28,7 +28,7 @@ pub(super) struct SourceView {
     /// The URL as it is registered with the provider.
     public_url: Option<String>,
     routes: Vec<RouteName>,
-    requests: RequestsView,
+    counts: CountsView,
     secrets: Vec<SecretView>,
     warnings: Vec<Warning>,
 }
@@ -40,9 +40,9 @@ struct ProofView {
     form: String,
 }
 
-/// What became of the source's requests.
+/// What became of what the source received: new events, events that were there already, refused requests.
 #[derive(Serialize)]
-struct RequestsView {
+struct CountsView {
     accepted: u64,
     duplicates: u64,
     refused: u64,
@@ -63,18 +63,18 @@ pub(super) async fn show(State(admin): State<Admin>, Path(name): Path<String>) -
 
 fn view(source: &Arc<Source>, in_force: &InForce, now: Timestamp) -> Option<SourceView> {
     let usage = in_force.usage(&source.name)?;
-    let (verifier, requests) = (&source.verifier, usage.requests());
-    let secrets: Vec<_> = source.secrets.iter().zip(usage.secrets()).enumerate().collect();
-    let secrets: Vec<_> = secrets.into_iter().map(|(position, (secret, usage))| SecretView::new(position, secret, usage, now)).collect();
+    let (verifier, counts) = (&source.verifier, usage.counts());
+    let secrets = source.secrets.iter().zip(usage.secrets()).enumerate();
+    let secrets: Vec<_> = secrets.map(|(position, (secret, usage))| SecretView::new(position, secret, usage, now)).collect();
     Some(SourceView {
         name: source.name.clone(),
         provider: verifier.provider().name.clone(),
-        class: verifier.class().word(),
+        class: source.class(),
         proofs: verifier.schemes().map(|scheme| ProofView { carrier: scheme.carrier.to_string(), form: scheme.to_string() }).collect(),
         handshake: !verifier.provider().handshakes.is_empty(),
         public_url: verifier.public_url().map(Into::into),
         routes: source.routes.iter().map(|route| route.name.clone()).collect(),
-        requests: RequestsView { accepted: requests.accepted(), duplicates: requests.duplicates(), refused: requests.refused() },
+        counts: CountsView { accepted: counts.accepted(), duplicates: counts.duplicates(), refused: counts.refused() },
         warnings: rotation::warnings(&secrets, now),
         secrets,
     })

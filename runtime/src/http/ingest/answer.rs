@@ -4,7 +4,8 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
-use crate::domain::{Answer, EventId, RefusalCause};
+use crate::domain::{Answer, OutboundAnswer, RefusalCause};
+use crate::store::Admitted;
 use crate::verify::HandshakeAnswer;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -12,35 +13,40 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// An accepted request.
 pub(super) enum Receipt {
-    Accepted {
-        id: EventId,
-        answer: Answer,
-    },
-    /// Answered as the first one was.
-    Duplicate {
-        of: EventId,
-        key_reused: bool,
-        answer: Answer,
+    /// Its events, and what their sender is told where one of them is new. Else it is answered as the first of them was.
+    Stored {
+        admitted: Vec<Admitted>,
+        usual: Answer,
     },
     Handshake(HandshakeAnswer),
+    /// What the plugin that proves the source's requests says.
+    Plugin(OutboundAnswer),
+    /// Proven and not wanted.
+    Ignored,
 }
 
 impl Receipt {
     /// The word for metrics.
     pub(super) fn result(&self) -> &'static str {
-        match self {
-            Self::Accepted { .. } => "accepted",
-            Self::Duplicate { key_reused: false, .. } => "duplicate",
-            Self::Duplicate { key_reused: true, .. } => "key_reused",
-            Self::Handshake(_) => "handshake",
+        let admitted = match self {
+            Self::Stored { admitted, .. } => admitted,
+            Self::Handshake(_) | Self::Plugin(_) => return "handshake",
+            Self::Ignored => return "ignored",
+        };
+        if admitted.iter().any(|admitted| matches!(admitted, Admitted::New(_))) {
+            "accepted"
+        } else if admitted.iter().any(|admitted| matches!(admitted, Admitted::Duplicate { key_reused: true, .. })) {
+            "key_reused"
+        } else {
+            "duplicate"
         }
     }
 
     /// The answer, with the source's own headers unless it is a handshake's, which the provider prescribes.
     pub(super) fn into_response(self, headers: &HeaderMap) -> Response {
         match self {
-            Self::Accepted { id, answer } | Self::Duplicate { of: id, answer, .. } => {
-                let mut response = accepted(id, answer);
+            Self::Stored { admitted, usual } => {
+                let mut response = stored(&admitted, usual);
                 // The names here are few, and each stands once.
                 headers.iter().for_each(|(name, value)| drop(response.headers_mut().insert(name, value.clone())));
                 response
@@ -57,15 +63,52 @@ impl Receipt {
                 }
                 response
             }
+            Self::Plugin(answer) => plugin_answer(answer),
+            Self::Ignored => with_status(200, Body::empty()),
         }
     }
 }
 
-fn accepted(id: EventId, answer: Answer) -> Response {
+/// Headers that say how an answer travels are the server's, and a plugin has no business with cookies.
+const NOT_A_PLUGINS: [HeaderName; 6] =
+    [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::UPGRADE, header::SET_COOKIE, header::DATE];
+
+fn plugin_answer(answer: OutboundAnswer) -> Response {
+    let mut response = respond(answer.status, TEXT, Body::from(answer.body));
+    for (name, value) in answer.headers.iter() {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value))
+            && !NOT_A_PLUGINS.contains(&name)
+        {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    // What strangers have sent back must not be taken for a page.
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn stored(admitted: &[Admitted], usual: Answer) -> Response {
+    let told = |admitted: &Admitted| match admitted {
+        Admitted::New(_) => None,
+        Admitted::Duplicate { answer, .. } => Some(answer.clone()),
+    };
+    let answers: Option<Vec<Answer>> = admitted.iter().map(told).collect();
+    let answer = answers.and_then(|answers| answers.into_iter().next()).unwrap_or(usual);
     match answer.body {
         Some(body) if body.is_empty() => with_status(answer.status, Body::empty()),
         Some(body) => respond(answer.status, TEXT, Body::from(body)),
-        None => respond(answer.status, JSON, Body::from(format!("{{\"id\":\"{id}\"}}"))),
+        None => respond(answer.status, JSON, Body::from(ids(admitted))),
+    }
+}
+
+/// `{"id":"evt_…"}`, or of a batch `{"ids":["evt_…","evt_…"]}`.
+fn ids(admitted: &[Admitted]) -> String {
+    let id = |admitted: &Admitted| match admitted {
+        Admitted::New(id) | Admitted::Duplicate { of: id, .. } => format!("\"{id}\""),
+    };
+    match admitted {
+        [only] => format!("{{\"id\":{}}}", id(only)),
+        all => format!("{{\"ids\":[{}]}}", all.iter().map(id).collect::<Vec<_>>().join(",")),
     }
 }
 

@@ -1,6 +1,9 @@
-//! The front door: `POST /in/{source}`. Limits, then proof, then the store, then the answer; no guest code.
+//! The front door: `POST /in/{source}`. Limits, then proof, then the store, then the answer; no guest code, unless a source names a
+//! plugin for its provider.
 
 mod receive;
+mod keys;
+mod ask;
 mod client_address;
 mod budget;
 mod body;
@@ -18,9 +21,11 @@ use crate::clock::Clock;
 use crate::config::{Current, Proxies};
 use crate::metrics::Metrics;
 use crate::random::Random;
+use crate::sandbox::{Engine, Plugins};
 use crate::store::Store;
 
 pub use budget::BodyBudget;
+pub use keys::KeyFetcher;
 pub use refusals::RefusalLog;
 
 /// What receiving a webhook needs. Cheap to clone.
@@ -30,8 +35,14 @@ pub struct FrontDoor {
     pub current: Current,
     /// Where events go.
     pub store: Store,
+    /// Where plugins that prove requests run.
+    pub engine: Arc<Engine>,
+    /// Those that are live.
+    pub plugins: Arc<Plugins>,
     /// The wall clock.
     pub clock: Clock,
+    /// Where keys that providers publish come from.
+    pub keys: KeyFetcher,
     /// Ids.
     pub random: Random,
     /// Where requests are counted.

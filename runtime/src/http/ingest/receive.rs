@@ -17,10 +17,12 @@ use super::client_address::client_address;
 use super::{body, decode};
 use crate::config::{Networks, Source};
 use crate::domain::{
-    ContentEncoding, Event, Headers, NewEvent, RawRequest, Refusal, RefusalCause, RequestId, SourceName, SourceUsage, Timestamp, Verified,
+    Answer, ContentEncoding, Event, Headers, NewEvent, RawRequest, Refusal, RefusalCause, RequestId, SourceName, SourceUsage, Timestamp,
+    Verified,
 };
 use crate::http::listen::Peer;
 use crate::store::{AdmitError, Admitted};
+use crate::verify::{Identity, Part};
 
 /// `POST /in/{source}`; any other path is no source's. Without axum's matching of paths, which costs more than a map of sources.
 pub(super) async fn receive(State(door): State<FrontDoor>, request: Request) -> Response {
@@ -36,11 +38,11 @@ pub(super) async fn receive(State(door): State<FrontDoor>, request: Request) -> 
 }
 
 /// One request on its way through the door.
-struct Visit {
-    door: FrontDoor,
+pub(super) struct Visit {
+    pub(super) door: FrontDoor,
     source: Option<Arc<Source>>,
     /// What is counted of that source.
-    usage: Option<Arc<SourceUsage>>,
+    pub(super) usage: Option<Arc<SourceUsage>>,
     received_at: Timestamp,
     body_bytes: usize,
     /// What its body may take of the memory for bodies, until it is answered.
@@ -73,12 +75,16 @@ impl Visit {
             return Err(RefusalCause::Draining);
         }
         let mut request = raw_request(&head, body, self.received_at);
+        if let Some(adapter) = &source.adapter {
+            return self.ask(&source, adapter, request).await;
+        }
         if let Some(answer) = source.verifier.handshake(&request, None, self.received_at) {
             return answer.map(Receipt::Handshake);
         }
         if request.method != "POST" {
             return Err(RefusalCause::MethodNotAllowed);
         }
+        self.door.keys.supply(&source, &request, self.received_at).await?;
         let verified = source.verifier.verify(&request, self.received_at)?;
         self.count_secret(&verified);
         if let Some(encoding) = encoding {
@@ -91,7 +97,9 @@ impl Visit {
     }
 
     fn check_head(&self, head: &Parts, source: &Source) -> Result<(), RefusalCause> {
-        if head.method != Method::POST && !source.verifier.asks_by(head.method.as_str()) {
+        // What a plugin's provider asks by is the plugin's to say.
+        let is_open = source.adapter.is_some() && [Method::GET, Method::HEAD, Method::PUT, Method::OPTIONS].contains(&head.method);
+        if head.method != Method::POST && !is_open && !source.verifier.asks_by(head.method.as_str()) {
             return Err(RefusalCause::MethodNotAllowed);
         }
         if self.door.draining.is_cancelled() {
@@ -127,10 +135,36 @@ impl Visit {
 
     /// From here on the sender's disconnect changes nothing: the commit is on its way.
     async fn admit(&self, source: &Arc<Source>, mut request: RawRequest, verified: &Verified) -> Result<Receipt, RefusalCause> {
-        let identity = source.verifier.identify(&request, verified);
-        let key = source.verifier.dedupe_key(&source.name, &request, &identity, source.dedupe);
-        let ordering = source.verifier.ordering_key(&source.name, &identity, source.skip_after);
         source.verifier.redact(&mut request, verified);
+        let bodies = source.verifier.split(&request.body)?;
+        let mut events = Vec::with_capacity(bodies.len());
+        for (body, part) in bodies {
+            request.body = body;
+            let identity = source.verifier.identify(&request, verified);
+            events.push(self.event(source, &request, identity, part));
+        }
+        self.store(source, events, source.answer.clone()).await
+    }
+
+    /// Stores the events of a proven request, and receives them once they are synced.
+    pub(super) async fn store(&self, source: &Source, events: Vec<NewEvent>, usual: Answer) -> Result<Receipt, RefusalCause> {
+        let first = events.first().map(|new| new.event.id);
+        match self.door.store.admit(events).await {
+            Ok(admitted) => {
+                debug!(event = ?first, source = %source.name, bytes = self.body_bytes, events = admitted.len(), "stored");
+                Ok(Receipt::Stored { admitted, usual })
+            }
+            Err(AdmitError::Saturated) => Err(RefusalCause::Saturated),
+            Err(AdmitError::Unstorable(error)) => {
+                error!(event = ?first, source = %source.name, %error, "the database refuses this event");
+                Err(RefusalCause::Unstorable)
+            }
+        }
+    }
+
+    pub(super) fn event(&self, source: &Source, request: &RawRequest, identity: Identity, part: Option<Part>) -> NewEvent {
+        let key = source.verifier.dedupe_key(&source.name, request, &identity, source.dedupe, part);
+        let ordering = source.verifier.ordering_key(&source.name, &identity, source.skip_after);
         let (dedupe_key, key) = key.unzip();
         let routes = source.routes.iter().filter(|route| route.takes(identity.event_type.as_deref())).cloned().collect();
         let event = Event {
@@ -139,41 +173,26 @@ impl Visit {
             event_type: identity.event_type,
             dedupe_key,
             received_at: self.received_at,
-            headers: request.headers,
-            body: request.body,
+            headers: request.headers.clone(),
+            body: request.body.clone(),
         };
-        let id = event.id;
-        match self.door.store.admit(NewEvent { event, key, ordering, answer: source.answer.clone() }, routes).await {
-            Ok(Admitted::New(id)) => {
-                debug!(event = %id, source = %source.name, bytes = self.body_bytes, "accepted");
-                Ok(Receipt::Accepted { id, answer: source.answer.clone() })
-            }
-            Ok(Admitted::Duplicate { of, key_reused, answer }) => {
-                debug!(event = %of, source = %source.name, key_reused, "duplicate");
-                Ok(Receipt::Duplicate { of, key_reused, answer })
-            }
-            Err(AdmitError::Saturated) => Err(RefusalCause::Saturated),
-            Err(AdmitError::Unstorable(error)) => {
-                error!(event = %id, source = %source.name, %error, "the database refuses this event");
-                Err(RefusalCause::Unstorable)
-            }
-        }
+        NewEvent { event: Arc::new(event), key, ordering, answer: source.answer.clone(), routes }
     }
 
     fn count_secret(&self, verified: &Verified) {
-        if let (Some(usage), Some(source), Some(held)) = (&self.usage, self.source_name(), verified.held) {
-            usage.prove(held.secret, self.received_at);
+        if let (Some(usage), Some(source), Some(held)) = (&self.usage, self.source_name(), verified.held)
+            && usage.prove(held.secret, self.received_at)
+        {
             self.door.metrics.secret_use(source, held.secret);
         }
     }
 
     fn count(&self, receipt: &Receipt) {
-        let Some(requests) = self.usage.as_ref().map(|usage| usage.requests()) else { return };
-        match receipt {
-            Receipt::Accepted { .. } => requests.accept(),
-            Receipt::Duplicate { .. } => requests.recognise(),
-            Receipt::Handshake(_) => {}
-        }
+        let (Some(usage), Receipt::Stored { admitted, .. }) = (&self.usage, receipt) else { return };
+        admitted.iter().for_each(|admitted| match admitted {
+            Admitted::New(_) => usage.counts().accept(),
+            Admitted::Duplicate { .. } => usage.counts().recognise(),
+        });
     }
 
     fn source_name(&self) -> Option<&SourceName> {
@@ -182,7 +201,7 @@ impl Visit {
 
     fn refuse(self, cause: RefusalCause) -> Response {
         self.door.metrics.request(self.source_name(), cause.code());
-        self.usage.iter().for_each(|usage| usage.requests().refuse());
+        self.usage.iter().for_each(|usage| usage.counts().refuse());
         debug!(source = ?self.source_name(), cause = cause.code(), "refused");
         let response = answer::refused(&cause);
         self.door.refusals.push(Refusal {

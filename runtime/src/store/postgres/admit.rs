@@ -7,14 +7,15 @@ use std::time::Instant;
 
 use sqlx::types::Uuid;
 use sqlx::{Connection, PgConnection, Row};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::error;
 
 use super::line;
 use super::link::{Failure, Link};
 use super::settle::number;
 use super::{Node, Run};
-use crate::domain::{Answer, DedupeKey, Event, EventId, Job, JobId, Lineage, NodeId, OrderingKey, Route};
+use crate::domain::{Answer, EventId, Job, JobId, Lineage, NewEvent, NodeId, Route};
+use crate::store::admission::Admission;
 use crate::store::{AdmitError, Admitted, Claimed};
 
 // The keys are inserted in their order, so that two flushers never wait for each other. A key whose time is over is taken anew.
@@ -49,23 +50,10 @@ const ADMIT: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now)
 const FIRSTS: &str = "SELECT k.hash, k.event_id, k.body_hash, e.id IS NOT NULL AS is_kept, e.answer_status, e.answer_body \
      FROM dedupe_keys k LEFT JOIN events e ON e.id = k.event_id WHERE k.hash = ANY($1)";
 
-/// An event to store.
-pub(super) struct Admission {
-    pub(super) event: Arc<Event>,
-    pub(super) key: Option<DedupeKey>,
-    pub(super) ordering: Option<OrderingKey>,
-    /// What its sender is told.
-    pub(super) told: Answer,
-    pub(super) routes: Vec<Route>,
-    pub(super) reply: oneshot::Sender<Result<Admitted, AdmitError>>,
-}
-
-impl Admission {
-    /// The line that its jobs join, and when that goes on without a head that fails.
-    fn line(&self) -> Option<(Uuid, Option<i32>)> {
-        let line = self.ordering.as_ref()?.line;
-        Some((Uuid::from_bytes(line.hash), line.skip_after.map(number)))
-    }
+/// The line that an event's jobs join, and when that goes on without a head that fails.
+fn line_of(new: &NewEvent) -> Option<(Uuid, Option<i32>)> {
+    let line = new.ordering.as_ref()?.line;
+    Some((Uuid::from_bytes(line.hash), line.skip_after.map(number)))
 }
 
 /// What is known of the event that came first under a key.
@@ -78,7 +66,7 @@ struct First {
 
 /// A job on its way, with its place if it is to be born running.
 struct Owed<'b> {
-    admission: &'b Admission,
+    new: &'b NewEvent,
     route: &'b Route,
     place: Option<OwnedSemaphorePermit>,
 }
@@ -97,26 +85,28 @@ impl Node {
         while let Some(mut group) = groups.pop() {
             let started = Instant::now();
             let guard = self.taking.read().await;
-            let stored = link.run(async |connection| self.store(connection, &group).await).await;
+            let events: Vec<&NewEvent> = group.iter().flat_map(|admission| &admission.events).collect();
+            let stored = link.run(async |connection| self.store(connection, &events).await).await;
             match stored {
                 Ok(answers) => {
                     self.metrics.commit(started.elapsed(), group.len());
                     self.committed();
-                    for (admission, admitted) in group.into_iter().zip(answers) {
-                        // A sender that no longer waits has lost nothing: its event is stored.
-                        let _ = admission.reply.send(admitted.ok_or(AdmitError::Saturated));
+                    let mut answers = answers.into_iter();
+                    for admission in group {
+                        let own: Option<Vec<Admitted>> = answers.by_ref().take(admission.events.len()).collect();
+                        admission.answer(own.ok_or(AdmitError::Saturated));
                     }
                 }
                 Err(Failure::Outage(error)) => {
                     drop(guard);
                     self.lost_sight(&error);
                     for admission in group.into_iter().chain(groups.drain(..).flatten()) {
-                        let _ = admission.reply.send(Err(AdmitError::Saturated));
+                        admission.answer(Err(AdmitError::Saturated));
                     }
                 }
                 Err(Failure::Refused(error)) if group.len() == 1 => {
                     for admission in group.drain(..) {
-                        let _ = admission.reply.send(Err(AdmitError::Unstorable(copy(&error))));
+                        admission.answer(Err(AdmitError::Unstorable(copy(&error))));
                     }
                 }
                 Err(Failure::Refused(_)) => {
@@ -136,19 +126,19 @@ impl Node {
         }
     }
 
-    /// One answer for each admission; `None` where its key was forgotten in just this moment.
-    async fn store(&self, connection: &mut PgConnection, group: &[Admission]) -> Result<Vec<Option<Admitted>>, sqlx::Error> {
+    /// One answer for each event; `None` where its key was forgotten in just this moment.
+    async fn store(&self, connection: &mut PgConnection, group: &[&NewEvent]) -> Result<Vec<Option<Admitted>>, sqlx::Error> {
         // Of a key that is here twice, the first one is sent, and the others are its duplicates.
         let mut leaders = HashMap::new();
-        for admission in group {
-            if let Some(key) = &admission.key {
-                leaders.entry(key.hash).or_insert(admission.event.id);
+        for new in group {
+            if let Some(key) = &new.key {
+                leaders.entry(key.hash).or_insert(new.event.id);
             }
         }
-        let leads = |admission: &&Admission| admission.key.as_ref().is_none_or(|key| leaders[&key.hash] == admission.event.id);
-        let sent: Vec<&Admission> = group.iter().filter(leads).collect();
+        let leads = |new: &&NewEvent| new.key.as_ref().is_none_or(|key| leaders[&key.hash] == new.event.id);
+        let sent: Vec<&NewEvent> = group.iter().copied().filter(leads).collect();
         let lease = self.lease();
-        let lines: Vec<Uuid> = sent.iter().filter_map(|admission| Some(admission.line()?.0)).collect();
+        let lines: Vec<Uuid> = sent.iter().filter_map(|new| Some(line_of(new)?.0)).collect();
         let (rows, owed) = if lines.is_empty() {
             let owed = self.owed(&sent);
             (insert(connection, self, lease, &sent, &owed).await?, owed)
@@ -161,7 +151,7 @@ impl Node {
             transaction.commit().await?;
             (rows, owed)
         };
-        let mut owed: HashMap<_, _> = owed.into_iter().map(|owed| ((owed.admission.event.id, owed.route.name.as_str()), owed)).collect();
+        let mut owed: HashMap<_, _> = owed.into_iter().map(|owed| ((owed.new.event.id, owed.route.name.as_str()), owed)).collect();
         let mut fresh = HashSet::new();
         for row in &rows {
             let event = EventId::from_bytes(row.get::<Uuid, _>("event_id").into_bytes());
@@ -177,36 +167,36 @@ impl Node {
         }
         // Places of jobs that were not born go back here.
         drop(owed);
-        let is_new = |admission: &Admission| fresh.contains(&admission.event.id);
-        let duplicates = group.iter().filter(|admission| !is_new(admission)).filter_map(|admission| admission.key.as_ref());
+        let is_new = |new: &NewEvent| fresh.contains(&new.event.id);
+        let duplicates = group.iter().filter(|new| !is_new(new)).filter_map(|new| new.key.as_ref());
         let hashes: Vec<Uuid> = duplicates.map(|key| Uuid::from_bytes(key.hash)).collect();
         let firsts = if hashes.is_empty() { HashMap::new() } else { firsts(connection, &hashes).await? };
-        let answer = |admission: &Admission| {
-            if is_new(admission) {
-                return Some(Admitted::New(admission.event.id));
+        let answer = |new: &&NewEvent| {
+            if is_new(new) {
+                return Some(Admitted::New(new.event.id));
             }
-            let key = admission.key.as_ref()?;
+            let key = new.key.as_ref()?;
             let First { event: of, body_hash, told } = firsts.get(&key.hash)?.clone();
-            let answer = told.unwrap_or_else(|| admission.told.clone());
+            let answer = told.unwrap_or_else(|| new.answer.clone());
             Some(Admitted::Duplicate { of, key_reused: body_hash != key.body_hash, answer })
         };
         Ok(group.iter().map(answer).collect())
     }
 
     /// The jobs of these events, each with a place while there are any.
-    fn owed<'b>(&self, sent: &[&'b Admission]) -> Vec<Owed<'b>> {
+    fn owed<'b>(&self, sent: &[&'b NewEvent]) -> Vec<Owed<'b>> {
         let is_behind = self.backlog.borrow().is_due(self.clock.now());
         // While something is due, a new job queues behind it.
         let place = || if is_behind { None } else { self.slots.try_take() };
-        let owed = sent.iter().flat_map(|admission| admission.routes.iter().map(|route| (*admission, route)));
-        owed.map(|(admission, route)| Owed { admission, route, place: place() }).collect()
+        let owed = sent.iter().flat_map(|new| new.routes.iter().map(|route| (*new, route)));
+        owed.map(|(new, route)| Owed { new, route, place: place() }).collect()
     }
 
     /// Hands a job to the worker that was born running.
     fn give_birth(&self, owed: Owed<'_>, id: JobId, lease: NodeId) {
-        let Owed { admission, route, place } = owed;
+        let Owed { new, route, place } = owed;
         let Some(place) = place else { return };
-        let event = Arc::clone(&admission.event);
+        let event = Arc::clone(&new.event);
         let job = Job {
             id,
             owner: lease,
@@ -217,7 +207,7 @@ impl Node {
             attempts_before: 0,
             owed_since: self.clock.now(),
             is_suspect: false,
-            line: admission.ordering.as_ref().map(|ordering| ordering.line),
+            line: new.ordering.as_ref().map(|ordering| ordering.line),
         };
         self.held().insert(Run::of(&job));
         // The receiver is gone only while the worker ends: the job is given back with the lease.
@@ -229,35 +219,35 @@ async fn insert(
     connection: &mut PgConnection,
     node: &Node,
     lease: NodeId,
-    sent: &[&Admission],
+    sent: &[&NewEvent],
     owed: &[Owed<'_>],
 ) -> Result<Vec<sqlx::postgres::PgRow>, sqlx::Error> {
-    fn column<'a, T>(sent: &[&'a Admission], of: impl Fn(&'a Admission) -> T) -> Vec<T> {
-        sent.iter().map(|admission| of(admission)).collect()
+    fn column<'a, T>(sent: &[&'a NewEvent], of: impl Fn(&'a NewEvent) -> T) -> Vec<T> {
+        sent.iter().map(|new| of(new)).collect()
     }
-    let unusual = |admission: &Admission| admission.told != Answer::default();
+    let unusual = |new: &NewEvent| new.answer != Answer::default();
     sqlx::query(ADMIT)
         .bind(node.given_now())
         .bind(Uuid::from_bytes(*lease.as_bytes()))
-        .bind(column(sent, |admission| Uuid::from_bytes(*admission.event.id.as_bytes())))
-        .bind(column(sent, |admission| admission.key.as_ref().map(|key| Uuid::from_bytes(key.hash))))
-        .bind(column(sent, |admission| admission.key.as_ref().map(|key| i64::from_le_bytes(key.body_hash))))
-        .bind(column(sent, |admission| admission.key.as_ref().map(|key| millis(key.window))))
-        .bind(column(sent, |admission| admission.event.source.as_str()))
-        .bind(column(sent, |admission| admission.event.event_type.as_deref()))
-        .bind(column(sent, |admission| admission.event.dedupe_key.as_deref()))
-        .bind(column(sent, |admission| admission.event.received_at.as_millis()))
-        .bind(column(sent, |admission| admission.event.headers.as_bytes()))
-        .bind(column(sent, |admission| &admission.event.body[..]))
-        .bind(column(sent, |admission| unusual(admission).then(|| i16::try_from(admission.told.status).unwrap_or(202))))
-        .bind(column(sent, |admission| admission.told.body.as_deref()))
-        .bind(column(sent, |admission| admission.ordering.as_ref().map(|ordering| ordering.text.as_str())))
-        .bind(owed.iter().map(|owed| Uuid::from_bytes(*owed.admission.event.id.as_bytes())).collect::<Vec<_>>())
+        .bind(column(sent, |new| Uuid::from_bytes(*new.event.id.as_bytes())))
+        .bind(column(sent, |new| new.key.as_ref().map(|key| Uuid::from_bytes(key.hash))))
+        .bind(column(sent, |new| new.key.as_ref().map(|key| i64::from_le_bytes(key.body_hash))))
+        .bind(column(sent, |new| new.key.as_ref().map(|key| millis(key.window))))
+        .bind(column(sent, |new| new.event.source.as_str()))
+        .bind(column(sent, |new| new.event.event_type.as_deref()))
+        .bind(column(sent, |new| new.event.dedupe_key.as_deref()))
+        .bind(column(sent, |new| new.event.received_at.as_millis()))
+        .bind(column(sent, |new| new.event.headers.as_bytes()))
+        .bind(column(sent, |new| &new.event.body[..]))
+        .bind(column(sent, |new| unusual(new).then(|| i16::try_from(new.answer.status).unwrap_or(202))))
+        .bind(column(sent, |new| new.answer.body.as_deref()))
+        .bind(column(sent, |new| new.ordering.as_ref().map(|ordering| ordering.text.as_str())))
+        .bind(owed.iter().map(|owed| Uuid::from_bytes(*owed.new.event.id.as_bytes())).collect::<Vec<_>>())
         .bind(owed.iter().map(|owed| owed.route.name.as_str()).collect::<Vec<_>>())
         .bind(owed.iter().map(|owed| owed.route.plugin.as_str()).collect::<Vec<_>>())
         .bind(owed.iter().map(|owed| owed.place.is_some()).collect::<Vec<_>>())
-        .bind(owed.iter().map(|owed| Some(owed.admission.line()?.0)).collect::<Vec<Option<Uuid>>>())
-        .bind(owed.iter().map(|owed| owed.admission.line()?.1).collect::<Vec<Option<i32>>>())
+        .bind(owed.iter().map(|owed| Some(line_of(owed.new)?.0)).collect::<Vec<Option<Uuid>>>())
+        .bind(owed.iter().map(|owed| line_of(owed.new)?.1).collect::<Vec<Option<i32>>>())
         .fetch_all(connection)
         .await
 }

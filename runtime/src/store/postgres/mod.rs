@@ -27,12 +27,12 @@ use tokio::sync::{OwnedSemaphorePermit, RwLock, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::admit::Admission;
 use self::queue::Queue;
 use self::settle::Settlement;
-use super::{AdmitError, Admitted, Backlog, Claimed, NodeFacts, SettleError, Slots, StoreError};
+use super::admission::Admission;
+use super::{AdmitError, Backlog, Claimed, NodeFacts, SettleError, Slots, StoreError};
 use crate::clock::Clock;
-use crate::domain::{AttemptRecord, EventId, Job, JobId, NewEvent, NodeId, Outcome, Route, Timestamp};
+use crate::domain::{AttemptRecord, EventId, Job, JobId, NodeId, Outcome, Timestamp};
 use crate::metrics::Metrics;
 use crate::random::Random;
 
@@ -95,17 +95,13 @@ impl Postgres {
         EventId::new(received_at, random)
     }
 
-    pub(super) async fn admit(&self, event: NewEvent, routes: Vec<Route>) -> Result<Admitted, AdmitError> {
+    pub(super) fn admit(&self, admission: Admission) -> Result<(), AdmitError> {
         // Quickly, while the database is away: the queue would only make senders wait for the same answer.
         if !self.is_writable() {
             return Err(AdmitError::Saturated);
         }
-        let (reply, answer) = oneshot::channel();
-        let NewEvent { event, key, ordering, answer: told } = event;
-        let admission = Admission { event: Arc::new(event), key, ordering, told, routes, reply };
-        let bytes = admission.event.body.len() + 512;
-        self.node.admissions.push(admission, bytes).map_err(|_| AdmitError::Saturated)?;
-        answer.await.unwrap_or(Err(AdmitError::Saturated))
+        let bytes = admission.bytes();
+        self.node.admissions.push(admission, bytes).map_err(|_| AdmitError::Saturated)
     }
 
     pub(super) async fn settle(&self, job: Job, outcome: Outcome, record: Option<AttemptRecord>) -> Result<(), SettleError> {

@@ -7,9 +7,8 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::dedupe::Seen;
 use super::line;
 use super::numbers::SEQ_OF_ID;
-use super::operation::Admission;
 use super::writer::Round;
-use crate::domain::{Answer, DedupeKey, Event, EventId, Job, JobId, Line, Lineage, Route};
+use crate::domain::{Answer, DedupeKey, Event, EventId, Job, JobId, Line, Lineage, NewEvent, Route};
 use crate::store::{Admitted, Claimed};
 
 const INSERT_EVENT: &str = "INSERT INTO events (seq, id, source, event_type, dedupe_key, received_at, headers, body, \
@@ -18,19 +17,19 @@ static FIRST_ANSWER: LazyLock<String> = LazyLock::new(|| format!("SELECT answer_
 const INSERT_JOB: &str = "INSERT INTO jobs (id, event_seq, source, route, plugin, state, due_at, attempt, attempts_before, \
      owed_since, owner, suspect, charges, line, skip_after) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?7, ?9, 0, 0, ?10, ?11)";
 
-pub(super) fn apply(round: &mut Round<'_>, admission: &Admission) -> Result<Admitted, rusqlite::Error> {
-    let event = &admission.event;
-    if let Some(key) = &admission.key {
+pub(super) fn apply(round: &mut Round<'_>, new: &NewEvent) -> Result<Admitted, rusqlite::Error> {
+    let event = &new.event;
+    if let Some(key) = &new.key {
         if let Some(seen) = seen(round, key)? {
             let of = EventId::from_bytes(seen.event_id);
-            let answer = first_answer(round, &seen)?.unwrap_or_else(|| admission.answer.clone());
+            let answer = first_answer(round, &seen)?.unwrap_or_else(|| new.answer.clone());
             return Ok(Admitted::Duplicate { of, key_reused: seen.body_hash != key.body_hash, answer });
         }
         insert_key(round, event, key)?;
     }
-    let event_seq = insert_event(round, admission)?;
-    let line = admission.ordering.as_ref().map(|ordering| ordering.line);
-    for (position, route) in admission.routes.iter().enumerate() {
+    let event_seq = insert_event(round, new)?;
+    let line = new.ordering.as_ref().map(|ordering| ordering.line);
+    for (position, route) in new.routes.iter().enumerate() {
         // A line is kept in the order of the jobs' numbers, which is to be that of their commits: events have theirs from before.
         let id = if position == 0 && line.is_none() { event_seq } else { round.numbers.next(round.now) };
         insert_job(round, event, (id, event_seq), route, line)?;
@@ -38,8 +37,8 @@ pub(super) fn apply(round: &mut Round<'_>, admission: &Admission) -> Result<Admi
     Ok(Admitted::New(event.id))
 }
 
-fn insert_event(round: &mut Round<'_>, admission: &Admission) -> Result<i64, rusqlite::Error> {
-    let Admission { event, answer, .. } = admission;
+fn insert_event(round: &mut Round<'_>, new: &NewEvent) -> Result<i64, rusqlite::Error> {
+    let NewEvent { event, answer, .. } = new;
     let seq = event.id.number();
     // The usual answer takes no space.
     let Answer { status, body } = answer;
@@ -57,7 +56,7 @@ fn insert_event(round: &mut Round<'_>, admission: &Admission) -> Result<i64, rus
         &event.body[..],
         status,
         body.as_deref(),
-        admission.ordering.as_ref().map(|ordering| &ordering.text),
+        new.ordering.as_ref().map(|ordering| &ordering.text),
     ])?;
     Ok(seq)
 }

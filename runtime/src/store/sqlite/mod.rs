@@ -29,11 +29,12 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use self::edit::EDIT_BATCH;
 use self::inbox::Inbox;
 use self::numbers::Numbers;
-use self::operation::{Admission, Edit, Edited, Operation, Settlement};
+use self::operation::{Edit, Edited, Operation, Settlement};
+use super::admission::Admission;
 use super::work::host_name;
-use super::{AdmitError, Admitted, Backlog, Claimed, DeadFilter, NodeFacts, NodeView, SettleError, StoreError};
+use super::{AdmitError, Backlog, Claimed, DeadFilter, NodeFacts, NodeView, SettleError, StoreError};
 use crate::clock::Clock;
-use crate::domain::{AttemptRecord, EventId, Job, Lineage, NewEvent, NodeId, Outcome, PluginName, Refusal, Route, Timestamp};
+use crate::domain::{AttemptRecord, EventId, Job, Lineage, NodeId, Outcome, PluginName, Refusal, Timestamp};
 
 /// An open database.
 pub(super) struct Sqlite {
@@ -58,12 +59,8 @@ impl Sqlite {
         EventId::numbered(self.numbers.next(received_at), random)
     }
 
-    pub(super) async fn admit(&self, event: NewEvent, routes: Vec<Route>) -> Result<Admitted, AdmitError> {
-        let (reply, answer) = oneshot::channel();
-        let admission =
-            Admission { event: Arc::new(event.event), key: event.key, ordering: event.ordering, answer: event.answer, routes, reply };
-        self.inbox.push(Operation::Admit(Box::new(admission))).map_err(|_| AdmitError::Saturated)?;
-        answer.await.unwrap_or(Err(AdmitError::Saturated))
+    pub(super) fn admit(&self, admission: Admission) -> Result<(), AdmitError> {
+        self.inbox.push(Operation::Admit(admission)).map_err(|_| AdmitError::Saturated)
     }
 
     pub(super) async fn settle(&self, job: Job, outcome: Outcome, record: Option<AttemptRecord>) -> Result<(), SettleError> {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::dedupe::Seen;
-use crate::domain::{Answer, AttemptRecord, DedupeKey, Event, Job, Lineage, OrderingKey, Outcome, PluginName, Refusal, Route, Timestamp};
-use crate::store::{AdmitError, Admitted, Backlog, Claimed, DeadFilter, SettleError, StoreError};
+use crate::domain::{AttemptRecord, Event, Job, Lineage, Outcome, PluginName, Refusal, Timestamp};
+use crate::store::admission::Admission;
+use crate::store::{Admitted, Backlog, Claimed, DeadFilter, SettleError, StoreError};
 
 /// A write. Everything it needs travels with it, so that a group can be tried again in halves.
 pub(super) enum Operation {
-    Admit(Box<Admission>),
+    Admit(Admission),
     Settle(Box<Settlement>),
     Claim { places: Vec<OwnedSemaphorePermit>, reply: Reply<Vec<Claimed>> },
     ClaimSuspect { place: Option<OwnedSemaphorePermit>, reply: Reply<Option<Claimed>> },
@@ -18,16 +19,6 @@ pub(super) enum Operation {
 }
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
-
-/// An event to store.
-pub(super) struct Admission {
-    pub(super) event: Arc<Event>,
-    pub(super) key: Option<DedupeKey>,
-    pub(super) ordering: Option<OrderingKey>,
-    pub(super) answer: Answer,
-    pub(super) routes: Vec<Route>,
-    pub(super) reply: oneshot::Sender<Result<Admitted, AdmitError>>,
-}
 
 /// An attempt's end to commit.
 pub(super) struct Settlement {
@@ -58,7 +49,7 @@ pub(super) enum Edited {
 
 /// What applying a write gave, held back until its transaction has committed.
 pub(super) enum Applied {
-    Admitted(Admitted),
+    Admitted(Vec<Admitted>),
     Settled(Result<(), SettleError>),
     Claimed(Vec<(Job, Arc<Event>)>),
     Edited(Edited),
@@ -103,7 +94,7 @@ impl Operation {
     /// The bytes an admission holds in memory; `None` for other writes.
     pub(super) fn admission_bytes(&self) -> Option<usize> {
         match self {
-            Self::Admit(admission) => Some(admission.event.body.len() + 512),
+            Self::Admit(admission) => Some(admission.bytes()),
             _ => None,
         }
     }

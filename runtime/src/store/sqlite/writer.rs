@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use super::dedupe::{Seen, Window};
 use super::inbox::Inbox;
 use super::numbers::Numbers;
-use super::operation::{Admission, Applied, Draft, Operation, Settlement};
+use super::operation::{Applied, Draft, Operation, Settlement};
 use super::{admit, claim, edit, settle, wal};
 use crate::clock::Clock;
 use crate::domain::{DeadReason, NodeId, Outcome, Timestamp};
@@ -190,7 +190,7 @@ impl Writer {
         self.connection.flush_prepared_statement_cache();
         for operation in batch {
             match operation {
-                Operation::Admit(admission) => drop(admission.reply.send(Err(AdmitError::Saturated))),
+                Operation::Admit(admission) => admission.answer(Err(AdmitError::Saturated)),
                 Operation::Settle(_) => self.deferred.push(operation),
                 Operation::Claim { reply, .. } => drop(reply.send(Err(StoreError::Unavailable(error_again(error).into())))),
                 Operation::ClaimSuspect { reply, .. } => drop(reply.send(Err(StoreError::Unavailable(error_again(error).into())))),
@@ -204,7 +204,7 @@ impl Writer {
         match culprit {
             // A disk that is failing can look so. It is not the event's fault: its sender is told to come back.
             Operation::Admit(_) if is_damage(&error) => self.refuse(vec![culprit], &error),
-            Operation::Admit(admission) => drop(admission.reply.send(Err(AdmitError::Unstorable(error.into())))),
+            Operation::Admit(admission) => admission.answer(Err(AdmitError::Unstorable(error.into()))),
             Operation::Settle(settlement) if is_unstorable(&settlement) => {
                 error!(%error, event = %settlement.job.lineage.event, lineage = %settlement.job.lineage, "a job could not be settled; it will be rescued at the next start");
                 drop(settlement.reply.send(Err(SettleError::Stale)));
@@ -223,7 +223,10 @@ impl Writer {
 impl Round<'_> {
     fn apply(&mut self, operation: &Operation) -> Result<Applied, rusqlite::Error> {
         match operation {
-            Operation::Admit(admission) => admit::apply(self, admission).map(Applied::Admitted),
+            Operation::Admit(admission) => {
+                let admitted = admission.events.iter().map(|new| admit::apply(self, new));
+                admitted.collect::<Result<_, _>>().map(Applied::Admitted)
+            }
             Operation::Settle(settlement) => settle::apply(self, settlement).map(Applied::Settled),
             Operation::Claim { places, .. } => claim::apply(self, places.len()),
             Operation::ClaimSuspect { .. } => claim::apply_suspect(self),
@@ -235,10 +238,7 @@ impl Round<'_> {
 fn answer(operation: Operation, applied: Applied) {
     // A caller that no longer waits has lost nothing: what it asked for is committed.
     match (operation, applied) {
-        (Operation::Admit(admission), Applied::Admitted(admitted)) => {
-            let Admission { reply, .. } = *admission;
-            let _ = reply.send(Ok(admitted));
-        }
+        (Operation::Admit(admission), Applied::Admitted(admitted)) => admission.answer(Ok(admitted)),
         (Operation::Settle(settlement), Applied::Settled(result)) => drop(settlement.reply.send(result)),
         (Operation::Claim { places, reply }, Applied::Claimed(found)) => {
             let claimed = found.into_iter().zip(places).map(|((job, event), place)| Claimed { job, event, place });

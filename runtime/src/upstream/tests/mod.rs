@@ -4,6 +4,7 @@ mod answers;
 mod credentials;
 mod faults;
 mod guard;
+mod published;
 mod reload;
 mod server;
 

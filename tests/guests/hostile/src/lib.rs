@@ -7,6 +7,7 @@ use hookfast_sdk::prelude::*;
 
 hookfast_sdk::plugin! {
     name: "hostile",
+    admit => admit,
     on "spin" => spin,
     on "allocate" => allocate,
     on "recurse" => recurse,
@@ -143,4 +144,31 @@ fn read_deep(event: Event, _: &mut Context) -> Outcome {
     let value: Value = event.data_at("")?;
     let same = black_box(value.clone()) == value;
     done(format!("{} bytes, {same}", value.to_string().len()))
+}
+
+/// Proves requests as badly as events are handled: the body's first word says how.
+fn admit(request: Incoming, cx: &mut Context) -> Ruling {
+    let body = String::from_utf8_lossy(&request.body).into_owned();
+    let (word, rest) = body.split_once(' ').unwrap_or((&body, ""));
+    match word {
+        "token" => cx.secret("default").is(rest).and_then(|()| accept(Arrival::new().event_type("token"))),
+        "split" => accept_all(rest.split(' ').map(|key| Arrival::new().event_type("nap").dedupe_key(key).body(key))),
+        "echo" => respond(200, rest),
+        "ignore" => ignore(rest),
+        "receipt" => Ok(hookfast_sdk::Admission::Accept {
+            events: vec![Arrival::new()],
+            receipt: rest.parse().ok().map(|status| (status, b"told".to_vec())),
+        }),
+        "nothing" => accept_all([]),
+        "long" => accept(Arrival::new().event_type("x".repeat(257))),
+        "call" => {
+            let called = cx.get("target", "/").send();
+            reject("called", called.map_or_else(|fault| fault.code, |_| "answered".to_owned()))
+        }
+        "spin" => loop {
+            black_box(rest);
+        },
+        "panic" => panic!("admit panics"),
+        word => reject("unknown", word),
+    }
 }

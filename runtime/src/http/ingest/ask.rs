@@ -1,0 +1,88 @@
+//! Sources whose requests a plugin proves: it is asked, and its ruling carried out.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tracing::{debug, warn};
+
+use super::answer::Receipt;
+use super::receive::Visit;
+use crate::config::{Adapter, Source};
+use crate::domain::{Answer, Arrival, LogLevel, LogLine, NewEvent, PluginName, RawRequest, RefusalCause, Ruling, Timestamp};
+use crate::sandbox::{Inquiry, Keyring, Ruled};
+use crate::verify::{Identity, Part};
+
+impl Visit {
+    /// Asks the plugin about a request, and does as it says.
+    pub(super) async fn ask(&self, source: &Arc<Source>, adapter: &Adapter, request: RawRequest) -> Result<Receipt, RefusalCause> {
+        let name = &adapter.plugin;
+        let Some(plugin) = self.door.plugins.get(name) else { return Err(RefusalCause::NoPlugin { plugin: name.clone() }) };
+        let keyring = self.keyring(source, adapter, request.received_at);
+        let [a, b, c, d, e, f, g, h, ..]: [u8; 10] = self.door.random.bytes();
+        let inquiry = Inquiry {
+            request: request.clone(),
+            public_url: source.verifier.public_url().map(Into::into),
+            seed: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+            grant: self.door.current.load().settings.grant(name),
+            keyring,
+        };
+        let ruled = plugin.admit(&self.door.engine, inquiry).await;
+        let Ruled { ruling, log } = ruled.ok_or_else(|| RefusalCause::NoPlugin { plugin: name.clone() })?;
+        log.iter().for_each(|line| pass_on(name, source, line));
+        match ruling.map_err(|reason| failed(name, reason))? {
+            Ruling::Accept { events, answer } => self.accept(source, adapter, request, events, answer).await,
+            Ruling::Respond(answer) => Ok(Receipt::Plugin(answer)),
+            Ruling::Ignore(reason) => {
+                debug!(source = %source.name, plugin = %name, reason, "ignored");
+                Ok(Receipt::Ignored)
+            }
+            Ruling::Reject { code, message } => Err(RefusalCause::RejectedByPlugin { plugin: name.clone(), code, message }),
+        }
+    }
+
+    /// The source's secrets for the plugin to use, counted as those of the catalogue's providers are.
+    fn keyring(&self, source: &Source, adapter: &Adapter, now: Timestamp) -> Keyring {
+        let (keys, usage) = (Arc::clone(&adapter.keyring), self.usage.clone());
+        let (metrics, name) = (Arc::clone(&self.door.metrics), source.name.clone());
+        let held = move |position| {
+            if usage.as_ref().is_some_and(|usage| usage.prove(position, now)) {
+                metrics.secret_use(&name, position);
+            }
+        };
+        Arc::new(move |key_use| keys.answer(key_use, now, &held))
+    }
+
+    async fn accept(
+        &self,
+        source: &Arc<Source>,
+        adapter: &Adapter,
+        mut request: RawRequest,
+        arrivals: Vec<Arrival>,
+        answer: Option<Answer>,
+    ) -> Result<Receipt, RefusalCause> {
+        adapter.keyring.redact(&mut request.headers);
+        let (whole, count) = (request.body.clone(), arrivals.len());
+        let answer = answer.unwrap_or_else(|| source.answer.clone());
+        let mut events: Vec<NewEvent> = Vec::with_capacity(count);
+        for (number, arrival) in arrivals.into_iter().enumerate() {
+            let identity = Identity::of_arrival(&arrival);
+            request.body = arrival.body.unwrap_or_else(|| Bytes::clone(&whole));
+            let part = Part::of(&whole, number, count);
+            events.push(NewEvent { answer: answer.clone(), ..self.event(source, &request, identity, part) });
+        }
+        self.store(source, events, answer).await
+    }
+}
+
+fn failed(plugin: &PluginName, reason: String) -> RefusalCause {
+    warn!(%plugin, reason, "a plugin that proves requests failed");
+    RefusalCause::PluginFailed { plugin: plugin.clone(), reason }
+}
+
+/// What the plugin logged, at most as loud as a warning: whoever can send a request can make it log.
+fn pass_on(plugin: &PluginName, source: &Source, line: &LogLine) {
+    match line.level {
+        LogLevel::Error | LogLevel::Warn => warn!(%plugin, source = %source.name, fields = ?line.fields, "{}", line.message),
+        _ => debug!(%plugin, source = %source.name, fields = ?line.fields, "{}", line.message),
+    }
+}

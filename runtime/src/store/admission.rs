@@ -1,0 +1,33 @@
+//! A request's events on their way to a driver.
+
+use tokio::sync::oneshot;
+
+use super::{AdmitError, Admitted};
+use crate::domain::NewEvent;
+
+/// About what an event takes in memory and in a transaction besides its body, in bytes.
+const EVENT_BYTES: usize = 512;
+
+/// Events that are stored together or not at all.
+pub(super) struct Admission {
+    pub(super) events: Vec<NewEvent>,
+    reply: oneshot::Sender<Result<Vec<Admitted>, AdmitError>>,
+}
+
+impl Admission {
+    /// With where its answer will be.
+    pub(super) fn new(events: Vec<NewEvent>) -> (Self, oneshot::Receiver<Result<Vec<Admitted>, AdmitError>>) {
+        let (reply, answer) = oneshot::channel();
+        (Self { events, reply }, answer)
+    }
+
+    /// About how many bytes it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.events.iter().map(|new| new.event.body.len() + EVENT_BYTES).sum()
+    }
+
+    /// Answers. A sender that no longer waits has lost nothing: what the answer says is committed.
+    pub(super) fn answer(self, result: Result<Vec<Admitted>, AdmitError>) {
+        let _ = self.reply.send(result);
+    }
+}

@@ -1,0 +1,41 @@
+//! Documents that providers publish: read once, from public addresses, within bounds.
+
+use super::super::connector::Guard;
+use super::super::fetch::{fetch_public, read};
+use super::*;
+
+async fn found(reply: &str) -> Result<Bytes, CallFault> {
+    let server = Server::start([Reply::Close(reply.into())]).await;
+    let uri = format!("{}/keys", server.url()).parse().expect("a URL");
+    let found = read(uri, Guard::Anywhere, false).await;
+    assert!(server.seen()[0].head.starts_with("GET /keys HTTP/1.1"));
+    found
+}
+
+#[tokio::test]
+async fn a_document_is_read_and_nothing_but_200_is_one() {
+    assert_eq!(found("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await, Ok(Bytes::from_static(b"{}")));
+    for (reply, told) in [
+        ("HTTP/1.1 302 Found\r\nlocation: https://elsewhere.example/\r\ncontent-length: 0\r\n\r\n", "answered 302"),
+        ("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", "answered 404"),
+    ] {
+        assert!(found(reply).await.expect_err("no document").message.ends_with(told));
+    }
+}
+
+#[tokio::test]
+async fn a_document_of_256_kib_is_read_and_no_larger_one() {
+    let reply = |length: usize| format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{}", "x".repeat(length));
+    assert_eq!(found(&reply(256 << 10)).await.map(|body| body.len()), Ok(256 << 10));
+    assert_eq!(found(&reply((256 << 10) + 1)).await.expect_err("too large").kind, CallFaultKind::ResponseTooLarge);
+}
+
+#[tokio::test]
+async fn nothing_is_read_in_the_own_network_or_in_the_clear() {
+    let server = Server::start([]).await;
+    let private = fetch_public(&format!("https://127.0.0.1:{}/keys", server.port())).await;
+    assert_eq!(private.expect_err("private").kind, CallFaultKind::PrivateAddress);
+    let clear = fetch_public(&server.url()).await;
+    assert_eq!(clear.expect_err("not https").message, "is not https");
+    assert!(server.seen().is_empty());
+}

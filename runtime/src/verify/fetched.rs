@@ -1,0 +1,295 @@
+//! Keys that a provider publishes, as far as they were fetched. Fetches nothing: says what is wanted, and takes what was found.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::domain::{Rate, RateLimiter, RawRequest, RefusalCause, Timestamp};
+
+use super::jwks;
+use super::jwt::{self, JwtKey};
+use super::key_source::KeyDocument;
+use super::mac::Key;
+use super::message::Context;
+use super::public_key::{Kind, PublicKey};
+use super::scheme::{Proof, Scheme};
+use super::verifier::{Armed, ArmedKey, Verifier};
+use super::view::View;
+
+/// For how long a key is taken without another look; one that the provider withdraws lives so long on.
+const FRESH: Duration = Duration::from_hours(1);
+/// A key that is not known may have been published just now: the provider is asked again, but not each time that a stranger names one.
+const FRESH_FOR_STRANGERS: Duration = Duration::from_mins(1);
+/// How many documents are kept: a request may name one of several.
+const DOCUMENTS_MAX: usize = 16;
+/// How often a source may fetch, in all.
+const FETCHES_PER_SECOND: f64 = 0.1;
+const FETCHES_AT_ONCE: u32 = 6;
+
+/// The published keys of one scheme.
+pub(super) struct Fetched {
+    documents: ArcSwap<BTreeMap<String, Arc<Document>>>,
+    fetches: RateLimiter,
+}
+
+/// What was found at a URL.
+pub(super) struct Document {
+    keys: Vec<(Option<String>, ArmedKey)>,
+    at: Timestamp,
+    /// Given by the operator: never fetched again.
+    is_recorded: bool,
+}
+
+/// A document that a verifier lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedKeys {
+    /// An `https` URL, within what the provider's file allows.
+    pub url: String,
+    /// Whether the request can do without: an older document is there.
+    pub is_refresh: bool,
+}
+
+impl Fetched {
+    pub(super) fn new() -> Self {
+        Self { documents: ArcSwap::default(), fetches: RateLimiter::new(Rate::new(FETCHES_PER_SECOND, FETCHES_AT_ONCE)) }
+    }
+
+    /// The document that was found at a URL.
+    pub(super) fn document(&self, url: &str) -> Option<Arc<Document>> {
+        self.documents.load().get(url).cloned()
+    }
+
+    fn keep(&self, url: &str, document: Document) {
+        let document = Arc::new(document);
+        self.documents.rcu(|known| {
+            let mut known = BTreeMap::clone(known);
+            known.insert(url.to_owned(), Arc::clone(&document));
+            while known.len() > DOCUMENTS_MAX {
+                let oldest =
+                    known.iter().filter(|(own, _)| *own != url).min_by_key(|(_, document)| document.at).map(|(url, _)| url.clone());
+                oldest.map(|url| known.remove(&url));
+            }
+            known
+        });
+    }
+}
+
+impl Document {
+    /// The keys that may have made the proof: those of its key id, where it names one.
+    pub(super) fn keys<'d>(&'d self, id: Option<&'d str>) -> impl Iterator<Item = &'d ArmedKey> + Clone {
+        let is_it = move |own: &Option<String>| own.is_none() || id.is_none() || own.as_deref() == id;
+        self.keys.iter().filter(move |(own, _)| is_it(own)).map(|(_, key)| key)
+    }
+
+    fn is_fresh(&self, id: Option<&str>, now: Timestamp) -> bool {
+        let age = now.since(self.at);
+        self.is_recorded || (age < FRESH && (self.keys(id).next().is_some() || age < FRESH_FOR_STRANGERS))
+    }
+}
+
+/// The id of the key that a proof names.
+pub(super) fn key_id(scheme: &Scheme, value: &[u8]) -> Option<String> {
+    let Proof::Jwt(_) = scheme.proof else { return None };
+    scheme.proofs(value).ok()?.first().and_then(|token| jwt::key_id(token))
+}
+
+impl Verifier {
+    /// Whether its keys may have to be fetched.
+    pub fn fetches(&self) -> bool {
+        self.armed.iter().any(|armed| armed.fetched.is_some())
+    }
+
+    /// What must be fetched before this request can be judged; the error is that it names a key that is not the provider's.
+    pub fn wanted_keys(&self, request: &RawRequest, now: Timestamp) -> Result<Option<WantedKeys>, RefusalCause> {
+        let view = View::new(request, self.public_url.as_deref());
+        let present = self.armed.iter().filter(|armed| self.scheme(armed).is_present(&view));
+        for armed in present {
+            let (Some(fetched), scheme) = (&armed.fetched, self.scheme(armed)) else { continue };
+            let Some(value) = scheme.values(&view, None)?.first().copied() else { continue };
+            let url = self.key_url(scheme, &view, value)?;
+            let id = key_id(scheme, value);
+            let known = fetched.document(&url);
+            if known.as_ref().is_none_or(|document| !document.is_fresh(id.as_deref(), now)) {
+                return Ok(Some(WantedKeys { url, is_refresh: known.is_some() }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the source may fetch once more now; else how long it should wait.
+    pub fn may_fetch(&self, now: Timestamp) -> Result<(), Duration> {
+        self.armed.iter().filter_map(|armed| armed.fetched.as_ref()).try_for_each(|fetched| fetched.fetches.take(now))
+    }
+
+    /// Takes what was found; `false` where there is no key in it that the provider's schemes could use.
+    pub fn learn(&self, url: &str, found: &[u8], now: Timestamp) -> bool {
+        self.take(url, found, now, false)
+    }
+
+    pub(super) fn take(&self, url: &str, found: &[u8], now: Timestamp, is_recorded: bool) -> bool {
+        let mut is_of_use = false;
+        for armed in &self.armed {
+            let Some(fetched) = &armed.fetched else { continue };
+            let keys = keys(self.scheme(armed), found);
+            is_of_use |= !keys.is_empty();
+            fetched.keep(url, Document { keys, at: now, is_recorded });
+        }
+        is_of_use
+    }
+
+    pub(super) fn key_url(&self, scheme: &Scheme, view: &View<'_>, value: &[u8]) -> Result<String, RefusalCause> {
+        let context = Context { view, scheme, value, timestamp: b"", item: None, url: None, parameters: &self.parameters };
+        scheme.keys.as_ref().ok_or_else(|| scheme.missing())?.url(&context)
+    }
+
+    pub(super) fn document_for(&self, armed: &Armed, context: &Context<'_>) -> Option<Arc<Document>> {
+        let fetched = armed.fetched.as_ref()?;
+        fetched.document(&self.key_url(context.scheme, context.view, context.value).ok()?)
+    }
+}
+
+/// The keys of a document that go with the scheme.
+fn keys(scheme: &Scheme, found: &[u8]) -> Vec<(Option<String>, ArmedKey)> {
+    let armed = |id: Option<String>, key: Key| (id, ArmedKey::published(key));
+    match scheme.keys.as_ref().map(|keys| keys.document) {
+        Some(KeyDocument::Jwks) => {
+            let set = jwks::read(found).unwrap_or_default();
+            let key = |own: jwks::WebKey| {
+                let key = match &scheme.proof {
+                    Proof::Signature(signature) => Key::Public(own.public_key(Kind::of(signature.algorithm)?)?),
+                    Proof::Jwt(jwt) => Key::Jwt(JwtKey::published(jwt, |kind| own.public_key(kind))?),
+                    Proof::Token | Proof::Basic => return None,
+                };
+                Some(armed(own.id, key))
+            };
+            set.into_iter().filter_map(key).collect()
+        }
+        Some(KeyDocument::Pem) => {
+            let read = |kind| PublicKey::read(kind, scheme.key_form(), found.to_vec()).ok();
+            let key = match &scheme.proof {
+                Proof::Signature(signature) => Kind::of(signature.algorithm).and_then(read).map(Key::Public),
+                Proof::Jwt(jwt) => JwtKey::published(jwt, read).map(Key::Jwt),
+                Proof::Token | Proof::Basic => None,
+            };
+            key.map(|key| armed(None, key)).into_iter().collect()
+        }
+        None => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use bytes::Bytes;
+    use ring::signature::{Ed25519KeyPair, KeyPair};
+    use sha2::{Digest, Sha256};
+
+    use super::super::sender::NOW;
+    use super::super::{Catalogue, Options, SetupError};
+    use super::*;
+
+    const FAL: &str = "https://rest.alpha.fal.ai/.well-known/jwks.json";
+
+    fn pair(seed: u8) -> Ed25519KeyPair {
+        Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).expect("32 bytes")
+    }
+
+    fn set(pairs: &[&Ed25519KeyPair]) -> String {
+        let key = |pair: &&Ed25519KeyPair| {
+            format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{}"}}"#, URL_SAFE_NO_PAD.encode(pair.public_key().as_ref()))
+        };
+        format!(r#"{{"keys":[{}]}}"#, pairs.iter().map(key).collect::<Vec<_>>().join(","))
+    }
+
+    fn verifier(provider: &str, recorded: &[(&str, &str)], parameters: &[(&str, &str)]) -> Result<Verifier, SetupError> {
+        let recorded_keys = recorded.iter().map(|(url, document)| ((*url).to_owned(), document.as_bytes().to_vec())).collect();
+        let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let options = Options { recorded_keys, parameters, ..Options::default() };
+        Verifier::new(Catalogue::builtin().provider(provider).expect("a provider"), &[], &options)
+    }
+
+    /// A request as fal.ai signs it.
+    fn signed(pair: &Ed25519KeyPair, body: &str) -> RawRequest {
+        let at = NOW.as_seconds().to_string();
+        let message = format!("r\nu\n{at}\n{}", hex::encode(Sha256::digest(body)));
+        let mut headers = crate::domain::Headers::default();
+        for (name, value) in [("request-id", "r"), ("user-id", "u"), ("timestamp", &at)] {
+            headers.push(&format!("x-fal-webhook-{name}"), value);
+        }
+        headers.push("x-fal-webhook-signature", hex::encode(pair.sign(message.as_bytes())));
+        RawRequest { method: "POST".into(), target: "/".into(), headers, body: Bytes::copy_from_slice(body.as_bytes()), received_at: NOW }
+    }
+
+    fn verdict(verifier: &Verifier, request: &RawRequest) -> Result<(), &'static str> {
+        verifier.verify(request, NOW).map(drop).map_err(|cause| cause.code())
+    }
+
+    #[test]
+    fn a_published_key_proves_and_another_does_not() {
+        let (one, two, stranger) = (pair(1), pair(2), pair(3));
+        let fal = verifier("fal", &[(FAL, &set(&[&one, &two]))], &[]).expect("recorded keys");
+        let judged = |by: &Ed25519KeyPair| verdict(&fal, &signed(by, "{}"));
+        assert_eq!([judged(&one), judged(&two), judged(&stranger)], [Ok(()), Ok(()), Err("wrong_signature")]);
+        assert_eq!(fal.wanted_keys(&signed(&stranger, "{}"), NOW + FRESH), Ok(None), "what is recorded is not fetched");
+    }
+
+    #[test]
+    fn what_is_missing_or_old_is_wanted_and_a_stranger_s_wish_is_not() {
+        let (one, two) = (pair(1), pair(2));
+        let fal = verifier("fal", &[], &[]).expect("no keys yet");
+        let request = signed(&one, "{}");
+        let wanted = |now, is_refresh| Ok(Some(WantedKeys { url: FAL.into(), is_refresh })) == fal.wanted_keys(&request, now);
+        assert!(wanted(NOW, false));
+        assert_eq!(verdict(&fal, &request), Err("wrong_signature"), "no key, no proof");
+        assert!(!fal.learn(FAL, b"{\"keys\":[]}", NOW));
+        assert!(fal.learn(FAL, set(&[&one]).as_bytes(), NOW));
+        assert_eq!((verdict(&fal, &request), fal.wanted_keys(&signed(&two, "{}"), NOW)), (Ok(()), Ok(None)));
+        assert!(!wanted(NOW + FRESH - Duration::from_secs(1), true) && wanted(NOW + FRESH, true));
+        let unsigned = RawRequest { headers: crate::domain::Headers::default(), ..request };
+        assert_eq!(fal.wanted_keys(&unsigned, NOW + FRESH), Ok(None), "without a proof nothing is fetched");
+    }
+
+    #[test]
+    fn a_key_id_that_is_not_known_is_looked_for_once_a_minute() {
+        let parameters = [("audience", "me"), ("email", "robot@example.com")];
+        let pubsub = verifier("google-pubsub", &[], &parameters).expect("no keys yet");
+        let url = "https://www.googleapis.com/oauth2/v3/certs";
+        let rsa = format!(r#"{{"keys":[{{"kty":"RSA","kid":"known","n":"{}","e":"AQAB"}}]}}"#, URL_SAFE_NO_PAD.encode([0xc5; 256]));
+        assert!(pubsub.learn(url, rsa.as_bytes(), NOW));
+        let request = |kid: &str| {
+            let header = URL_SAFE_NO_PAD.encode(format!(r#"{{"alg":"RS256","kid":"{kid}"}}"#));
+            let headers = [("authorization", Bytes::from(format!("Bearer {header}.e30.AA")))].into_iter().collect();
+            RawRequest { headers, ..signed(&pair(1), "{}") }
+        };
+        let is_wanted = |kid, after| pubsub.wanted_keys(&request(kid), NOW + Duration::from_secs(after)) != Ok(None);
+        assert_eq!([is_wanted("known", 3599), is_wanted("new", 59), is_wanted("new", 60)], [false, false, true]);
+    }
+
+    #[test]
+    fn a_source_does_not_fetch_without_end() {
+        let fal = verifier("fal", &[], &[]).expect("no keys yet");
+        assert_eq!((0..10).filter(|_| fal.may_fetch(NOW).is_ok()).count(), FETCHES_AT_ONCE as usize);
+    }
+
+    #[test]
+    fn nothing_is_fetched_from_where_a_stranger_points() {
+        let sns = verifier("aws-sns", &[], &[("topic_arn", "arn")]).expect("no keys yet");
+        let wanted = |url: &str| {
+            let body = format!(r#"{{"Signature":"AA==","SignatureVersion":"2","SigningCertURL":"{url}"}}"#);
+            sns.wanted_keys(&RawRequest { body: body.into(), ..signed(&pair(1), "{}") }, NOW)
+        };
+        assert!(matches!(wanted("https://sns.eu-west-1.amazonaws.com/a.pem"), Ok(Some(_))));
+        for url in ["https://evil.example/a.pem", "https://169.254.169.254/latest", "http://sns.eu-west-1.amazonaws.com/a.pem"] {
+            assert_eq!(wanted(url).map_err(|cause| cause.code()), Err("malformed_field"), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_recorded_must_hold_a_key() {
+        let fault = verifier("fal", &[(FAL, "{}")], &[]).map(drop);
+        assert_eq!(fault, Err(SetupError::Settings(format!("there is no key of the provider's kind in what is recorded of {FAL}"))));
+    }
+}

@@ -1,0 +1,125 @@
+//! Where a provider publishes its keys, as a file says it: a URL, within what the file allows, and how what is there is read.
+
+use std::str::FromStr;
+
+use crate::domain::RefusalCause;
+
+use super::message::Context;
+use super::template::{Part, Source, Template};
+
+/// Where a scheme's public keys are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeySource {
+    /// The URL; may have parts of the request in it.
+    pub(super) url: Template,
+    /// What the URL must be like.
+    pub(super) within: Vec<UrlPattern>,
+    /// What is found there.
+    pub(super) document: KeyDocument,
+}
+
+/// How keys are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeyDocument {
+    /// A JSON Web Key Set (RFC 7517 §5).
+    Jwks,
+    /// A public key or certificate in PEM.
+    Pem,
+}
+
+/// An `https` URL in which each `*` stands for letters, digits, `-` and `_`: never for a dot or a slash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct UrlPattern(Vec<String>);
+
+impl KeyDocument {
+    pub(super) const WORDS: [(&'static str, Self); 2] = [("jwks", Self::Jwks), ("pem", Self::Pem)];
+}
+
+impl KeySource {
+    /// The URL for one request. What a stranger chose is fetched only where the file allows it.
+    pub(super) fn url(&self, context: &Context<'_>) -> Result<String, RefusalCause> {
+        let malformed = || RefusalCause::MalformedField { field: "the URL of the key".into(), expected: "one of the provider's".into() };
+        let url = String::from_utf8(self.url.resolve(context)?.whole()).map_err(|_| malformed())?;
+        let is_within = self.within.is_empty() || self.within.iter().any(|pattern| pattern.fits(&url));
+        if is_within && url.starts_with("https://") { Ok(url) } else { Err(malformed()) }
+    }
+
+    /// Whether a stranger can fetch nothing but what the file names; the error says what is missing.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let is_ours = |part: &Part| matches!(part, Part::Literal(_) | Part::Made(Source::Parameter(_), _));
+        if self.within.is_empty() && !self.url.parts.iter().all(is_ours) {
+            return Err("`keys` has parts of the request in its `url`: say what it must be `within`".into());
+        }
+        Ok(())
+    }
+}
+
+impl UrlPattern {
+    fn fits(&self, url: &str) -> bool {
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        let Some((first, others)) = self.0.split_first() else { return false };
+        let Some(mut rest) = url.strip_prefix(first.as_str()) else { return false };
+        for literal in others {
+            // Literals begin with what a `*` does not stand for, or are empty at the end.
+            let end = rest.bytes().position(|byte| !is_word(byte)).unwrap_or(rest.len());
+            match rest[end..].strip_prefix(literal.as_str()) {
+                Some(after) if end > 0 => rest = after,
+                _ => return false,
+            }
+        }
+        rest.is_empty()
+    }
+}
+
+impl FromStr for UrlPattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts: Vec<String> = text.split('*').map(Into::into).collect();
+        let separates = |part: &String| part.is_empty() || part.starts_with(['.', '/', '?', '=']);
+        let is_whole = text.starts_with("https://") && text["https://".len()..].contains('/');
+        let is_apart = parts[1..].iter().all(separates) && parts[1..parts.len().max(2) - 1].iter().all(|part| !part.is_empty());
+        if is_whole && is_apart {
+            return Ok(Self(parts));
+        }
+        Err("a pattern is an https URL in which `*` stands for a word between dots and slashes, as in `https://sns.*.amazonaws.com/*.pem`"
+            .into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fits(pattern: &str, url: &str) -> bool {
+        pattern.parse::<UrlPattern>().expect("a pattern").fits(url)
+    }
+
+    #[test]
+    fn a_star_is_a_word_and_never_a_host_or_a_path() {
+        let sns = "https://sns.*.amazonaws.com/*.pem";
+        assert!(fits(sns, "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-01d0.pem"));
+        for url in [
+            "http://sns.us-east-1.amazonaws.com/a.pem",
+            "https://sns.us-east-1.amazonaws.com.evil.example/a.pem",
+            "https://sns.evil.example/.amazonaws.com/a.pem",
+            "https://sns.us-east-1.amazonaws.com:8443/a.pem",
+            "https://sns..amazonaws.com/a.pem",
+            "https://sns.a.b.amazonaws.com/a.pem",
+            "https://sns.us-east-1.amazonaws.com/a/b.pem",
+            "https://sns.us-east-1.amazonaws.com/a.pem?x=1",
+            "https://sns.us-east-1.amazonaws.com/.pem",
+        ] {
+            assert!(!fits(sns, url), "{url}");
+        }
+        assert!(fits("https://api.paypal.com/v1/notifications/certs/*", "https://api.paypal.com/v1/notifications/certs/CERT-360caa42"));
+        assert!(!fits("https://api.paypal.com/v1/notifications/certs/*", "https://api.paypal.com/v1/notifications/certs/../x"));
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_refused() {
+        for text in ["", "http://a.example/*", "https://*", "https://a.example/a*b", "https://a.example/**", "*"] {
+            assert!(text.parse::<UrlPattern>().is_err(), "{text}");
+        }
+    }
+}
