@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use hookfast::sandbox::PluginStatus;
 use hookfast::store::{AttemptView, Database, EventView, JobCounts, Rush};
 use http::Method;
 
+use crate::build::binary;
 use crate::directory::Directory;
 use crate::logs;
 use crate::plan::{Plan, Source};
@@ -199,6 +201,20 @@ impl World {
         let method = method.parse::<Method>().expect("a method");
         let request = Delivery { method, path: format!("/api/v1{path}"), headers, body };
         within("an answer", self.wire.send(self.app().admin.address, &request)).await.expect("an answer")
+    }
+
+    /// What a command of the real binary prints when it talks to this server: stdout, and stderr where it fails.
+    ///
+    /// # Panics
+    /// If it cannot be run.
+    pub async fn command(&self, arguments: &[&str]) -> String {
+        let (url, token) = (format!("http://{}", self.app().admin.address), self.path(TOKEN_FILE));
+        let mut command = Command::new(binary());
+        command.args(arguments).args(["--url", &url, "--token-file"]).arg(token).stdin(Stdio::null());
+        // The server that answers runs on this very thread.
+        let output = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect("a process");
+        let told = if output.status.success() { output.stdout } else { output.stderr };
+        String::from_utf8_lossy(&told).into_owned()
     }
 
     /// All metrics, as Prometheus reads them.

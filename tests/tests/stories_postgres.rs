@@ -6,10 +6,14 @@ mod adapter;
 mod batch;
 #[path = "stories/delivery.rs"]
 mod delivery;
+#[path = "stories/diagnosis.rs"]
+mod diagnosis;
 #[path = "stories/ordering.rs"]
 mod ordering;
 #[path = "stories/plugin.rs"]
 mod plugin;
+#[path = "stories/quarantine.rs"]
+mod quarantine;
 #[path = "stories/refusal.rs"]
 mod refusal;
 #[path = "stories/reload.rs"]

@@ -52,7 +52,10 @@ const LINES_MAX: usize = 400;
 const LONG_FILES: [(&str, &str); 1] = [("plugin-sdk/src/bindings.rs", "generated from the WIT")];
 
 /// Where Rust is written by hand or committed.
-const CODE: [&str; 7] = ["runtime/src", "plugin-sdk/src", "plugin-sdk/tests", "plugins", "bench/src", "tests/src", "tests/tests"];
+const CODE: [&str; 8] = ["runtime/src", "plugin-sdk/src", "plugin-sdk/tests", "plugins", "bench/src", "fuzz", "tests/src", "tests/tests"];
+
+/// What is built or installed; in a worktree `.git` is a file, and says where the repository is.
+const NOT_OURS: [&str; 4] = ["target", ".git", "node_modules", ".venv"];
 
 /// A file of the repository.
 struct Source {
@@ -91,8 +94,7 @@ fn sources() -> Vec<Source> {
 fn collect(folder: &Path, extension: &str, sources: &mut Vec<Source>) {
     for entry in fs::read_dir(folder).expect("a folder").flatten() {
         let path = entry.path();
-        // In a worktree `.git` is a file, and says where the repository is.
-        if path.ends_with("target") || path.ends_with(".git") {
+        if NOT_OURS.iter().any(|name| path.ends_with(name)) {
             continue;
         }
         if path.is_dir() {

@@ -22,9 +22,13 @@ fn judged(name: &str, file: &Value) -> (Option<i32>, Value) {
 
 #[test]
 fn every_vector_is_judged_as_its_source_says_in_the_order_of_the_file() {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors.json");
-    let vectors: Value = serde_json::from_slice(&fs::read(file).expect(file)).expect("JSON");
-    let (code, stdout, stderr) = run(&["verify", file, "--json"]);
+    ["vectors.json", "oracles/vectors.json"].into_iter().for_each(check);
+}
+
+fn check(file: &str) {
+    let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
+    let vectors: Value = serde_json::from_slice(&fs::read(&path).expect(&path)).expect("JSON");
+    let (code, stdout, stderr) = run(&["verify", &path, "--json"]);
     assert_eq!(code, Some(0), "{stdout}{stderr}");
     let verdicts: Value = serde_json::from_str(&stdout).expect("JSON");
     let (vectors, verdicts) = (vectors.as_array().expect("a list"), verdicts.as_array().expect("a list"));

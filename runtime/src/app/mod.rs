@@ -200,9 +200,13 @@ async fn write_refusals(refusals: Arc<RefusalLog>, store: Store, clock: Clock, c
 /// What is old is forgotten, now and then.
 async fn forget(store: Store, clock: Clock, retention: Option<Duration>, closing: CancellationToken) {
     const INTERVAL: Duration = Duration::from_mins(5);
+    const QUARANTINED_FOR: Duration = Duration::from_hours(72);
     while closing.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
         if let Err(error) = store.prune().await {
             warn!(%error, "old dedupe keys could not be pruned");
+        }
+        if let Err(error) = store.expire_quarantine(clock.now() - QUARANTINED_FOR).await {
+            warn!(%error, "old requests in quarantine could not be forgotten");
         }
         if let Some(retention) = retention
             && let Err(error) = store.expire(clock.now() - retention).await

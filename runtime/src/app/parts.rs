@@ -15,7 +15,7 @@ use super::{Role, World, token};
 use crate::clock::Clock;
 use crate::config::{Current, Live, Server, Storage};
 use crate::domain::NodeId;
-use crate::http::{Admin, ApiToken, BodyBudget, FrontDoor, KeyFetcher, RefusalLog, Upload};
+use crate::http::{Admin, ApiToken, BodyBudget, FrontDoor, KeyFetcher, RefusalLog, Reverifier, Upload};
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::sandbox::{Directory, Engine, EngineSettings, Loader, Plugins};
@@ -38,6 +38,7 @@ pub(super) struct Parts {
     pub(super) store: Store,
     pub(super) refusals: Arc<RefusalLog>,
     pub(super) draining: CancellationToken,
+    keys: KeyFetcher,
     token: ApiToken,
 }
 
@@ -72,6 +73,7 @@ impl Parts {
             store: opened.store.clone(),
             refusals: Arc::new(RefusalLog::new(random.clone())),
             draining: CancellationToken::new(),
+            keys: KeyFetcher::default(),
             token: token::open(storage, &random)?,
             clock,
             random,
@@ -125,7 +127,7 @@ impl Parts {
             engine: Arc::clone(&self.engine),
             plugins: Arc::clone(&self.plugins),
             clock: self.clock.clone(),
-            keys: KeyFetcher::default(),
+            keys: self.keys.clone(),
             random: self.random.clone(),
             metrics: Arc::clone(&self.metrics),
             refusals: Arc::clone(&self.refusals),
@@ -146,6 +148,7 @@ impl Parts {
             clock: self.clock.clone(),
             slots: self.slots.clone(),
             refusals: Arc::clone(&self.refusals),
+            reverifier: Arc::new(Reverifier::new(self.store.clone(), self.keys.clone(), self.clock.clone(), self.random.clone())),
             draining: self.draining.clone(),
             token: self.token.clone(),
         }

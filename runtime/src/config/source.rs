@@ -11,7 +11,7 @@ use super::network::{self, Networks};
 use super::response;
 use super::secret::{self, SourceSecret};
 use crate::document::{Field, Mistake, Section, Severity, nearest};
-use crate::domain::{Answer, ContentEncoding, DedupePolicy, PluginName, Rate, RetryPolicy, RetryStrategy, Route, SourceName};
+use crate::domain::{Answer, ContentEncoding, DedupePolicy, OnRefusal, PluginName, Rate, RetryPolicy, RetryStrategy, Route, SourceName};
 use crate::verify::{Catalogue, Keyring, Location, Options, Provider, Verifier};
 
 const WINDOW_DEFAULT: Duration = Duration::from_hours(72);
@@ -40,6 +40,8 @@ pub struct Source {
     pub rate: Option<Rate>,
     /// Who may send to it; `None` whoever can.
     pub allow_from: Option<Networks>,
+    /// What it does with requests whose proof does not hold.
+    pub on_refusal: OnRefusal,
     /// How a resend is recognised.
     pub dedupe: DedupePolicy,
     /// After how many failures of the head of a line the others of its ordering key go on without it; `None`: never.
@@ -89,6 +91,7 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
     let content_encodings = section.field("content_encodings").and_then(|field| read_encodings(&field)).unwrap_or_default();
     let rate = section.field("rate").and_then(|field| read_rate(&field));
     let allow_from = section.field("allow_from").and_then(|field| read_allowed(&field));
+    let on_refusal = section.field("on_refusal").and_then(|field| field.one_of(&OnRefusal::WORDS)).unwrap_or_default();
     let dedupe = section.field("dedupe").map_or(DedupePolicy::Window(WINDOW_DEFAULT), |field| read_dedupe(&field));
     let response::Response { answer, headers } = section.section("response", response::read).unwrap_or_default();
     let Proof { verifier, secrets, adapter } = proof?;
@@ -97,6 +100,9 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
         unless_there.push(warning.clone());
         if !content_encodings.is_empty() {
             section.error("`content_encodings` goes with providers of the catalogue only: a plugin sees the body as it came");
+        }
+        if on_refusal == OnRefusal::Quarantine {
+            section.error("`on_refusal = \"quarantine\"` goes with providers of the catalogue only: a plugin is not asked again");
         }
     }
     let source = Source {
@@ -110,6 +116,7 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
         content_encodings,
         rate,
         allow_from,
+        on_refusal,
         dedupe,
         skip_after: skip_after.flatten(),
         answer,

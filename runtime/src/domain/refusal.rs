@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{PluginName, RequestId, SourceName, Timestamp};
+use super::{Diagnosis, Headers, PluginName, RawRequest, RequestId, SourceName, Timestamp};
 
 /// What a sender is told to wait where nobody knows how long it takes.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -152,6 +152,21 @@ impl RefusalCause {
         }
     }
 
+    /// Whether it is the proof that was missing or wrong, or could not be judged: another secret or setting may let the request in.
+    pub fn is_about_proof(&self) -> bool {
+        self.status() == 401 || *self == Self::NoLiveSecret
+    }
+
+    /// How far the signed timestamp was off, milliseconds; below zero where it lay ahead.
+    pub fn skew_ms(&self) -> Option<i64> {
+        let millis = |skew: &Duration| i64::try_from(skew.as_millis()).unwrap_or(i64::MAX);
+        match self {
+            Self::TimestampTooOld { skew, .. } => Some(millis(skew)),
+            Self::TimestampTooNew { skew, .. } => Some(-millis(skew)),
+            _ => None,
+        }
+    }
+
     /// After how long the sender should try again; `None` where that would change nothing.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -235,4 +250,41 @@ pub struct Refusal {
     pub cause: RefusalCause,
     /// The body's length in bytes, as far as it was read.
     pub body_bytes: usize,
+    /// Its headers without credentials, where its proof was refused and they are not too many.
+    pub headers: Option<Headers>,
+    /// What was found out about it afterwards.
+    pub diagnosis: Option<Diagnosis>,
+}
+
+/// What a source does with requests whose proof does not hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnRefusal {
+    /// Keeps that there was one, and why.
+    #[default]
+    Drop,
+    /// Keeps them whole for a while, to be judged again.
+    Quarantine,
+}
+
+impl OnRefusal {
+    /// Its words in files.
+    pub const WORDS: [(&'static str, Self); 2] = [("drop", Self::Drop), ("quarantine", Self::Quarantine)];
+}
+
+/// A refused request that is kept as it came, credentials included: it must be possible to prove it later.
+#[derive(Debug, Clone)]
+pub struct Quarantined {
+    /// The refusal's id.
+    pub id: RequestId,
+    /// The source it was sent to.
+    pub source: SourceName,
+    /// The request.
+    pub request: RawRequest,
+}
+
+impl Quarantined {
+    /// What it takes to keep it.
+    pub fn bytes(&self) -> usize {
+        self.request.body.len() + self.request.headers.as_bytes().len() + self.request.target.len()
+    }
 }

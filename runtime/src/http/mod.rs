@@ -7,5 +7,5 @@ mod ingest;
 mod admin;
 
 pub use admin::{Admin, ApiToken, Upload};
-pub use ingest::{BodyBudget, FrontDoor, KeyFetcher, RefusalLog};
+pub use ingest::{BodyBudget, FrontDoor, KeyFetcher, RefusalLog, Reverifier};
 pub use listen::{ListenLimits, Listener};

@@ -199,6 +199,21 @@ pub struct RequestView {
     pub detail: String,
     /// The body's length in bytes, as far as it was read.
     pub body_bytes: usize,
+    /// How far the signed timestamp was off, milliseconds; below zero where it lay ahead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skew_ms: Option<i64>,
+    /// Its headers without credentials, for whoever asks for this one; absent in lists.
+    #[serde(skip)]
+    pub headers: Option<Headers>,
+    /// The code of what was found out afterwards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub diagnosis: Option<String>,
+    /// What was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finding: Option<String>,
+    /// What to do next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
 }
 
 /// A server process as it is shown.

@@ -17,7 +17,10 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use crate::clock::Clock;
-use crate::domain::{AttemptRecord, Digest, EventId, Job, Lineage, NewEvent, NodeId, Outcome, PluginName, Refusal, Timestamp};
+use crate::domain::{
+    AttemptRecord, Digest, EventId, Job, Lineage, NewEvent, NodeId, Outcome, PluginName, Quarantined, Refusal, RequestId, SourceName,
+    Timestamp,
+};
 use crate::metrics::Metrics;
 use crate::random::Random;
 
@@ -31,7 +34,7 @@ use sqlite::Sqlite;
 
 pub use postgres::PostgresUrl;
 pub use rush::Rush;
-pub use work::{Admitted, Backlog, Claimed, DeadFilter, NodeFacts, Rescued, Slots};
+pub use work::{Admitted, Backlog, Claimed, DeadFilter, Held, HeldPlace, NodeFacts, Rescued, Slots};
 
 /// Where the store is and what it is given to work with.
 pub struct StoreSettings {
@@ -191,6 +194,27 @@ impl Store {
         on!(self, driver => driver.record_refusals(refusals).await)
     }
 
+    /// Keeps refused requests as they came; the oldest of a source go once they are too many or take too much.
+    pub async fn quarantine(&self, requests: Vec<Quarantined>) -> Result<(), StoreError> {
+        on!(self, driver => driver.quarantine(requests).await)
+    }
+
+    /// Some requests in a source's quarantine behind this place, in order of receipt; none where there are no more.
+    pub async fn quarantined(&self, source: &SourceName, after: HeldPlace) -> Result<Vec<Held>, StoreError> {
+        on!(self, driver => driver.quarantined(source, after).await)
+    }
+
+    /// Takes requests out of quarantine.
+    pub async fn release(&self, places: &[HeldPlace]) -> Result<(), StoreError> {
+        let seqs = places.iter().map(|place| place.seq).collect();
+        on!(self, driver => driver.release(seqs).await)
+    }
+
+    /// Forgets what is in quarantine since before `cutoff`. Run now and then.
+    pub async fn expire_quarantine(&self, cutoff: Timestamp) -> Result<(), StoreError> {
+        on!(self, driver => driver.expire_quarantine(cutoff).await)
+    }
+
     /// Makes dead letters ready jobs again, with their lineage and a new retry budget; the lineages that were.
     pub async fn replay_dead(&self, filter: DeadFilter) -> Result<Vec<Lineage>, StoreError> {
         on!(self, driver => driver.replay_dead(filter).await)
@@ -285,6 +309,11 @@ impl Store {
     /// Requests that did not become an event, newest first.
     pub async fn requests(&self, filter: &RequestFilter) -> Result<Page<RequestView>, StoreError> {
         on!(self, driver => driver.requests(filter).await)
+    }
+
+    /// One request that did not become an event.
+    pub async fn request(&self, id: RequestId) -> Result<Option<RequestView>, StoreError> {
+        on!(self, driver => driver.request(id).await)
     }
 
     /// Live jobs and dead letters by state, and the oldest due job.

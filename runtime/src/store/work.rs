@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::domain::{Answer, Digest, Event, EventId, Job, Lineage, PluginName, SourceName, Timestamp};
+use crate::domain::{Answer, Digest, Event, EventId, Job, Lineage, PluginName, RawRequest, SourceName, Timestamp};
 
 /// What became of an admission.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +96,34 @@ pub struct DeadFilter {
     /// All there are.
     pub all: bool,
 }
+
+/// A request in quarantine.
+#[derive(Debug)]
+pub struct Held {
+    /// Where it stands.
+    pub place: HeldPlace,
+    /// The request.
+    pub request: RawRequest,
+}
+
+/// A place in the quarantine of a source: in order of receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HeldPlace {
+    pub(super) received_at: Timestamp,
+    pub(super) seq: i64,
+}
+
+impl HeldPlace {
+    /// Before all others.
+    pub const FIRST: Self = Self { received_at: Timestamp::from_millis(i64::MIN), seq: i64::MIN };
+}
+
+/// So many requests of a source are kept in quarantine; the oldest go first.
+pub(super) const QUARANTINE_ROWS: i64 = 1000;
+/// They take at most so many bytes.
+pub(super) const QUARANTINE_BYTES: i64 = 64 << 20;
+/// So many of them are read at once, and what may be admitted twice if the process dies in between.
+pub(super) const QUARANTINE_PAGE: u32 = 16;
 
 /// What the last process left running.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

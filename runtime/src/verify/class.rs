@@ -14,7 +14,7 @@ impl Verifier {
         if !provider.schemes.is_empty() {
             return Err(SetupError::SomethingToCheck { provider: provider.name.clone() });
         }
-        let mut verifier = Self::with(Arc::new(options.apply(provider)?), Vec::new(), options);
+        let mut verifier = Self::with(Arc::new(options.apply(provider)?), Vec::new(), &[], options);
         verifier.takes_unproved = true;
         Ok(verifier)
     }

@@ -30,7 +30,9 @@ mod view;
 mod carrier;
 mod timestamp;
 mod verifier;
+mod arm;
 mod class;
+mod diagnosis;
 mod json;
 mod raw_json;
 mod identify;
@@ -55,6 +57,7 @@ mod attacks;
 
 pub use algorithm::{Algorithm, Encoding, JwtAlgorithm, KeyForm};
 pub use catalogue::Catalogue;
+pub use diagnosis::{DIAGNOSED_BYTES_MAX, Effort};
 pub use fetched::WantedKeys;
 pub use handshake::{Handshake, HandshakeAnswer};
 pub use identify::{Identity, ProviderEventId};

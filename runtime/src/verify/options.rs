@@ -110,7 +110,7 @@ impl Options {
         Ok(own)
     }
 
-    fn apply_to(&self, scheme: &mut Scheme) {
+    pub(super) fn apply_to(&self, scheme: &mut Scheme) {
         if let Some(header) = &self.header {
             scheme.carrier = Carrier::Headers(vec![header.clone()]);
         }

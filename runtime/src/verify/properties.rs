@@ -7,6 +7,7 @@ use proptest::sample::Index;
 
 use crate::domain::{Headers, RawRequest};
 
+use super::Effort;
 use super::sender::{NOW, Sender};
 
 /// Providers whose proof stands in a header and covers any bytes, one of each kind.
@@ -84,7 +85,9 @@ proptest! {
     ) {
         let request = request(&headers, body);
         for provider in PROVIDERS {
-            prop_assert!(Sender::of(provider, "unguessable, and long at that: 9f1c").verifier.verify(&request, NOW).is_err());
+            let verifier = Sender::of(provider, "unguessable, and long at that: 9f1c").verifier;
+            let Err(cause) = verifier.verify(&request, NOW) else { return Err(TestCaseError::fail(provider)) };
+            verifier.diagnose(&request, &cause, &mut Effort::of_bytes(64 << 10));
         }
     }
 

@@ -46,13 +46,14 @@ fn next_part(text: &str) -> Result<(Part, &str), String> {
     let end = closing(inner).ok_or("a `{` is not closed")?;
     let (inner, after) = (&inner[..end], &inner[end + 1..]);
     if let Some(optional) = inner.strip_prefix('?') {
+        // Before it is read: a file must not decide how deep that goes.
+        if optional.contains("{?") {
+            return Err(format!("`{{?{optional}}}` holds another part that may be left out"));
+        }
         let template = parse(optional)?;
         // A part that is made of literals alone would never be left out.
-        if template.parts.iter().all(|part| matches!(part, Part::Literal(_) | Part::Optional(_))) {
+        if template.parts.iter().all(|part| matches!(part, Part::Literal(_))) {
             return Err(format!("`{{?{optional}}}` holds nothing that a request could lack"));
-        }
-        if template.parts.iter().any(|part| matches!(part, Part::Optional(_))) {
-            return Err(format!("`{{?{optional}}}` holds another part that may be left out"));
         }
         return Ok((Part::Optional(template), after));
     }
@@ -204,4 +205,17 @@ fn check_body_is_apart(template: &Template) -> Result<(), String> {
         _ => false,
     });
     if touches { Err("nothing delimits `{body}` from the value beside it".into()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_optional_part_has_something_in_it() {
+        assert_eq!("{?}{body}".parse::<Template>(), Err("`{?}` holds nothing that a request could lack".into()));
+        assert!("{?".repeat(100_000).parse::<Template>().is_err());
+        assert!(format!("{}{}", "{?".repeat(100_000), "}".repeat(100_000)).parse::<Template>().is_err(), "no depth of a file's choosing");
+        assert!("{?{body}}".parse::<Template>().is_ok());
+    }
 }

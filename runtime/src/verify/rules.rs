@@ -155,17 +155,17 @@ fn signing_takes_the_newest_live_secret() {
 fn what_nothing_proves_is_let_in_only_where_the_source_says_so_and_claims_no_proof() {
     let catalogue = Catalogue::builtin();
     let [dockerhub, stripe] = ["dockerhub", "stripe"].map(|name| catalogue.provider(name).expect("a provider"));
-    let options = Options::default();
+    let options = Options { dedupe: Some("/push_data/pushed_at".parse().expect("a location")), ..Options::default() };
     let refused = [Verifier::new(dockerhub, &[], &options).err(), Verifier::unproved(stripe, &options).err()];
     let expected =
         [SetupError::NothingToCheck { provider: "dockerhub".into() }, SetupError::SomethingToCheck { provider: "stripe".into() }];
     assert_eq!(refused, expected.map(Some));
     let hub = Sender { verifier: Verifier::unproved(dockerhub, &options).expect("nothing to check") };
-    let request = hub.with(r#"{"push_data":{"pushed_at":1}}"#, &[("webhook-id", "1")]);
+    let request = hub.with(r#"{"push_data":{"pushed_at":7}}"#, &[]);
     let verified = hub.verifier.verify(&request, NOW).expect("let in");
     assert_eq!((&verified, hub.verifier.class()), (&Verified::unproved(), Class::Unverified));
-    let identity = hub.verifier.identify(&request, &verified);
-    assert_eq!(identity.event_id, Some(ProviderEventId { text: "1".into(), signed: false }));
+    let key = hub.verifier.identify(&request, &verified).key.expect("a key");
+    assert_eq!((key.value.as_str(), key.signed), ("7", false));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Signed timestamps: read strictly, held against the tolerance in both directions. Asks no clock: now is a parameter.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime};
@@ -12,11 +13,7 @@ impl TimestampUnit {
     /// Reads digits and nothing but digits: `+1`, `01`, ` 1` and `1700000000abc` are no timestamps, whatever lenient parsers say.
     pub(super) fn read(self, text: &[u8]) -> Option<Timestamp> {
         match self {
-            Self::Rfc3339 => {
-                return DateTime::parse_from_rfc3339(std::str::from_utf8(text).ok()?)
-                    .ok()
-                    .map(|at| Timestamp::from_millis(at.timestamp_millis()));
-            }
+            Self::Rfc3339 => return rfc3339(std::str::from_utf8(text).ok()?),
             Self::HttpDate => return http_date(std::str::from_utf8(text).ok()?),
             Self::Seconds | Self::Milliseconds | Self::SecondsOrMilliseconds => {}
         }
@@ -43,6 +40,17 @@ impl TimestampUnit {
 /// Numbers from here on count milliseconds where both are sent: as seconds they would be of the year 5138.
 const MILLISECONDS_FROM: i64 = 100_000_000_000;
 const HTTP_DATE: &str = "%a, %d %b %Y %H:%M:%S GMT";
+
+fn rfc3339(text: &str) -> Option<Timestamp> {
+    // Orb leaves the zone out and means UTC.
+    let is_local = !text.ends_with(['Z', 'z']) && !text.get(TIME_AT..).is_some_and(|time| time.contains(['+', '-']));
+    let with_zone = if is_local { Cow::from(format!("{text}Z")) } else { text.into() };
+    let at = DateTime::parse_from_rfc3339(&with_zone).ok()?;
+    Some(Timestamp::from_millis(at.timestamp_millis()))
+}
+
+/// Where the time begins in `2023-11-14T22:13:20Z`.
+const TIME_AT: usize = 11;
 
 fn http_date(text: &str) -> Option<Timestamp> {
     let at = NaiveDateTime::parse_from_str(text, HTTP_DATE).ok()?.and_utc();
@@ -80,6 +88,9 @@ mod tests {
         let at = Timestamp::from_millis(1_700_000_000_000);
         assert_eq!(TimestampUnit::Rfc3339.read(b"2023-11-14T22:13:20Z"), Some(at));
         assert_eq!(TimestampUnit::Rfc3339.read(b"2023-11-14T23:13:20.000+01:00"), Some(at));
+        assert_eq!(TimestampUnit::Rfc3339.read(b"2023-11-14T22:13:20.000"), Some(at));
+        assert_eq!(TimestampUnit::Rfc3339.read(b"2023-11-14T22:13:20-00:00"), Some(at));
+        assert_eq!(TimestampUnit::Rfc3339.read(b"2023-11-14"), None);
         assert_eq!(TimestampUnit::HttpDate.read(b"Tue, 14 Nov 2023 22:13:20 GMT"), Some(at));
         assert_eq!(TimestampUnit::HttpDate.write(at), "Tue, 14 Nov 2023 22:13:20 GMT");
         for text in ["Mon, 14 Nov 2023 22:13:20 GMT", "Tue, 14 Nov 2023 22:13:20 UTC", "14 Nov 2023 22:13:20 GMT", "2023-11-14"] {

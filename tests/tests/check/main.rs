@@ -298,23 +298,23 @@ fn a_file_that_is_not_toml_is_read_as_far_as_it_goes() {
         &Folder::with("[server]\ningest = \n[sources.x]\nprovider = \"stripe\"\n"),
         78,
         &expect![[r#"
-        error: string values must be quoted, expected literal string
-          --> hookfast.toml:2:10
-         2 | ingest = 
-           |          ^
+            error: string values must be quoted, expected literal string
+              --> hookfast.toml:2:10
+             2 | ingest = 
+               |          ^
 
-        error: `server.ingest` is ``: invalid socket address syntax
-          --> hookfast.toml:2:10
-         2 | ingest = 
-           |          ^
+            error: `server.ingest` is ``: invalid socket address syntax
+              --> hookfast.toml:2:10
+             2 | ingest = 
+               |          ^
 
-        error: `secrets` is missing in [sources.x]
-          --> hookfast.toml:3:1
-         3 | [sources.x]
-           | ^^^^^^^^^^^
+            error: `secrets` is missing or empty: nothing could be verified
+              --> hookfast.toml:3:1
+             3 | [sources.x]
+               | ^^^^^^^^^^^
 
-        3 errors, 0 warnings in hookfast.toml
-    "#]],
+            3 errors, 0 warnings in hookfast.toml
+        "#]],
     );
 }
 

@@ -31,35 +31,35 @@ provider = "dockerhub"
         &Folder::with(config),
         78,
         &expect![[r#"
-        warning: `sources.asked.verify` lets in anyone who knows the URL: provider `dockerhub` proves nothing
-          --> hookfast.toml:4:10
-         4 | verify = "none"
-           |          ^^^^^^
-          help: say with `allow_from` where it sends from, and let plugins ask the provider before they act on an event
+            warning: `sources.asked.verify` lets in anyone who knows the URL: provider `dockerhub` proves nothing
+              --> hookfast.toml:4:10
+             4 | verify = "none"
+               |          ^^^^^^
+              help: say with `allow_from` where it sends from, and let plugins ask the provider before they act on an event
 
-        error: `secrets` is empty: nothing could be verified
-          --> hookfast.toml:6:1
-         6 | [sources.empty]
-           | ^^^^^^^^^^^^^^^
+            error: `secrets` is missing or empty: nothing could be verified
+              --> hookfast.toml:6:1
+             6 | [sources.empty]
+               | ^^^^^^^^^^^^^^^
 
-        error: `verify = "none"` checks nothing, so `secrets` would only look as if
-          --> hookfast.toml:12:10
-         12 | verify = "none"
-            |          ^^^^^^
-          help: take `secrets` out
+            error: `verify = "none"` checks nothing, so `secrets` would only look as if
+              --> hookfast.toml:12:10
+             12 | verify = "none"
+                |          ^^^^^^
+              help: take `secrets` out
 
-        error: provider `stripe` proves its requests: `verify = "none"` would let in anyone who knows the URL; give its `secrets`
-          --> hookfast.toml:17:10
-         17 | verify = "none"
-            |          ^^^^^^
+            error: provider `stripe` proves its requests: `verify = "none"` would let in anyone who knows the URL; give its `secrets`
+              --> hookfast.toml:17:10
+             17 | verify = "none"
+                |          ^^^^^^
 
-        error: provider `dockerhub` proves nothing that the host could check; a source that takes its events all the same says `verify = "none"`
-          --> hookfast.toml:19:1
-         19 | [sources.unasked]
-            | ^^^^^^^^^^^^^^^^^
+            error: provider `dockerhub` proves nothing that the host could check; a source that takes its events all the same says `verify = "none"`
+              --> hookfast.toml:19:1
+             19 | [sources.unasked]
+                | ^^^^^^^^^^^^^^^^^
 
-        4 errors, 1 warning in hookfast.toml
-    "#]],
+            4 errors, 1 warning in hookfast.toml
+        "#]],
     );
 }
 

@@ -4,6 +4,8 @@ mod delivery;
 mod handshake;
 mod keys;
 mod refusal;
+mod diagnosis;
+mod quarantine;
 mod limits;
 mod adapter;
 mod address;

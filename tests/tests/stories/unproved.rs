@@ -7,7 +7,8 @@ use hookfast_tests::{Delivery, World};
 use http::Method;
 use serde_json::json;
 
-const HUB: &str = "\n[sources.hub]\nprovider = \"dockerhub\"\nverify = \"none\"\nallow_from = [\"127.0.0.0/8\"]\n";
+const HUB: &str =
+    "\n[sources.hub]\nprovider = \"dockerhub\"\nverify = \"none\"\ndedupe_key = \"/push_data/pushed_at\"\nallow_from = [\"127.0.0.0/8\"]\n";
 
 fn push(body: &'static str) -> Delivery {
     let (headers, body) = (Headers::default(), Bytes::from_static(body.as_bytes()));

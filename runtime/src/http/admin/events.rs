@@ -80,12 +80,16 @@ pub(super) async fn show(
 
 impl Payload {
     fn new(headers: &Headers, body: &[u8]) -> Self {
-        let headers = headers.iter().map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(value).into_owned())).collect();
+        let headers = shown(headers);
         match std::str::from_utf8(body) {
             Ok(text) => Self { headers, text: Some(text.to_owned()), base64: None },
             Err(_) => Self { headers, text: None, base64: Some(STANDARD.encode(body)) },
         }
     }
+}
+
+pub(super) fn shown(headers: &Headers) -> Vec<(String, String)> {
+    headers.iter().map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(value).into_owned())).collect()
 }
 
 pub(super) fn limit(asked: Option<u32>) -> Result<u32, Problem> {

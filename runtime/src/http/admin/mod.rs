@@ -29,7 +29,7 @@ use crate::store::{Slots, Store};
 pub use auth::ApiToken;
 pub use plugins::Upload;
 
-use super::ingest::RefusalLog;
+use super::ingest::{RefusalLog, Reverifier};
 
 /// What the admin listener shows. Cheap to clone.
 #[derive(Clone)]
@@ -50,6 +50,8 @@ pub struct Admin {
     pub slots: Slots,
     /// Refusals that are not written yet.
     pub refusals: Arc<RefusalLog>,
+    /// Judges again what is in quarantine.
+    pub reverifier: Arc<Reverifier>,
     /// Cancelled once the node takes no more.
     pub draining: CancellationToken,
     /// What callers of the API must know.
@@ -66,8 +68,10 @@ impl Admin {
             .route("/dead-letters/replay", post(dead_letters::replay))
             .route("/dead-letters/discard", post(dead_letters::discard))
             .route("/requests", get(requests::list))
+            .route("/requests/{id}", get(requests::show))
             .route("/sources", get(sources::list))
             .route("/sources/{name}", get(sources::show))
+            .route("/sources/{name}/reverify", post(requests::reverify))
             .route("/plugins", get(plugins::list))
             .route("/plugins/{name}", put(plugins::load).layer(DefaultBodyLimit::max(WASM_BYTES_MAX)))
             .route("/nodes", get(nodes::list))

@@ -117,20 +117,24 @@ mod tests {
     const START: Timestamp = Timestamp::from_millis(0);
     const DAY: Duration = Duration::from_hours(24);
 
-    /// Of secrets that end after these days, of which those at `used` were used on these days: the warnings' codes on day `now`.
-    fn codes(ends: &[Option<u32>], used: &[(usize, u32)], now: Timestamp) -> Vec<String> {
-        let on = |days: u32| START + DAY * days;
-        let secret = |end: &Option<u32>| SourceSecret {
-            name: None,
-            reference: "env:S".into(),
-            spec: SecretSpec { secret: Secret::new(&b"s"[..]), not_before: None, not_after: end.map(on) },
-        };
-        let secrets: Vec<_> = ends.iter().map(secret).collect();
+    fn secret(name: Option<&str>, end: Option<Timestamp>) -> SourceSecret {
+        let spec = SecretSpec { secret: Secret::new(&b"s"[..]), not_before: None, not_after: end };
+        SourceSecret { name: name.map(Into::into), reference: "env:S".into(), spec }
+    }
+
+    /// The warnings' codes at `now`, of secrets of which those at `used` were used on these days.
+    fn codes_of(secrets: &[SourceSecret], used: &[(usize, u32)], now: Timestamp) -> Vec<String> {
         let usage = SourceUsage::continuing(None, secrets.iter().map(|secret| secret.spec.secret.clone()), START);
-        used.iter().for_each(|(position, days)| usage.prove(*position, on(*days)));
+        used.iter().for_each(|(position, days)| assert!(usage.prove(*position, START + DAY * *days)));
         let views = secrets.iter().zip(usage.secrets()).enumerate();
         let views: Vec<_> = views.map(|(at, (secret, usage))| SecretView::new(at, secret, usage, now)).collect();
         warnings(&views, now).into_iter().map(|warning| format!("{} {}", warning.secret, warning.code)).collect()
+    }
+
+    /// The same, of secrets that end after these days.
+    fn codes(ends: &[Option<u32>], used: &[(usize, u32)], now: Timestamp) -> Vec<String> {
+        let secrets: Vec<_> = ends.iter().map(|end| secret(None, end.map(|days| START + DAY * days))).collect();
+        codes_of(&secrets, used, now)
     }
 
     #[test]
@@ -145,6 +149,12 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_of_another_name_is_for_something_else() {
+        let secrets = [secret(Some("challenge"), None), secret(None, None), secret(None, None)];
+        assert_eq!(codes_of(&secrets, &[(1, 6)], START + PATIENCE), ["3 secret_unused"]);
+    }
+
+    #[test]
     fn the_secret_in_use_is_told_a_week_before_its_end() {
         assert_eq!(codes(&[Some(10)], &[(0, 1)], START + DAY * 3), ["1 secret_ends_soon"]);
         assert_eq!(codes(&[Some(10)], &[(0, 1)], START + DAY * 3 - Duration::from_millis(1)), [""; 0]);
@@ -154,11 +164,7 @@ mod tests {
 
     #[test]
     fn a_warning_names_the_secret_as_the_operator_does() {
-        let secret = SourceSecret {
-            name: None,
-            reference: "env:OLD".into(),
-            spec: SecretSpec { secret: Secret::new(&b"s"[..]), not_before: None, not_after: Some(START) },
-        };
+        let secret = SourceSecret { reference: "env:OLD".into(), ..secret(None, Some(START)) };
         let usage = SourceUsage::continuing(None, [secret.spec.secret.clone()], START);
         let view = SecretView::new(0, &secret, usage.secrets().next().expect("one"), START);
         let told = &warnings(&[view], START)[0].message;

@@ -10,10 +10,20 @@ use std::io::{self, Read};
 use bytes::Bytes;
 use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 
+use crate::config::Source;
 use crate::domain::{ContentEncoding, RawRequest, RefusalCause};
 
 /// Text seldom shrinks to less than a twentieth; bombs shrink to a thousandth.
 const RATIO_MAX: usize = 100;
+
+/// The coding that a body is to be unwrapped from, by the values of its header; `None` where it came as it is.
+pub(super) fn encoding<'v>(values: impl Iterator<Item = &'v [u8]>, source: &Source) -> Result<Option<ContentEncoding>, RefusalCause> {
+    let mut named = values.filter(|value| !value.eq_ignore_ascii_case(b"identity"));
+    let Some(first) = named.next() else { return Ok(None) };
+    let encoding = std::str::from_utf8(first).ok().and_then(ContentEncoding::of_header).filter(|_| named.next().is_none());
+    let allowed = encoding.filter(|encoding| source.content_encodings.contains(encoding));
+    allowed.map(Some).ok_or(RefusalCause::EncodedBody)
+}
 
 /// Puts the decoded body in place of the sent one, and headers that are true of it.
 pub(super) fn unwrap(request: &mut RawRequest, encoding: ContentEncoding, max_body: usize) -> Result<(), RefusalCause> {

@@ -3,6 +3,7 @@
 
 mod receive;
 mod keys;
+mod admission;
 mod ask;
 mod client_address;
 mod budget;
@@ -10,6 +11,8 @@ mod body;
 mod decode;
 mod answer;
 mod refusals;
+mod quarantine;
+mod reverify;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +30,8 @@ use crate::store::Store;
 pub use budget::BodyBudget;
 pub use keys::KeyFetcher;
 pub use refusals::RefusalLog;
+pub use reverify::Reverifier;
+pub(super) use reverify::{Reverified, ReverifyError};
 
 /// What receiving a webhook needs. Cheap to clone.
 #[derive(Clone)]

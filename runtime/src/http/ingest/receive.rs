@@ -5,23 +5,23 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::Response;
 use bytes::Bytes;
-use tracing::{debug, error};
+use tracing::debug;
 
 use super::FrontDoor;
 use super::answer::{self, Receipt};
 use super::budget::Share;
 use super::client_address::client_address;
-use super::{body, decode};
+use super::refusals::Evidence;
+use super::{admission, body, decode};
 use crate::config::{Networks, Source};
 use crate::domain::{
-    Answer, ContentEncoding, Event, Headers, NewEvent, RawRequest, Refusal, RefusalCause, RequestId, SourceName, SourceUsage, Timestamp,
-    Verified,
+    Answer, Headers, NewEvent, RawRequest, Refusal, RefusalCause, RequestId, SourceName, SourceUsage, Timestamp, Verified,
 };
 use crate::http::listen::Peer;
-use crate::store::{AdmitError, Admitted};
+use crate::store::Admitted;
 use crate::verify::{Identity, Part};
 
 /// `POST /in/{source}`; any other path is no source's. Without axum's matching of paths, which costs more than a map of sources.
@@ -45,6 +45,8 @@ pub(super) struct Visit {
     pub(super) usage: Option<Arc<SourceUsage>>,
     received_at: Timestamp,
     body_bytes: usize,
+    /// The request whose proof did not hold.
+    unproven: Option<RawRequest>,
     /// What its body may take of the memory for bodies, until it is answered.
     share: Option<Share>,
 }
@@ -52,7 +54,7 @@ pub(super) struct Visit {
 impl Visit {
     fn new(door: FrontDoor) -> Self {
         let received_at = door.clock.now();
-        Self { door, source: None, usage: None, received_at, body_bytes: 0, share: None }
+        Self { door, source: None, usage: None, received_at, body_bytes: 0, unproven: None, share: None }
     }
 
     async fn receive(&mut self, request: Request) -> Result<Receipt, RefusalCause> {
@@ -63,7 +65,8 @@ impl Visit {
         self.usage = in_force.usage(&source.name).cloned();
         let (head, body) = request.into_parts();
         self.check_head(&head, &source)?;
-        let encoding = encoding(&head.headers, &source)?;
+        let encodings = head.headers.get_all(header::CONTENT_ENCODING).iter().map(HeaderValue::as_bytes);
+        let encoding = decode::encoding(encodings, &source)?;
         if let Some(limiter) = in_force.limiter(&source.name) {
             limiter.take(self.received_at).map_err(|retry_after| RefusalCause::RateLimited { retry_after })?;
         }
@@ -84,8 +87,17 @@ impl Visit {
         if request.method != "POST" {
             return Err(RefusalCause::MethodNotAllowed);
         }
-        self.door.keys.supply(&source, &request, self.received_at).await?;
-        let verified = source.verifier.verify(&request, self.received_at)?;
+        let proven = match self.door.keys.supply(&source, &request, self.received_at).await {
+            Ok(()) => source.verifier.verify(&request, self.received_at),
+            Err(cause) => Err(cause),
+        };
+        let verified = match proven {
+            Ok(verified) => verified,
+            Err(cause) => {
+                self.unproven = Some(request);
+                return Err(cause);
+            }
+        };
         self.count_secret(&verified);
         if let Some(encoding) = encoding {
             decode::unwrap(&mut request, encoding, source.max_body)?;
@@ -134,49 +146,20 @@ impl Visit {
     }
 
     /// From here on the sender's disconnect changes nothing: the commit is on its way.
-    async fn admit(&self, source: &Arc<Source>, mut request: RawRequest, verified: &Verified) -> Result<Receipt, RefusalCause> {
-        source.verifier.redact(&mut request, verified);
-        let bodies = source.verifier.split(&request.body)?;
-        let mut events = Vec::with_capacity(bodies.len());
-        for (body, part) in bodies {
-            request.body = body;
-            let identity = source.verifier.identify(&request, verified);
-            events.push(self.event(source, &request, identity, part));
-        }
-        self.store(source, events, source.answer.clone()).await
+    async fn admit(&self, source: &Source, request: RawRequest, verified: &Verified) -> Result<Receipt, RefusalCause> {
+        let admitted = admission::admit(&self.door.store, &self.door.random, source, request, verified).await?;
+        Ok(Receipt::Stored { admitted, usual: source.answer.clone() })
     }
 
-    /// Stores the events of a proven request, and receives them once they are synced.
+    /// Stores the events of a request that a plugin has proven, and receives them once they are synced.
     pub(super) async fn store(&self, source: &Source, events: Vec<NewEvent>, usual: Answer) -> Result<Receipt, RefusalCause> {
-        let first = events.first().map(|new| new.event.id);
-        match self.door.store.admit(events).await {
-            Ok(admitted) => {
-                debug!(event = ?first, source = %source.name, bytes = self.body_bytes, events = admitted.len(), "stored");
-                Ok(Receipt::Stored { admitted, usual })
-            }
-            Err(AdmitError::Saturated) => Err(RefusalCause::Saturated),
-            Err(AdmitError::Unstorable(error)) => {
-                error!(event = ?first, source = %source.name, %error, "the database refuses this event");
-                Err(RefusalCause::Unstorable)
-            }
-        }
+        let admitted = admission::store(&self.door.store, source, events).await?;
+        Ok(Receipt::Stored { admitted, usual })
     }
 
     pub(super) fn event(&self, source: &Source, request: &RawRequest, identity: Identity, part: Option<Part>) -> NewEvent {
-        let key = source.verifier.dedupe_key(&source.name, request, &identity, source.dedupe, part);
-        let ordering = source.verifier.ordering_key(&source.name, &identity, source.skip_after);
-        let (dedupe_key, key) = key.unzip();
-        let routes = source.routes.iter().filter(|route| route.takes(identity.event_type.as_deref())).cloned().collect();
-        let event = Event {
-            id: self.door.store.event_id(self.received_at, self.door.random.bytes()),
-            source: source.name.clone(),
-            event_type: identity.event_type,
-            dedupe_key,
-            received_at: self.received_at,
-            headers: request.headers.clone(),
-            body: request.body.clone(),
-        };
-        NewEvent { event: Arc::new(event), key, ordering, answer: source.answer.clone(), routes }
+        let id = self.door.store.event_id(self.received_at, self.door.random.bytes());
+        admission::event(id, source, request, identity, part)
     }
 
     fn count_secret(&self, verified: &Verified) {
@@ -204,24 +187,19 @@ impl Visit {
         self.usage.iter().for_each(|usage| usage.counts().refuse());
         debug!(source = ?self.source_name(), cause = cause.code(), "refused");
         let response = answer::refused(&cause);
-        self.door.refusals.push(Refusal {
+        let refusal = Refusal {
             id: RequestId::new(self.received_at, self.door.random.bytes()),
             source: self.source_name().cloned(),
             at: self.received_at,
             cause,
             body_bytes: self.body_bytes,
-        });
+            headers: None,
+            diagnosis: None,
+        };
+        let evidence = self.source.zip(self.unproven).map(|(source, request)| Evidence { source, request });
+        self.door.refusals.push(refusal, evidence);
         response
     }
-}
-
-/// The coding that the body is to be unwrapped from; `None` where it came as it is.
-fn encoding(headers: &HeaderMap, source: &Source) -> Result<Option<ContentEncoding>, RefusalCause> {
-    let mut named = headers.get_all(header::CONTENT_ENCODING).iter().filter(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
-    let Some(first) = named.next() else { return Ok(None) };
-    let encoding = first.to_str().ok().and_then(ContentEncoding::of_header).filter(|_| named.next().is_none());
-    let allowed = encoding.filter(|encoding| source.content_encodings.contains(encoding));
-    allowed.map(Some).ok_or(RefusalCause::EncodedBody)
 }
 
 fn raw_request(head: &Parts, body: Bytes, received_at: Timestamp) -> RawRequest {

@@ -5,7 +5,7 @@ use sqlx::types::Uuid;
 use sqlx::{Connection, PgConnection, Row};
 
 use super::{Node, Postgres, line};
-use crate::domain::{EventId, Lineage, PluginName, Refusal, Timestamp};
+use crate::domain::{Diagnosis, EventId, Headers, Lineage, PluginName, Refusal, Timestamp};
 use crate::store::{DeadFilter, StoreError};
 
 /// So many refused requests are kept of each source.
@@ -16,8 +16,9 @@ const PRUNE_BATCH: i64 = 5000;
 
 const UNPARK: &str = "UPDATE jobs SET state = 'ready', park_reason = NULL, due_at = hookfast_now($2) \
      WHERE id IN (SELECT id FROM jobs WHERE state = 'parked' AND plugin = $1 LIMIT $3 FOR UPDATE SKIP LOCKED)";
-const REFUSALS: &str = "INSERT INTO requests (id, source, at, cause, status, detail, body_bytes) \
-     SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::smallint[], $6::text[], $7::bigint[])";
+const REFUSALS: &str = "INSERT INTO requests (id, source, at, cause, status, detail, body_bytes, skew_ms, headers, diagnosis, finding, advice) \
+     SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::smallint[], $6::text[], $7::bigint[], \
+     $8::bigint[], $9::bytea[], $10::text[], $11::text[], $12::text[])";
 const TRIM: &str = "DELETE FROM requests WHERE source IS NOT DISTINCT FROM $1 AND seq <= \
      (SELECT seq FROM requests WHERE source IS NOT DISTINCT FROM $1 ORDER BY seq DESC LIMIT 1 OFFSET $2)";
 const DEAD: &str = "SELECT id, event_id, route, line FROM dead_letters \
@@ -168,6 +169,11 @@ async fn record(connection: &mut PgConnection, refusals: &[Refusal]) -> Result<(
         .bind(column(refusals, |refusal| i16::try_from(refusal.cause.status()).unwrap_or(0)))
         .bind(column(refusals, |refusal| refusal.cause.to_string()))
         .bind(column(refusals, |refusal| i64::try_from(refusal.body_bytes).unwrap_or(i64::MAX)))
+        .bind(column(refusals, |refusal| refusal.cause.skew_ms()))
+        .bind(column(refusals, |refusal| refusal.headers.as_ref().map(Headers::as_bytes)))
+        .bind(column(refusals, |refusal| refusal.diagnosis.as_ref().map(Diagnosis::code)))
+        .bind(column(refusals, |refusal| refusal.diagnosis.as_ref().map(ToString::to_string)))
+        .bind(column(refusals, |refusal| refusal.diagnosis.as_ref().map(Diagnosis::advice)))
         .execute(&mut *connection)
         .await?;
     let mut sources = column(refusals, source);

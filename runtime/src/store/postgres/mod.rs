@@ -12,6 +12,7 @@ mod claim;
 mod keeper;
 mod rescue;
 mod edit;
+mod quarantine;
 mod plugins;
 mod nodes;
 mod read_events;

@@ -8,7 +8,7 @@ use super::Postgres;
 use super::claim::millis_ago;
 use super::edit::parts;
 use super::read_events::count;
-use crate::domain::{EventId, RequestId, Timestamp};
+use crate::domain::{EventId, Headers, RequestId, Timestamp};
 use crate::store::{DeadFilter, DeadLetterView, JobCounts, Page, RequestFilter, RequestView, StoreError};
 
 const DEAD: &str = "SELECT d.event_id, e.event_type, d.source, d.route, d.plugin, d.attempts, d.cause, d.reason, d.died_at \
@@ -16,8 +16,10 @@ const DEAD: &str = "SELECT d.event_id, e.event_type, d.source, d.route, d.plugin
      WHERE ($1::uuid IS NULL OR d.event_id = $1) AND ($2::text IS NULL OR d.route = $2) AND ($3::text IS NULL OR d.source = $3) ORDER BY d.id DESC LIMIT $4";
 const DEAD_COUNT: &str = "SELECT count(*) FROM dead_letters d JOIN events e ON e.id = d.event_id \
      WHERE ($1::uuid IS NULL OR d.event_id = $1) AND ($2::text IS NULL OR d.route = $2) AND ($3::text IS NULL OR d.source = $3)";
-const REQUESTS: &str = "SELECT seq, id, source, at, cause, status, detail, body_bytes FROM requests \
+const REQUESTS: &str = "SELECT seq, id, source, at, cause, status, detail, body_bytes, skew_ms, NULL::bytea AS headers, diagnosis, finding, advice FROM requests \
      WHERE ($1::text IS NULL OR source = $1) AND ($2::text IS NULL OR cause = $2) AND ($3::bigint IS NULL OR seq < $3) ORDER BY seq DESC LIMIT $4";
+const REQUEST: &str = "SELECT id, source, at, cause, status, detail, body_bytes, skew_ms, headers, diagnosis, finding, advice FROM requests \
+     WHERE id = $1 ORDER BY seq DESC LIMIT 1";
 const COUNTS: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now) \
      SELECT count(*) FILTER (WHERE state = 'ready') AS ready, \
        count(*) FILTER (WHERE state = 'ready' AND due_at <= now) AS due, count(*) FILTER (WHERE state = 'running') AS running, \
@@ -49,6 +51,11 @@ impl Postgres {
         rows.truncate(filter.limit as usize);
         let next_cursor = rows.last().filter(|_| more).map(|row| row.get::<i64, _>("seq").to_string());
         Ok(Page { data: rows.iter().map(request).collect(), next_cursor })
+    }
+
+    pub(in crate::store) async fn request(&self, id: RequestId) -> Result<Option<RequestView>, StoreError> {
+        let row = sqlx::query(REQUEST).bind(Uuid::from_bytes(*id.as_bytes())).fetch_optional(&self.node.pool).await?;
+        Ok(row.as_ref().map(request))
     }
 
     pub(in crate::store) async fn job_counts(&self) -> Result<JobCounts, StoreError> {
@@ -94,5 +101,10 @@ fn request(row: &PgRow) -> RequestView {
         status: u16::try_from(row.get::<i16, _>("status")).unwrap_or(0),
         detail: row.get("detail"),
         body_bytes: usize::try_from(row.get::<i64, _>("body_bytes")).unwrap_or(0),
+        skew_ms: row.get("skew_ms"),
+        headers: row.get::<Option<Vec<u8>>, _>("headers").and_then(Headers::from_bytes),
+        diagnosis: row.get("diagnosis"),
+        finding: row.get("finding"),
+        advice: row.get("advice"),
     }
 }

@@ -5,8 +5,9 @@ use rusqlite::{ToSql, params};
 use super::expire;
 use super::line;
 use super::operation::{Edit, Edited};
+use super::quarantine;
 use super::writer::Round;
-use crate::domain::{EventId, Lineage, Refusal};
+use crate::domain::{Diagnosis, EventId, Headers, Lineage, Refusal};
 use crate::store::DeadFilter;
 
 /// So many refused requests are kept of each source.
@@ -20,6 +21,9 @@ pub(super) fn apply(round: &mut Round<'_>, edit: &Edit) -> Result<Edited, rusqli
     match edit {
         Edit::Unpark(plugin) => unpark(round, plugin.as_str()).map(Edited::Rows),
         Edit::Refusals(refusals) => insert_refusals(round, refusals).map(Edited::Rows),
+        Edit::Quarantine(requests) => quarantine::keep(round, requests).map(Edited::Rows),
+        Edit::Release(seqs) => quarantine::release(round, seqs).map(Edited::Rows),
+        Edit::ExpireQuarantine { cutoff } => quarantine::expire(round, *cutoff).map(Edited::Rows),
         Edit::ReplayDead(filter) => replay(round, filter).map(Edited::Lineages),
         Edit::DiscardDead(filter, reason) => discard(round, filter, reason).map(Edited::Lineages),
         Edit::Prune { after } => prune(round, *after).map(Edited::Next),
@@ -40,9 +44,10 @@ fn unpark(round: &mut Round<'_>, plugin: &str) -> Result<u64, rusqlite::Error> {
 }
 
 fn insert_refusals(round: &Round<'_>, refusals: &[Refusal]) -> Result<u64, rusqlite::Error> {
-    let mut insert = round
-        .connection
-        .prepare_cached("INSERT INTO requests (id, source, at, cause, status, detail, body_bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+    let mut insert = round.connection.prepare_cached(
+        "INSERT INTO requests (id, source, at, cause, status, detail, body_bytes, skew_ms, headers, diagnosis, finding, advice) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )?;
     for refusal in refusals {
         insert.execute(params![
             refusal.id.as_bytes(),
@@ -52,6 +57,11 @@ fn insert_refusals(round: &Round<'_>, refusals: &[Refusal]) -> Result<u64, rusql
             refusal.cause.status(),
             refusal.cause.to_string(),
             i64::try_from(refusal.body_bytes).unwrap_or(i64::MAX),
+            refusal.cause.skew_ms(),
+            refusal.headers.as_ref().map(Headers::as_bytes),
+            refusal.diagnosis.as_ref().map(Diagnosis::code),
+            refusal.diagnosis.as_ref().map(ToString::to_string),
+            refusal.diagnosis.as_ref().map(Diagnosis::advice),
         ])?;
     }
     let mut trim = round.connection.prepare_cached(

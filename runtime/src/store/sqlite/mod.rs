@@ -6,6 +6,7 @@ mod dedupe;
 mod keys;
 mod edit;
 mod expire;
+mod quarantine;
 mod inbox;
 mod numbers;
 mod line;

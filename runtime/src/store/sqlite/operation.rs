@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::dedupe::Seen;
-use crate::domain::{AttemptRecord, Event, Job, Lineage, Outcome, PluginName, Refusal, Timestamp};
+use crate::domain::{AttemptRecord, Event, Job, Lineage, Outcome, PluginName, Quarantined, Refusal, Timestamp};
 use crate::store::admission::Admission;
 use crate::store::{Admitted, Backlog, Claimed, DeadFilter, SettleError, StoreError};
 
@@ -33,6 +33,9 @@ pub(super) struct Settlement {
 pub(super) enum Edit {
     Unpark(PluginName),
     Refusals(Vec<Refusal>),
+    Quarantine(Vec<Quarantined>),
+    Release(Vec<i64>),
+    ExpireQuarantine { cutoff: Timestamp },
     ReplayDead(DeadFilter),
     DiscardDead(DeadFilter, String),
     Prune { after: i64 },

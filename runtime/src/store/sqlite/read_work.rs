@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteArguments;
 
 use super::Sqlite;
 use super::read_events::seq_after;
-use crate::domain::{EventId, RequestId, Timestamp};
+use crate::domain::{EventId, Headers, RequestId, Timestamp};
 use crate::store::{DeadFilter, DeadLetterView, JobCounts, Page, RequestFilter, RequestView, StoreError};
 
 const DEAD: &str = "SELECT e.id, e.event_type, d.source, d.route, d.plugin, d.attempts, d.cause, d.reason, d.died_at \
@@ -14,8 +14,10 @@ const DEAD: &str = "SELECT e.id, e.event_type, d.source, d.route, d.plugin, d.at
      WHERE (?1 IS NULL OR e.id = ?1) AND (?2 IS NULL OR d.route = ?2) AND (?3 IS NULL OR d.source = ?3) ORDER BY d.id DESC LIMIT ?4";
 const DEAD_COUNT: &str = "SELECT count(*) FROM dead_letters d JOIN events e ON e.seq = d.event_seq \
      WHERE (?1 IS NULL OR e.id = ?1) AND (?2 IS NULL OR d.route = ?2) AND (?3 IS NULL OR d.source = ?3)";
-const REQUESTS: &str = "SELECT seq, id, source, at, cause, status, detail, body_bytes FROM requests \
+const REQUESTS: &str = "SELECT seq, id, source, at, cause, status, detail, body_bytes, skew_ms, NULL AS headers, diagnosis, finding, advice FROM requests \
      WHERE (?1 IS NULL OR source = ?1) AND (?2 IS NULL OR cause = ?2) AND (?3 IS NULL OR seq < ?3) ORDER BY seq DESC LIMIT ?4";
+const REQUEST: &str = "SELECT id, source, at, cause, status, detail, body_bytes, skew_ms, headers, diagnosis, finding, advice FROM requests \
+     WHERE id = ?1 ORDER BY seq DESC LIMIT 1";
 const COUNTS: &str = "SELECT count(*) FILTER (WHERE state = 'ready') AS ready, \
      count(*) FILTER (WHERE state = 'ready' AND due_at <= ?1) AS due, count(*) FILTER (WHERE state = 'running') AS running, \
      count(*) FILTER (WHERE state = 'waiting') AS waiting, count(*) FILTER (WHERE state = 'parked') AS parked, min(due_at) FILTER (WHERE state = 'ready' AND due_at <= ?1) AS oldest_due, \
@@ -43,6 +45,11 @@ impl Sqlite {
         let next_cursor = rows.last().filter(|_| more).map(|row| row.get::<i64, _>("seq").to_string());
         let data = rows.iter().map(request).collect::<Result<_, _>>()?;
         Ok(Page { data, next_cursor })
+    }
+
+    pub(in crate::store) async fn request(&self, id: RequestId) -> Result<Option<RequestView>, StoreError> {
+        let row = sqlx::query(REQUEST).bind(id.as_bytes().to_vec()).fetch_optional(&self.reads).await?;
+        row.as_ref().map(request).transpose()
     }
 
     pub(in crate::store) async fn job_counts(&self) -> Result<JobCounts, StoreError> {
@@ -95,6 +102,11 @@ fn request(row: &sqlx::sqlite::SqliteRow) -> Result<RequestView, StoreError> {
         status: row.get("status"),
         detail: row.get("detail"),
         body_bytes: usize::try_from(row.get::<i64, _>("body_bytes")).unwrap_or(0),
+        skew_ms: row.get("skew_ms"),
+        headers: row.get::<Option<Vec<u8>>, _>("headers").and_then(Headers::from_bytes),
+        diagnosis: row.get("diagnosis"),
+        finding: row.get("finding"),
+        advice: row.get("advice"),
     })
 }
 

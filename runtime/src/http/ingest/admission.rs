@@ -1,0 +1,66 @@
+//! From a proven request to stored events: the same way for what has just arrived and for what was kept in quarantine.
+
+use std::sync::Arc;
+
+use tracing::{debug, error};
+
+use crate::config::Source;
+use crate::domain::{Event, EventId, NewEvent, RawRequest, RefusalCause, Verified};
+use crate::random::Random;
+use crate::store::{AdmitError, Admitted, Store};
+use crate::verify::{Identity, Part};
+
+/// Stores the events of a proven request and the jobs of their routes, all or none. Returns once they are synced; dropping the future does
+/// not undo it.
+pub(super) async fn admit(
+    store: &Store,
+    random: &Random,
+    source: &Source,
+    mut request: RawRequest,
+    verified: &Verified,
+) -> Result<Vec<Admitted>, RefusalCause> {
+    source.verifier.redact(&mut request, verified);
+    let bodies = source.verifier.split(&request.body)?;
+    let mut events = Vec::with_capacity(bodies.len());
+    for (body, part) in bodies {
+        request.body = body;
+        let id = store.event_id(request.received_at, random.bytes());
+        let identity = source.verifier.identify(&request, verified);
+        events.push(event(id, source, &request, identity, part));
+    }
+    self::store(store, source, events).await
+}
+
+/// The same for events that are made already.
+pub(super) async fn store(store: &Store, source: &Source, events: Vec<NewEvent>) -> Result<Vec<Admitted>, RefusalCause> {
+    let first = events.first().map(|new| new.event.id);
+    match store.admit(events).await {
+        Ok(admitted) => {
+            debug!(event = ?first, source = %source.name, events = admitted.len(), "stored");
+            Ok(admitted)
+        }
+        Err(AdmitError::Saturated) => Err(RefusalCause::Saturated),
+        Err(AdmitError::Unstorable(error)) => {
+            error!(event = ?first, source = %source.name, %error, "the database refuses this event");
+            Err(RefusalCause::Unstorable)
+        }
+    }
+}
+
+/// An event of a request, with what its source says of keys and routes.
+pub(super) fn event(id: EventId, source: &Source, request: &RawRequest, identity: Identity, part: Option<Part>) -> NewEvent {
+    let key = source.verifier.dedupe_key(&source.name, request, &identity, source.dedupe, part);
+    let ordering = source.verifier.ordering_key(&source.name, &identity, source.skip_after);
+    let (dedupe_key, key) = key.unzip();
+    let routes = source.routes.iter().filter(|route| route.takes(identity.event_type.as_deref())).cloned().collect();
+    let event = Event {
+        id,
+        source: source.name.clone(),
+        event_type: identity.event_type,
+        dedupe_key,
+        received_at: request.received_at,
+        headers: request.headers.clone(),
+        body: request.body.clone(),
+    };
+    NewEvent { event: Arc::new(event), key, ordering, answer: source.answer.clone(), routes }
+}
