@@ -168,4 +168,23 @@ mod tests {
         ring.redact(&mut headers);
         assert_eq!((headers.text("authorization"), headers.text("x-id")), (Some("[verified]"), Some("a long")));
     }
+
+    #[test]
+    fn the_secret_that_a_proof_is_by_is_told_by_its_place_in_the_list() {
+        let ring = keyring(&[(Some("challenge"), "three"), (None, "one"), (None, "two")]);
+        let told = |deed: KeyDeed| {
+            let position = std::cell::Cell::new(None);
+            let answer = ring.answer(KeyUse { secret: "default".into(), deed }, NOW, |held| position.set(Some(held)));
+            assert!(answer.is_ok(), "{answer:?}");
+            position.get()
+        };
+        let verify = |signature: Vec<u8>| {
+            let (form, algorithm) = ("utf8".to_owned(), "hmac-sha256".to_owned());
+            told(KeyDeed::Verify { form, algorithm, message: b"abc".to_vec(), signature })
+        };
+        assert_eq!(verify(signed(&keyring(&[(None, "two")]), "default")), Some(2));
+        assert_eq!((verify(vec![0; 32]), told(KeyDeed::Is { text: b"one".to_vec() })), (None, Some(1)));
+        let sign = KeyDeed::Sign { form: "utf8".into(), algorithm: "hmac-sha256".into(), message: b"abc".to_vec() };
+        assert_eq!(told(sign), None, "an answer proves nothing of who asked");
+    }
 }
