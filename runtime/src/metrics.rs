@@ -18,6 +18,7 @@ use crate::domain::{PluginName, SourceName};
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
+    secret_uses: Family<SecretLabels, Counter>,
     commit: Histogram,
     commit_writes: Histogram,
     attempts: Family<AttemptLabels, Histogram>,
@@ -35,6 +36,13 @@ pub struct Metrics {
 struct RequestLabels {
     source: String,
     result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SecretLabels {
+    source: String,
+    /// From 1, as mistakes name it.
+    secret: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -76,6 +84,7 @@ impl Default for Metrics {
         let mut metrics = Self {
             registry: Registry::with_prefix("hookfast"),
             requests: Family::default(),
+            secret_uses: Family::default(),
             commit: seconds_histogram(),
             commit_writes: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
             attempts: Family::new_with_constructor(seconds_histogram),
@@ -97,6 +106,8 @@ impl Metrics {
     fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register("requests", "Requests to a source by what became of them", self.requests.clone());
+        let help = "Requests that a secret proved, by its place in the source's list";
+        registry.register("secret_uses", help, self.secret_uses.clone());
         registry.register_with_unit("commit", "From the start of a transaction to its sync", Unit::Seconds, self.commit.clone());
         registry.register("commit_writes", "Writes of one transaction", self.commit_writes.clone());
         registry.register_with_unit("attempt", "Runs of a plugin by outcome", Unit::Seconds, self.attempts.clone());
@@ -114,6 +125,12 @@ impl Metrics {
     pub fn request(&self, source: Option<&SourceName>, result: &'static str) {
         let source = source.map_or_else(String::new, |source| source.to_string());
         self.requests.get_or_create(&RequestLabels { source, result }).inc();
+    }
+
+    /// The secret at this position, from 0, has proved a request.
+    pub fn secret_use(&self, source: &SourceName, position: usize) {
+        let labels = SecretLabels { source: source.to_string(), secret: position as u64 + 1 };
+        self.secret_uses.get_or_create(&labels).inc();
     }
 
     /// A transaction was synced.

@@ -16,8 +16,9 @@ What stands in `provider = \"…\"`, and what Hookfast checks of each request be
 - **verified**: a signature or a signed token was checked. *In part* means that the provider does not sign the body, or not all of it: whoever has seen
   one request can put other content beside its signature.
 - **authenticated**: the provider sends a shared secret along and signs nothing.
-- **unverified**: the provider proves nothing, the host cannot check it yet, or too little is known of it. It is never reported as verified; a source
-  cannot use it so far.
+- **unverified**: the provider proves nothing, the host cannot check it yet, or too little is known of it. It is never reported as verified. Of
+  those that prove nothing a source takes events only if it says `verify = \"none\"`: anyone who knows the URL can then send them, so say with
+  `allow_from` where they come from, and let plugins ask the provider before they act. Their ids count only together with the body.
 
 Confidence: **A** the provider's documentation, kit or code was read; **B** an independent implementation was read and agrees, nothing of the provider
 itself; **C** neither. A public key is pasted as the source's secret (PEM); where it says

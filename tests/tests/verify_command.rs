@@ -86,3 +86,41 @@ fn the_catalogue_can_be_read() {
     assert_eq!(code, Some(0));
     assert!(stdout.contains("not signed"), "{stdout}");
 }
+
+const ACME: &str = r#"
+name = "acme"
+title = "Acme"
+documentation = "https://acme.example/webhooks"
+
+[[schemes]]
+carrier = "header:x-acme-token"
+algorithm = "token"
+"#;
+
+#[test]
+fn own_providers_beside_the_configuration_are_known_without_a_server() {
+    let folder = std::env::temp_dir().join(format!("hookfast-own-{}", std::process::id()));
+    fs::create_dir_all(folder.join("catalogue.d")).expect("a folder");
+    let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("written");
+    let path = |name: &str| folder.join(name).display().to_string();
+    write("catalogue.d/acme.toml", ACME);
+    // What else stands there is no matter of the catalogue, and neither is whether its secrets can be read.
+    write("hookfast.toml", "[sources.shop]\nprovider = \"acme\"\nsecrets = [\"env:NOT_SET_ANYWHERE\"]\n");
+    write("request.json", &json!({ "provider": "acme", "secret": "s", "headers": { "X-Acme-Token": "s" } }).to_string());
+    let (config, request) = (path("hookfast.toml"), path("request.json"));
+
+    let (code, stdout, stderr) = run(&["verify", &request, "--config", &config]);
+    assert!(code == Some(0) && stdout.contains("authenticated"), "{stdout}{stderr}");
+    assert!(run(&["verify", &request]).1.contains("unknown_provider"), "without it only those compiled in");
+    assert!(run(&["providers", "show", "acme", "--config", &config]).1.contains("header:x-acme-token"));
+    assert!(run(&["providers", "list", "--config", &config]).1.contains("Acme"));
+    let here = Command::new(binary()).args(["providers", "show", "acme"]).current_dir(&folder).output().expect("it runs");
+    assert!(here.status.success(), "the configuration of the folder is found");
+
+    let (code, _, stderr) = run(&["providers", "list", "--config", &path("elsewhere.toml")]);
+    assert!(code == Some(78) && stderr.contains("there is no configuration"), "{stderr}");
+    write("catalogue.d/acme.toml", &ACME.replace("= \"token\"", "= \"tokem\""));
+    let (code, _, stderr) = run(&["verify", &request, "--config", &config]);
+    assert!(code == Some(78) && stderr.contains("acme.toml:8"), "{stderr}");
+    fs::remove_dir_all(&folder).expect("removed");
+}

@@ -133,7 +133,7 @@ impl App {
         // Last, since nothing may fail once jobs run.
         let worker_runtime = worker_runtime()?;
         let (upkeep, closing) = (TaskTracker::new(), CancellationToken::new());
-        upkeep.spawn(reload::watch(config_path, fingerprint, parts.current.clone(), closing.clone()));
+        upkeep.spawn(reload::watch(config_path, fingerprint, parts.current.clone(), parts.clock.clone(), closing.clone()));
         upkeep.spawn(write_refusals(Arc::clone(&parts.refusals), parts.store.clone(), parts.clock.clone(), closing.clone()));
         upkeep.spawn(forget(parts.store.clone(), parts.clock.clone(), storage.retention, closing.clone()));
         let worker = {

@@ -49,7 +49,7 @@ impl Parts {
         let metrics = Arc::new(Metrics::default());
         let slots = Slots::new(0);
         let node = NodeId::new(clock.now(), random.bytes());
-        let current = Current::new(live).context("the upstreams cannot be used")?;
+        let current = Current::new(live, clock.now()).context("the upstreams cannot be used")?;
         let engine = Arc::new(Engine::start(EngineSettings { instances: places }, Arc::clone(&metrics))?);
         let opened = Store::open(StoreSettings {
             database: storage.database.clone(),

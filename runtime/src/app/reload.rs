@@ -7,13 +7,15 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::clock::Clock;
 use crate::config::{self, Current};
 use crate::document::Severity;
+use crate::domain::Timestamp;
 
 const INTERVAL: Duration = Duration::from_millis(500);
 
 /// Watches until `closing`. `seen` is the fingerprint of what is in force: an edit made while the server started counts.
-pub(super) async fn watch(path: PathBuf, mut seen: u64, current: Current, closing: CancellationToken) {
+pub(super) async fn watch(path: PathBuf, mut seen: u64, current: Current, clock: Clock, closing: CancellationToken) {
     let mut hangups = match signal(SignalKind::hangup()) {
         Ok(hangups) => Some(hangups),
         Err(error) => {
@@ -41,12 +43,12 @@ pub(super) async fn watch(path: PathBuf, mut seen: u64, current: Current, closin
             }
         }
         seen = config::fingerprint(&path);
-        reload(&path, &current);
+        reload(&path, &current, clock.now());
     }
 }
 
 /// Reads the files and puts them in force; a mistake leaves the old configuration in force and says so.
-fn reload(path: &Path, current: &Current) {
+fn reload(path: &Path, current: &Current, now: Timestamp) {
     let reading = config::read(path);
     for mistake in &reading.mistakes {
         let place = format!("{}:{}:{}", mistake.file, mistake.line, mistake.column);
@@ -60,7 +62,7 @@ fn reload(path: &Path, current: &Current) {
         return;
     };
     let (sources, upstreams, grants) = (settings.live.sources.len(), settings.live.upstreams.len(), settings.live.grants.len());
-    match current.replace(settings.live) {
+    match current.replace(settings.live, now) {
         Ok(()) => info!(
             sources,
             upstreams, grants, "configuration reloaded; what changed in [server], [storage], [worker] or [plugins] needs a restart"

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{check, demo, dlq, events, health, migrate, nodes, plugin, providers, requests, send, verify};
+use super::{check, demo, dlq, events, health, migrate, nodes, plugin, providers, requests, send, sources, verify};
 use crate::app::Role;
 
 /// Hookfast: webhooks, made fast. Receives webhooks, proves who sent them, stores them before it answers, and runs your
@@ -38,6 +38,9 @@ pub(super) enum Command {
     /// Look at the providers that can be verified by name
     #[command(subcommand, visible_alias = "provider")]
     Providers(providers::Providers),
+    /// Look at the sources, and at which of their secrets are in use
+    #[command(subcommand, visible_alias = "source")]
+    Sources(sources::Sources),
     /// Look at events, and at what became of them
     #[command(subcommand, visible_alias = "event")]
     Events(events::Events),
@@ -96,6 +99,14 @@ impl Connection {
         let token_file = self.token_file.as_ref().map(|file| format!(" --token-file {}", file.display())).unwrap_or_default();
         format!("{}{url}{token_file}", config_flag(&self.config))
     }
+}
+
+/// Whose own providers are known, for commands that need no server.
+#[derive(Debug, Args)]
+pub(super) struct OwnProviders {
+    /// The configuration whose `catalogue.d` is read, too [default: hookfast.toml, where there is one]
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
 }
 
 /// ` --config FILE` where it is not the default.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::arguments::Connection;
+use super::arguments::{CONFIG, Connection};
 use super::failure::{Exit, failure};
 use super::output::plain;
 use crate::app::TOKEN_FILE;
@@ -18,6 +18,7 @@ use crate::document::{Mistake, Severity};
 use crate::domain::{CallFault, CallFaultKind, Headers};
 use crate::http::ApiToken;
 use crate::upstream::fetch;
+use crate::verify::Catalogue;
 
 /// A bulk operation on the store may wait for many commits.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -115,6 +116,18 @@ pub(super) fn settings(path: &Path) -> anyhow::Result<Settings> {
     let reading = config::read(path);
     let errors: Vec<Mistake> = reading.mistakes.into_iter().filter(|mistake| mistake.severity == Severity::Error).collect();
     reading.settings.ok_or_else(|| unusable(path, &errors))
+}
+
+/// The providers that the configuration knows, for commands that need no server. Without one, unless it was asked for, those compiled in.
+pub(super) fn catalogue(given: Option<&Path>) -> anyhow::Result<Catalogue> {
+    let path = given.unwrap_or(Path::new(CONFIG));
+    if path.is_file() {
+        return config::catalogue(path).map_err(|mistakes| unusable(&path.with_file_name("catalogue.d"), &mistakes));
+    }
+    match given {
+        None => Ok(Catalogue::builtin()),
+        Some(_) => Err(failure(Exit::Configuration, format!("there is no configuration {}", path.display()))),
+    }
 }
 
 fn locate(path: &Path) -> anyhow::Result<(Server, PathBuf)> {

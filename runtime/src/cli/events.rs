@@ -56,6 +56,7 @@ pub(super) struct Show {
 struct Event {
     id: String,
     source: String,
+    source_class: Option<String>,
     #[serde(rename = "type")]
     event_type: Option<String>,
     dedupe_key: Option<String>,
@@ -143,8 +144,9 @@ impl Event {
         let received = times.write(&self.received_at);
         let (event_type, key) = (self.event_type.as_deref().unwrap_or("-"), self.dedupe_key.as_deref().unwrap_or("-"));
         let bytes = self.body_bytes.to_string();
+        let class = self.source_class.as_ref().map(|class| format!(" ({class})")).unwrap_or_default();
         let facts = [
-            ("source", self.source.as_str()),
+            ("source", &*format!("{}{class}", self.source)),
             ("type", event_type),
             ("status", &self.status),
             ("received", &received),

@@ -11,6 +11,7 @@ mod health;
 mod send;
 mod verify;
 mod providers;
+mod sources;
 mod requests;
 mod events;
 mod attempts;
@@ -46,6 +47,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Send(send) => block_on(send::run(send)),
         Command::Verify(verify) => verify::run(&verify),
         Command::Providers(providers) => providers::run(&providers).map(|()| ExitCode::SUCCESS),
+        Command::Sources(sources) => block_on(done(sources::run(sources))),
         Command::Events(events) => block_on(done(events::run(events))),
         Command::Requests(requests) => block_on(done(requests::run(requests))),
         Command::Dlq(dead_letters) => block_on(done(dlq::run(dead_letters))),

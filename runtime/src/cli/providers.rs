@@ -1,13 +1,15 @@
-//! `hookfast providers`: the catalogue, as far as it is compiled in.
+//! `hookfast providers`: the catalogue, those compiled in and the operator's own.
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::arguments::OwnProviders;
+use super::client::catalogue;
 use super::failure::{Exit, failure};
 use super::output::Output;
 use super::table::Table;
 use crate::document::nearest;
-use crate::verify::{Catalogue, Proof, Provider, Scheme};
+use crate::verify::{Proof, Provider, Scheme};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Providers {
@@ -20,6 +22,8 @@ pub(super) enum Providers {
 
 #[derive(Debug, Args)]
 pub(super) struct List {
+    #[command(flatten)]
+    own: OwnProviders,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -29,6 +33,8 @@ pub(super) struct List {
 pub(super) struct Show {
     /// The provider's name
     name: String,
+    #[command(flatten)]
+    own: OwnProviders,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -63,14 +69,15 @@ struct Way {
 }
 
 pub(super) fn run(arguments: &Providers) -> anyhow::Result<()> {
-    let catalogue = Catalogue::builtin();
     match arguments {
         Providers::List(list) => {
+            let catalogue = catalogue(list.own.config.as_deref())?;
             let entries: Vec<Entry> =
                 catalogue.names().filter_map(|name| catalogue.provider(name)).map(|provider| entry(provider)).collect();
             Output::new(list.json).show(&entries, |_| table(&entries))
         }
         Providers::Show(show) => {
+            let catalogue = catalogue(show.own.config.as_deref())?;
             let provider = catalogue.provider(&show.name).ok_or_else(|| {
                 let meant = nearest(&show.name, catalogue.names()).map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
                 failure(Exit::NotFound, format!("no provider is called `{}`{meant} `hookfast providers list` shows all", show.name))

@@ -35,7 +35,7 @@ const EXCERPT_CHARS: usize = 200;
   hookfast send github push --count 100
   hookfast send stripe invoice.paid --id evt_7 --body invoice.json --url https://hooks.example.com")]
 pub(super) struct Send {
-    /// The source, as the configuration names it
+    /// The source, as the configuration names it; or its provider, where no other source has that one
     source: String,
     /// The event's type, such as invoice.paid
     #[arg(value_name = "TYPE")]
@@ -194,12 +194,25 @@ impl Document {
     }
 }
 
+/// The source of this name, else the only one of the provider of this name.
 fn find(settings: &Settings, name: &str, config: &Path) -> anyhow::Result<Arc<Source>> {
-    settings.live.sources.get(name).cloned().ok_or_else(|| {
-        let known = settings.live.sources.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let known = if known.is_empty() { "it has none".to_owned() } else { format!("it has: {known}") };
-        failure(Exit::NotFound, format!("there is no source `{name}` in {}; {known}", config.display()))
-    })
+    let sources = &settings.live.sources;
+    if let Some(source) = sources.get(name) {
+        return Ok(Arc::clone(source));
+    }
+    let of_provider: Vec<_> = sources.values().filter(|source| source.verifier.provider().name == name).collect();
+    let names = |sources: &[&Arc<Source>]| sources.iter().map(|source| source.name.to_string()).collect::<Vec<_>>().join(", ");
+    let config = config.display();
+    let message = match (of_provider.as_slice(), sources.len()) {
+        ([source], _) => return Ok(Arc::clone(source)),
+        ([], 0) => format!("there is no source `{name}` in {config}; it has none"),
+        ([], _) => format!("there is no source `{name}` in {config}; it has: {}", names(&sources.values().collect::<Vec<_>>())),
+        (several, _) => {
+            let message = format!("several sources in {config} are of the provider `{name}`; send to one of them: {}", names(several));
+            return Err(failure(Exit::Usage, message));
+        }
+    };
+    Err(failure(Exit::NotFound, message))
 }
 
 fn read_body(path: &Path) -> anyhow::Result<Bytes> {

@@ -12,6 +12,8 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::arguments::OwnProviders;
+use super::client::catalogue;
 use super::failure::{Exit, failure};
 use super::output::{Output, count};
 use super::table::Table;
@@ -24,6 +26,8 @@ use crate::verify::{Algorithm, Catalogue, Class, Options, SecretSpec, Verifier};
 pub(super) struct Verify {
     /// One request as a JSON object, or an array of them
     file: PathBuf,
+    #[command(flatten)]
+    own: OwnProviders,
     /// Print one JSON array, in the order of the file
     #[arg(long)]
     json: bool,
@@ -92,7 +96,8 @@ struct Judged {
 
 pub(super) fn run(arguments: &Verify) -> anyhow::Result<ExitCode> {
     let output = Output::new(arguments.json);
-    let judged: Vec<Judged> = read(arguments)?.iter().map(judge).collect();
+    let catalogue = catalogue(arguments.own.config.as_deref())?;
+    let judged: Vec<Judged> = read(arguments)?.iter().map(|stored| judge(stored, &catalogue)).collect();
     output.show(&judged, |_| table(&judged))?;
     let differing = judged.iter().filter(|judged| !judged.is_expected).count();
     if differing == 0 {
@@ -113,8 +118,8 @@ fn read(arguments: &Verify) -> anyhow::Result<Vec<Stored>> {
     entries.into_iter().enumerate().map(read).collect()
 }
 
-fn judge(stored: &Stored) -> Judged {
-    let (verdict, cause, detail) = match verdict(stored) {
+fn judge(stored: &Stored, catalogue: &Catalogue) -> Judged {
+    let (verdict, cause, detail) = match verdict(stored, catalogue) {
         Ok(Class::Authenticated) => ("authenticated", None, String::new()),
         Ok(_) => ("verified", None, String::new()),
         Err((cause, detail)) => ("invalid", Some(cause), detail),
@@ -123,9 +128,8 @@ fn judge(stored: &Stored) -> Judged {
     Judged { provider: stored.provider.clone(), verdict, cause, detail, is_expected }
 }
 
-fn verdict(stored: &Stored) -> Result<Class, (String, String)> {
+fn verdict(stored: &Stored, catalogue: &Catalogue) -> Result<Class, (String, String)> {
     let unusable = |detail: String| ("unusable".to_owned(), detail);
-    let catalogue = Catalogue::builtin();
     let Some(provider) = catalogue.provider(&stored.provider) else {
         return Err(("unknown_provider".into(), "`hookfast providers list` shows those that are known".into()));
     };

@@ -33,18 +33,23 @@ impl Files {
 }
 
 pub(super) fn read(path: &Path, mistakes: &Mistakes) -> Option<Files> {
-    let directory = path.parent().unwrap_or(Path::new(""));
-    let read_all = |folder: &str| -> Vec<NamedText> {
-        let folder = directory.join(folder);
-        let files = toml_files(&folder).unwrap_or_else(|error| {
-            let message = format!("cannot be read: {error}");
-            mistakes.push(Mistake::of_file(Severity::Error, folder.display().to_string(), message, None));
-            Vec::new()
-        });
-        files.iter().filter_map(|path| read_one(path, mistakes)).collect()
-    };
-    let (more, catalogue) = (read_all("conf.d"), read_all("catalogue.d"));
+    let (more, catalogue) = (read_beside(path, "conf.d", mistakes), read_catalogue(path, mistakes));
     Some(Files { main: read_one(path, mistakes)?, more, catalogue })
+}
+
+/// The operator's own providers.
+pub(super) fn read_catalogue(path: &Path, mistakes: &Mistakes) -> Vec<NamedText> {
+    read_beside(path, "catalogue.d", mistakes)
+}
+
+fn read_beside(path: &Path, folder: &str, mistakes: &Mistakes) -> Vec<NamedText> {
+    let folder = path.parent().unwrap_or(Path::new("")).join(folder);
+    let files = toml_files(&folder).unwrap_or_else(|error| {
+        let message = format!("cannot be read: {error}");
+        mistakes.push(Mistake::of_file(Severity::Error, folder.display().to_string(), message, None));
+        Vec::new()
+    });
+    files.iter().filter_map(|path| read_one(path, mistakes)).collect()
 }
 
 /// A number that changes when any of the files does: their names and texts. Files that secrets point to do not count.

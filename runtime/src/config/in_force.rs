@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::Live;
-use crate::domain::{RateLimiter, SourceName};
+use super::{Live, Source};
+use crate::domain::{RateLimiter, SourceName, SourceUsage, Timestamp};
 use crate::upstream::{UpstreamError, Upstreams};
 
 /// The reloadable settings with the clients built from them.
@@ -17,8 +17,11 @@ pub struct InForce {
     pub upstreams: Upstreams,
     /// Those who keep the sources' rates.
     limiters: Limiters,
+    /// What is counted of the sources.
+    usages: Usages,
 }
 
+type Usages = BTreeMap<SourceName, Arc<SourceUsage>>;
 type Limiters = BTreeMap<SourceName, Arc<RateLimiter>>;
 
 impl InForce {
@@ -26,6 +29,21 @@ impl InForce {
     pub fn limiter(&self, source: &SourceName) -> Option<&RateLimiter> {
         self.limiters.get(source).map(AsRef::as_ref)
     }
+
+    /// What is counted of a source; every source that is in force has it.
+    pub fn usage(&self, source: &SourceName) -> Option<&Arc<SourceUsage>> {
+        self.usages.get(source)
+    }
+}
+
+/// A source and a secret that stay keep what was counted.
+fn usages(settings: &Live, before: &Usages, now: Timestamp) -> Usages {
+    let usage = |(name, source): (&SourceName, &Arc<Source>)| {
+        let secrets = source.secrets.iter().map(|secret| secret.spec.secret.clone());
+        let before = before.get(name).map(AsRef::as_ref);
+        (name.clone(), Arc::new(SourceUsage::continuing(before, secrets, now)))
+    };
+    settings.sources.iter().map(usage).collect()
 }
 
 /// A source whose rule did not change keeps what it has counted.
@@ -44,10 +62,11 @@ pub struct Current(Arc<ArcSwap<InForce>>);
 
 impl Current {
     /// Puts the first configuration in force.
-    pub fn new(settings: Live) -> Result<Self, UpstreamError> {
+    pub fn new(settings: Live, now: Timestamp) -> Result<Self, UpstreamError> {
         let upstreams = Upstreams::new(settings.upstreams.iter().cloned())?;
         let limiters = limiters(&settings, &Limiters::new());
-        Ok(Self(Arc::new(ArcSwap::from_pointee(InForce { settings, upstreams, limiters }))))
+        let usages = usages(&settings, &Usages::new(), now);
+        Ok(Self(Arc::new(ArcSwap::from_pointee(InForce { settings, upstreams, limiters, usages }))))
     }
 
     /// What is in force now.
@@ -55,12 +74,14 @@ impl Current {
         self.0.load_full()
     }
 
-    /// Puts another configuration in force. Upstreams that did not change keep their connections, rates what was counted; on an error nothing changes.
-    pub fn replace(&self, settings: Live) -> Result<(), UpstreamError> {
+    /// Puts another configuration in force. Upstreams that did not change keep their connections, rates and secrets what was
+    /// counted; on an error nothing changes.
+    pub fn replace(&self, settings: Live, now: Timestamp) -> Result<(), UpstreamError> {
         let before = self.0.load();
         let upstreams = before.upstreams.reloaded(settings.upstreams.iter().cloned())?;
         let limiters = limiters(&settings, &before.limiters);
-        self.0.store(Arc::new(InForce { settings, upstreams, limiters }));
+        let usages = usages(&settings, &before.usages, now);
+        self.0.store(Arc::new(InForce { settings, upstreams, limiters, usages }));
         Ok(())
     }
 }

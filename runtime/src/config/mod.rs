@@ -25,6 +25,7 @@ use crate::verify::Catalogue;
 pub use files::fingerprint;
 pub use in_force::{Current, InForce};
 pub use network::Networks;
+pub use secret::SourceSecret;
 pub use server::{ForwardedHeader, Proxies, Server, Storage, Worker};
 pub use source::{Adapter, Source};
 
@@ -81,6 +82,22 @@ pub fn read(path: &Path) -> Reading {
     Reading { settings: settings.filter(|_| usable), mistakes: mistakes.into_vec() }
 }
 
+/// The providers that a configuration knows: those compiled in, and `catalogue.d/*.toml` beside it. The file itself is not looked at.
+///
+/// # Errors
+/// What is wrong with the files in `catalogue.d`.
+pub fn catalogue(path: &Path) -> Result<Catalogue, Vec<Mistake>> {
+    let mistakes = Mistakes::default();
+    let catalogue = with_own(&files::read_catalogue(path, &mistakes), &mistakes);
+    if mistakes.any_error() { Err(mistakes.into_vec()) } else { Ok(catalogue) }
+}
+
+fn with_own(files: &[(String, String)], mistakes: &Mistakes) -> Catalogue {
+    let mut catalogue = Catalogue::builtin();
+    files.iter().for_each(|(file, text)| catalogue.add(file, text, mistakes));
+    catalogue
+}
+
 /// Where a server with this configuration listens, and the folder where it keeps its own files, for whoever talks to it. Needs none of its secrets.
 ///
 /// # Errors
@@ -133,10 +150,7 @@ struct Draft {
 impl Draft {
     fn read(path: &Path, files: &files::Files, mistakes: &Mistakes) -> Self {
         let directory = path.parent().unwrap_or(Path::new(""));
-        let mut catalogue = Catalogue::builtin();
-        for (file, text) in &files.catalogue {
-            catalogue.add(file, text, mistakes);
-        }
+        let catalogue = with_own(&files.catalogue, mistakes);
         let mut draft = Self {
             server: None,
             storage: None,

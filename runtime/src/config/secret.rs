@@ -3,8 +3,50 @@
 
 use std::path::Path;
 
-use crate::document::Field;
-use crate::domain::Secret;
+use chrono::DateTime;
+
+use crate::document::{Field, Section};
+use crate::domain::{Secret, Timestamp};
+use crate::verify::SecretSpec;
+
+/// A secret of a source, and how its operator calls it.
+#[derive(Debug, Clone)]
+pub struct SourceSecret {
+    /// What a plugin that proves requests asks for it by.
+    pub name: Option<String>,
+    /// As it is written: `env:STRIPE_SECRET`. Of a literal one only that it is one.
+    pub reference: String,
+    /// The secret, and when it is valid.
+    pub spec: SecretSpec,
+}
+
+/// A reference, or `{ value = "env:…", not_before = "2026-01-01T00:00:00Z", not_after = … }` while secrets are rotated; with a `name` for a
+/// plugin that proves requests.
+pub(super) fn read(field: &Field<'_>, directory: &Path) -> Option<SourceSecret> {
+    if !field.is_table() {
+        return read_always_valid(field, directory);
+    }
+    let read = |section: &Section<'_>| {
+        let moment = |key| section.field(key).map(|field| field.parse_with(read_moment)).map_or(Some(None), |moment| moment.map(Some));
+        let (not_before, not_after) = (moment("not_before"), moment("not_after"));
+        let mut secret = read_always_valid(&section.required("value")?, directory)?;
+        secret.name = section.field("name").map_or(Some(None), |field| field.as_str().map(|name| Some(name.to_owned())))?;
+        (secret.spec.not_before, secret.spec.not_after) = (not_before?, not_after?);
+        Some(secret)
+    };
+    field.section(read).flatten()
+}
+
+fn read_always_valid(field: &Field<'_>, directory: &Path) -> Option<SourceSecret> {
+    let spec = SecretSpec { secret: resolve(field, directory)?, not_before: None, not_after: None };
+    let reference = field.as_str().map(|text| if text.starts_with("literal:") { "literal:…" } else { text });
+    Some(SourceSecret { name: None, reference: reference?.to_owned(), spec })
+}
+
+fn read_moment(text: &str) -> Result<Timestamp, String> {
+    let moment = DateTime::parse_from_rfc3339(text).map_err(|_| "a moment is RFC 3339, as in \"2026-01-31T12:00:00Z\"")?;
+    Ok(Timestamp::from_millis(moment.timestamp_millis()))
+}
 
 /// The secret that a field refers to; what is wrong is reported without its value.
 pub(super) fn resolve(field: &Field<'_>, directory: &Path) -> Option<Secret> {

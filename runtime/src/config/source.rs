@@ -5,16 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::DateTime;
 use http::HeaderMap;
 
 use super::network::{self, Networks};
-use super::{response, secret};
+use super::response;
+use super::secret::{self, SourceSecret};
 use crate::document::{Field, Mistake, Section, Severity, nearest};
-use crate::domain::{
-    Answer, ContentEncoding, DedupePolicy, OnRefusal, PluginName, Rate, RetryPolicy, RetryStrategy, Route, SourceName, Timestamp,
-};
-use crate::verify::{Catalogue, Keyring, Location, Options, SecretSpec, Verifier};
+use crate::domain::{Answer, ContentEncoding, DedupePolicy, OnRefusal, PluginName, Rate, RetryPolicy, RetryStrategy, Route, SourceName};
+use crate::verify::{Catalogue, Keyring, Location, Options, Provider, Verifier};
 
 const WINDOW_DEFAULT: Duration = Duration::from_hours(72);
 const DAY: Duration = Duration::from_hours(24);
@@ -26,6 +24,8 @@ pub struct Source {
     pub name: SourceName,
     /// Its provider's checks, with its secrets.
     pub verifier: Verifier,
+    /// Its secrets, in the order in which the proof names them.
+    pub secrets: Vec<SourceSecret>,
     /// The plugin that proves its requests, where its provider is none of the catalogue.
     pub adapter: Option<Adapter>,
     /// Where its events go; empty where they are only stored.
@@ -61,6 +61,13 @@ pub struct Adapter {
     pub keyring: Arc<Keyring>,
 }
 
+impl Source {
+    /// What its requests are once they were let in: `plugin` where that is a plugin's word, else its [`crate::verify::Class`].
+    pub fn class(&self) -> &'static str {
+        if self.adapter.is_some() { "plugin" } else { self.verifier.class().word() }
+    }
+}
+
 /// A source as it is read, with the warning that each of its routes would be if its plugin is not there.
 pub(super) struct Configured {
     pub(super) source: Source,
@@ -87,7 +94,8 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
     let on_refusal = section.field("on_refusal").and_then(|field| field.one_of(&OnRefusal::WORDS)).unwrap_or_default();
     let dedupe = section.field("dedupe").map_or(DedupePolicy::Window(WINDOW_DEFAULT), |field| read_dedupe(&field));
     let response::Response { answer, headers } = section.section("response", response::read).unwrap_or_default();
-    let Proof { verifier, adapter } = proof?;
+    let Proof { verifier, secrets, adapter } = proof?;
+    warn_of_unproved(section, &verifier);
     if let Some((_, warning)) = &adapter {
         unless_there.push(warning.clone());
         if !content_encodings.is_empty() {
@@ -100,6 +108,7 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
     let source = Source {
         name: source_name?,
         verifier,
+        secrets,
         adapter: adapter.map(|(adapter, _)| adapter),
         routes,
         retry,
@@ -119,50 +128,85 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
 /// Who proves a source's requests: the engine by what the catalogue says, or a plugin.
 struct Proof {
     verifier: Verifier,
+    secrets: Vec<SourceSecret>,
     adapter: Option<(Adapter, (PluginName, Mistake))>,
 }
 
 fn read_proof(section: &Section<'_>, catalogue: &Catalogue, directory: &Path, ordering: Option<Location>) -> Option<Proof> {
-    let secrets = section
-        .field("secrets")
-        .map_or(Some(Vec::new()), |field| field.as_list()?.iter().map(|field| read_secret(field, directory)).collect::<Option<Vec<_>>>());
+    let read_secrets = |field: Field<'_>| field.as_list()?.iter().map(|field| secret::read(field, directory)).collect();
+    let secrets: Option<Vec<SourceSecret>> = section.field("secrets").map_or(Some(Vec::new()), read_secrets);
+    let unproved = section.field("verify").filter(|field| field.one_of(&[("none", ())]).is_some());
     let tolerance = section.field("timestamp_tolerance").and_then(|field| field.as_duration(Duration::from_secs(1)..=DAY));
-    let dedupe_location = section.field("dedupe_key").and_then(|field| field.parse());
+    let dedupe = section.field("dedupe_key").and_then(|field| field.parse());
     let provider_field = section.required("provider")?;
-    let name = provider_field.as_str()?;
-    if let Some(plugin) = name.strip_prefix("plugin:") {
-        let (plugin, warning) = wanted(&provider_field, plugin)?;
-        let options = Options::of_plugin(section);
-        let keyring = Keyring::new(secrets?).map_err(|error| section.error(error.to_string())).ok()?;
-        let verifier = Verifier::of_plugin(plugin.as_str(), &options);
-        return Some(Proof {
-            verifier,
-            adapter: Some((Adapter { plugin: plugin.clone(), keyring: Arc::new(keyring) }, (plugin, warning))),
-        });
+    if let Some(plugin) = provider_field.as_str()?.strip_prefix("plugin:") {
+        unproved.iter().for_each(|field| field.error("`verify = \"none\"` and a plugin that proves requests contradict each other", None));
+        return by_plugin(section, &provider_field, plugin, secrets?);
     }
-    let Some(provider) = catalogue.provider(name) else {
-        let meant = nearest(name, catalogue.names()).map_or_else(String::new, |meant| format!("did you mean `{meant}`? "));
-        let help = format!("{meant}`hookfast providers list` shows all {}; add your own in catalogue.d/", catalogue.names().count());
-        provider_field.error(format!("no provider is called `{name}`"), Some(help));
-        // Its settings cannot be told from mistakes, so none of them is reported.
-        section.entries();
-        return None;
-    };
+    let provider = find_provider(section, &provider_field, catalogue)?;
     let recorded_keys =
         if provider.publishes_keys() { section.section("recorded_keys", |keys| read_recorded(keys, directory)) } else { None };
     let recorded_keys = recorded_keys.map_or(Some(BTreeMap::new()), |keys| keys)?;
-    let options = Options { tolerance, dedupe: dedupe_location, ordering, recorded_keys, ..Options::read(section, provider) };
+    let options = Options { tolerance, dedupe, ordering, recorded_keys, ..Options::read(section, provider) };
     let secrets = secrets?;
-    if secrets.is_empty() && !provider.publishes_keys() {
+    let verifier = match unproved {
+        Some(field) => unproved_verifier(&field, provider, &secrets, &options)?,
+        None => verifier(section, provider, &secrets, &options)?,
+    };
+    Some(Proof { verifier, secrets, adapter: None })
+}
+
+fn by_plugin(section: &Section<'_>, field: &Field<'_>, plugin: &str, secrets: Vec<SourceSecret>) -> Option<Proof> {
+    let (plugin, warning) = wanted(field, plugin)?;
+    let options = Options::of_plugin(section);
+    let named = secrets.iter().map(|secret| (secret.name.clone(), secret.spec.clone())).collect();
+    let keyring = Keyring::new(named).map_err(|error| section.error(error.to_string())).ok()?;
+    let verifier = Verifier::of_plugin(plugin.as_str(), &options);
+    let adapter = Adapter { plugin: plugin.clone(), keyring: Arc::new(keyring) };
+    Some(Proof { verifier, secrets, adapter: Some((adapter, (plugin, warning))) })
+}
+
+fn find_provider<'c>(section: &Section<'_>, field: &Field<'_>, catalogue: &'c Catalogue) -> Option<&'c Provider> {
+    let name = field.as_str()?;
+    let provider = catalogue.provider(name);
+    if provider.is_none() {
+        let meant = nearest(name, catalogue.names()).map_or_else(String::new, |meant| format!("did you mean `{meant}`? "));
+        let help = format!("{meant}`hookfast providers list` shows all {}; add your own in catalogue.d/", catalogue.names().count());
+        field.error(format!("no provider is called `{name}`"), Some(help));
+        // Its settings cannot be told from mistakes, so none of them is reported.
+        section.entries();
+    }
+    provider.map(AsRef::as_ref)
+}
+
+fn verifier(section: &Section<'_>, provider: &Provider, secrets: &[SourceSecret], options: &Options) -> Option<Verifier> {
+    if secrets.is_empty() && !provider.schemes.is_empty() && !provider.publishes_keys() {
         section.error("`secrets` is missing or empty: nothing could be verified");
         return None;
     }
-    if let Some(name) = secrets.iter().find_map(|(name, _)| name.as_ref()) {
+    if let Some(name) = secrets.iter().find_map(|secret| secret.name.as_ref()) {
         section.error(format!("the secret's name `{name}` is of no use: only plugins that prove requests ask for secrets by name"));
     }
-    let secrets: Vec<SecretSpec> = secrets.into_iter().map(|(_, spec)| spec).collect();
-    let verifier = Verifier::new(provider, &secrets, &options).map_err(|error| section.error(error.to_string())).ok()?;
-    Some(Proof { verifier, adapter: None })
+    let specs: Vec<_> = secrets.iter().map(|secret| secret.spec.clone()).collect();
+    Verifier::new(provider, &specs, options).map_err(|error| section.error(error.to_string())).ok()
+}
+
+/// `verify = "none"`: whoever knows the URL is believed, which only a provider that proves nothing makes right.
+fn unproved_verifier(field: &Field<'_>, provider: &Provider, secrets: &[SourceSecret], options: &Options) -> Option<Verifier> {
+    let verifier = Verifier::unproved(provider, options).map_err(|error| field.error(error.to_string(), None)).ok()?;
+    if !secrets.is_empty() {
+        field.error("`verify = \"none\"` checks nothing, so `secrets` would only look as if", Some("take `secrets` out".into()));
+        return None;
+    }
+    Some(verifier)
+}
+
+fn warn_of_unproved(section: &Section<'_>, verifier: &Verifier) {
+    let Some(field) = section.field("verify").filter(|_| verifier.takes_unproved()) else { return };
+    let provider = &verifier.provider().name;
+    let message = format!("`{}` lets in anyone who knows the URL: provider `{provider}` proves nothing", field.path());
+    let narrowed = if section.has("allow_from") { "" } else { "say with `allow_from` where it sends from, and " };
+    field.warning(message, Some(format!("{narrowed}let plugins ask the provider before they act on an event")));
 }
 
 /// Files that stand for what a provider publishes, by URL.
@@ -174,27 +218,6 @@ fn read_recorded(section: &Section<'_>, directory: &Path) -> Option<BTreeMap<Str
         Some((url, document))
     };
     section.entries().into_iter().map(read).collect()
-}
-
-/// A reference, or `{ value = "env:…", not_before = "2026-01-01T00:00:00Z", not_after = … }` while secrets are rotated; with a `name` for a
-/// plugin that proves requests.
-fn read_secret(field: &Field<'_>, directory: &Path) -> Option<(Option<String>, SecretSpec)> {
-    if !field.is_table() {
-        return secret::resolve(field, directory).map(|secret| (None, SecretSpec { secret, not_before: None, not_after: None }));
-    }
-    let read = |section: &Section<'_>| {
-        let moment = |key| section.field(key).map(|field| field.parse_with(read_moment)).map_or(Some(None), |moment| moment.map(Some));
-        let (not_before, not_after) = (moment("not_before"), moment("not_after"));
-        let secret = secret::resolve(&section.required("value")?, directory)?;
-        let name = section.field("name").map_or(Some(None), |field| field.as_str().map(|name| Some(name.to_owned())));
-        Some((name?, SecretSpec { secret, not_before: not_before?, not_after: not_after? }))
-    };
-    field.section(read).flatten()
-}
-
-fn read_moment(text: &str) -> Result<Timestamp, String> {
-    let moment = DateTime::parse_from_rfc3339(text).map_err(|_| "a moment is RFC 3339, as in \"2026-01-31T12:00:00Z\"")?;
-    Ok(Timestamp::from_millis(moment.timestamp_millis()))
 }
 
 fn read_route(field: &Field<'_>) -> Option<(Route, (PluginName, Mistake))> {

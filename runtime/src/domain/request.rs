@@ -19,13 +19,11 @@ pub struct RawRequest {
     pub received_at: Timestamp,
 }
 
-/// The proof that a request came from the source's provider.
+/// What is known of who sent a request that was let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// Which of the provider's schemes held, counted from 0.
-    pub scheme: usize,
-    /// Which of the source's secrets held, counted from 0.
-    pub secret: usize,
+    /// What proved that it came from the source's provider; `None` where the source asks for no proof.
+    pub held: Option<Held>,
     /// The lower-case names of the headers that the proof covers.
     pub signed_headers: Vec<String>,
     /// Whether the provider vouches for all of the body that means something; where it signs less, the rest is whatever the last sender
@@ -35,4 +33,20 @@ pub struct Verified {
     pub is_token: bool,
     /// The header whose value *is* the secret (static token, Basic): it is stored and shown as `[verified]`.
     pub secret_header: Option<String>,
+}
+
+/// What a proof was checked with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// Which of the provider's schemes held, counted from 0.
+    pub scheme: usize,
+    /// Which of the source's secrets held, counted from 0; of a source that has none, a key that its provider publishes.
+    pub secret: usize,
+}
+
+impl Verified {
+    /// Of a request that nothing vouches for.
+    pub fn unproved() -> Self {
+        Self { held: None, signed_headers: Vec::new(), vouches_for_body: false, is_token: false, secret_header: None }
+    }
 }

@@ -235,8 +235,7 @@ fn a_token_for_any_body_is_no_more_than_a_password() {
     let pubsub = verifier("google-pubsub", PEM, &parameters).expect("a public key");
     let mut pushed = request("/in/test", &[("authorization", "Bearer a.b.c")], "{}");
     let verified = crate::domain::Verified {
-        scheme: 0,
-        secret: 0,
+        held: Some(crate::domain::Held { scheme: 0, secret: 0 }),
         signed_headers: Vec::new(),
         vouches_for_body: true,
         is_token: false,

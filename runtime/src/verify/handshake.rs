@@ -151,7 +151,9 @@ impl Verifier {
         verified: Option<&Verified>,
         now: Timestamp,
     ) -> Option<Result<HandshakeAnswer, RefusalCause>> {
-        let mut asked = self.provider().handshakes.iter().filter(|handshake| handshake.is_signed == verified.is_some()).peekable();
+        // What is let in without a proof is not proved by that.
+        let is_proved = verified.is_some_and(|verified| verified.held.is_some());
+        let mut asked = self.provider().handshakes.iter().filter(|handshake| handshake.is_signed == is_proved).peekable();
         asked.peek()?;
         let view = View::new(request, self.public_url.as_deref());
         let handshake = asked.find(|handshake| handshake.is_meant(&view))?;
@@ -208,7 +210,7 @@ impl Verifier {
     /// The challenge under the secret that the request itself was signed with, else under the first that is valid.
     fn sign_challenge(&self, challenge: &str, verified: Option<&Verified>, now: Timestamp) -> Option<Vec<u8>> {
         let keys = self.armed.iter().flat_map(|armed| &armed.keys).filter(|key| key.is_live(now) && !matches!(key.key, Key::Token(_)));
-        let wanted = verified.map(|verified| verified.secret);
+        let wanted = verified.and_then(|verified| verified.held).map(|held| held.secret);
         let key = keys.filter(|key| wanted.is_none_or(|wanted| key.secret == wanted)).min_by_key(|key| key.secret)?;
         key.key.sign(&Message::of(challenge.as_bytes()))
     }

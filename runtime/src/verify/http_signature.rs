@@ -73,7 +73,8 @@ impl<'a> Listed<'a> {
         let input = carrier::only(view.headers(), INPUT)?;
         let mut own = members(input).filter_map(|member| member.strip_prefix(label));
         let text = own.next().filter(|_| own.next().is_none()).ok_or_else(|| malformed("one member with the signature's label"))?;
-        let inner = text.strip_prefix(b"(").and_then(|rest| rest.iter().position(|byte| *byte == b')').map(|at| (&rest[..at], &rest[at + 1..])));
+        let inner =
+            text.strip_prefix(b"(").and_then(|rest| rest.iter().position(|byte| *byte == b')').map(|at| (&rest[..at], &rest[at + 1..])));
         let (list, parameters) = inner.ok_or_else(|| malformed("a list in parentheses"))?;
         let list = std::str::from_utf8(list).map_err(|_| malformed("ASCII"))?;
         // Components with parameters of their own (`;sf`, `;req`) are read in as many ways as there are libraries.
@@ -157,7 +158,8 @@ mod tests {
     #[test]
     fn the_example_of_the_rfc_holds() {
         let input = r#"other=("date"), sig-b25=("date" "@authority" "content-type");created=1618884473;keyid="test-shared-secret""#;
-        let key = STANDARD.decode("uzvJfB4u3N0Jy4T7NZ75MDVcr8zSTInedJtkgcu46YW4XByzNJjxBdtjUkdJPBtbmHhIDi6pcl8jsasjlTMtDQ==").expect("base64");
+        let key =
+            STANDARD.decode("uzvJfB4u3N0Jy4T7NZ75MDVcr8zSTInedJtkgcu46YW4XByzNJjxBdtjUkdJPBtbmHhIDi6pcl8jsasjlTMtDQ==").expect("base64");
         let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("a key");
         mac.update(&of(input).expect("a base"));
         assert_eq!(STANDARD.encode(mac.finalize().into_bytes()), "pxcQw6G3AjtMBQjwo8XzkZf/bws5LelbaMk5rGIGtE8=");

@@ -21,8 +21,13 @@ pub enum SetupError {
     #[error("provider `{provider}` does not let a source set `{}`", setting.word())]
     FixedSetting { provider: String, setting: Setting },
     /// There is nothing to check.
-    #[error("provider `{provider}` proves nothing that the host could check; see docs/providers.md")]
+    #[error(
+        "provider `{provider}` proves nothing that the host could check; a source that takes its events all the same says `verify = \"none\"`"
+    )]
     NothingToCheck { provider: String },
+    /// There is something to check, and the source does not want it checked.
+    #[error("provider `{provider}` proves its requests: `verify = \"none\"` would let in anyone who knows the URL; give its `secrets`")]
+    SomethingToCheck { provider: String },
     /// A scheme signs the URL, and what the provider knows it as is not said.
     #[error(
         "provider `{provider}` signs the URL: set `public_url` to the URL as it is registered there, such as `https://hooks.example.com/in/name`"

@@ -20,6 +20,8 @@ pub struct Keyring(Vec<Named>);
 
 #[derive(Debug)]
 struct Named {
+    /// Its place in the source's list, from 0.
+    position: usize,
     name: String,
     spec: SecretSpec,
 }
@@ -31,12 +33,16 @@ impl Keyring {
         if let Some(position) = empty {
             return Err(SetupError::Secret { position, fault: KeyFault::Empty });
         }
-        let named = |(name, spec): (Option<String>, SecretSpec)| Named { name: name.unwrap_or_else(|| DEFAULT_NAME.into()), spec };
-        Ok(Self(secrets.into_iter().map(named).collect()))
+        let named = |(position, (name, spec)): (usize, (Option<String>, SecretSpec))| Named {
+            position,
+            name: name.unwrap_or_else(|| DEFAULT_NAME.into()),
+            spec,
+        };
+        Ok(Self(secrets.into_iter().enumerate().map(named).collect()))
     }
 
-    /// Does what the plugin asks, with every secret of the name that is valid now.
-    pub fn answer(&self, key_use: KeyUse, now: Timestamp) -> Result<KeyAnswer, KeyUseFault> {
+    /// Does what the plugin asks, with every secret of the name that is valid now. Tells `held` the position of the first that a proof is by.
+    pub fn answer(&self, key_use: KeyUse, now: Timestamp, held: impl Fn(usize)) -> Result<KeyAnswer, KeyUseFault> {
         let KeyUse { secret, deed } = key_use;
         let live: Vec<&Named> = self.0.iter().filter(|named| named.name == secret && named.spec.is_live(now)).collect();
         if live.is_empty() {
@@ -47,12 +53,13 @@ impl Keyring {
             KeyDeed::Is { text } => {
                 let is = |named: &&Named| Key::Token(key::trimmed(&named.spec.secret).to_vec()).is_among(&[&text]);
                 // Each is compared, so that the time taken does not tell which one it was.
-                Ok(KeyAnswer::Holds(live.iter().filter(|named| is(named)).count() > 0))
+                Ok(holds(live.iter().map(|named| (named.position, is(named))), held))
             }
             KeyDeed::Verify { form, algorithm, message, signature } => {
                 let keys = keys(&live, &form, &algorithm)?;
                 let message = Message::of(&message);
-                Ok(KeyAnswer::Holds(keys.iter().filter(|key| key.holds(&message, std::slice::from_ref(&signature))).count() > 0))
+                let is_by = |key: &Key| key.holds(&message, std::slice::from_ref(&signature));
+                Ok(holds(live.iter().zip(&keys).map(|(named, key)| (named.position, is_by(key))), held))
             }
             KeyDeed::Sign { form, algorithm, message } => {
                 let signature = keys(&live, &form, &algorithm)?.first().and_then(|key| key.sign(&Message::of(&message)));
@@ -71,6 +78,13 @@ impl Keyring {
         let names: Vec<String> = headers.iter().filter(|(_, value)| holds(value)).map(|(name, _)| name.to_owned()).collect();
         names.iter().for_each(|name| headers.replace(name, "[verified]"));
     }
+}
+
+/// Whether any secret holds; all are tried.
+fn holds(tried: impl Iterator<Item = (usize, bool)>, held: impl Fn(usize)) -> KeyAnswer {
+    let first = tried.fold(None, |first, (position, holds)| first.or(holds.then_some(position)));
+    first.iter().for_each(|position| held(*position));
+    KeyAnswer::Holds(first.is_some())
 }
 
 fn keys(live: &[&Named], form: &str, algorithm: &str) -> Result<Vec<Key>, KeyUseFault> {
@@ -110,12 +124,12 @@ mod tests {
     fn verify(keyring: &Keyring, name: &str, form: &str, algorithm: &str, signature: &[u8]) -> Result<KeyAnswer, &'static str> {
         let (form, algorithm) = (form.to_owned(), algorithm.to_owned());
         let deed = KeyDeed::Verify { form, algorithm, message: b"abc".to_vec(), signature: signature.to_vec() };
-        keyring.answer(KeyUse { secret: name.into(), deed }, NOW).map_err(|fault| fault.code)
+        keyring.answer(KeyUse { secret: name.into(), deed }, NOW, |_| ()).map_err(|fault| fault.code)
     }
 
     fn signed(keyring: &Keyring, name: &str) -> Vec<u8> {
         let deed = KeyDeed::Sign { form: "utf8".into(), algorithm: "hmac-sha256".into(), message: b"abc".to_vec() };
-        match keyring.answer(KeyUse { secret: name.into(), deed }, NOW) {
+        match keyring.answer(KeyUse { secret: name.into(), deed }, NOW, |_| ()) {
             Ok(KeyAnswer::Signature(bytes)) => bytes,
             other => panic!("{other:?}"),
         }
@@ -147,11 +161,30 @@ mod tests {
     #[test]
     fn a_token_is_compared_whole_and_written_over() {
         let ring = keyring(&[(None, "a long token")]);
-        let is = |text: &str| ring.answer(KeyUse { secret: "default".into(), deed: KeyDeed::Is { text: text.into() } }, NOW);
+        let is = |text: &str| ring.answer(KeyUse { secret: "default".into(), deed: KeyDeed::Is { text: text.into() } }, NOW, |_| ());
         assert_eq!((is("a long token"), is("a long toke")), (Ok(KeyAnswer::Holds(true)), Ok(KeyAnswer::Holds(false))));
         let mut headers: Headers = [("authorization", bytes::Bytes::from("Bearer a long token"))].into_iter().collect();
         headers.push("x-id", "a long");
         ring.redact(&mut headers);
         assert_eq!((headers.text("authorization"), headers.text("x-id")), (Some("[verified]"), Some("a long")));
+    }
+
+    #[test]
+    fn the_secret_that_a_proof_is_by_is_told_by_its_place_in_the_list() {
+        let ring = keyring(&[(Some("challenge"), "three"), (None, "one"), (None, "two")]);
+        let told = |deed: KeyDeed| {
+            let position = std::cell::Cell::new(None);
+            let answer = ring.answer(KeyUse { secret: "default".into(), deed }, NOW, |held| position.set(Some(held)));
+            assert!(answer.is_ok(), "{answer:?}");
+            position.get()
+        };
+        let verify = |signature: Vec<u8>| {
+            let (form, algorithm) = ("utf8".to_owned(), "hmac-sha256".to_owned());
+            told(KeyDeed::Verify { form, algorithm, message: b"abc".to_vec(), signature })
+        };
+        assert_eq!(verify(signed(&keyring(&[(None, "two")]), "default")), Some(2));
+        assert_eq!((verify(vec![0; 32]), told(KeyDeed::Is { text: b"one".to_vec() })), (None, Some(1)));
+        let sign = KeyDeed::Sign { form: "utf8".into(), algorithm: "hmac-sha256".into(), message: b"abc".to_vec() };
+        assert_eq!(told(sign), None, "an answer proves nothing of who asked");
     }
 }

@@ -31,6 +31,8 @@ mod view;
 mod carrier;
 mod timestamp;
 mod verifier;
+mod arm;
+mod class;
 mod diagnosis;
 mod json;
 mod raw_json;

@@ -112,11 +112,15 @@ impl Provider {
 
     /// What its requests are by its strongest scheme.
     pub fn class(&self) -> Class {
-        match self.schemes.first() {
-            None => Class::Unverified,
-            Some(_) if self.confidence == Confidence::C => Class::Unverified,
-            Some(scheme) if scheme.is_secret_sent() => Class::Authenticated,
-            Some(_) => Class::Verified,
+        self.schemes.first().map_or(Class::Unverified, |scheme| self.class_by(scheme))
+    }
+
+    /// What its requests are by this one of its schemes.
+    pub(super) fn class_by(&self, scheme: &Scheme) -> Class {
+        match scheme.is_secret_sent() {
+            _ if self.confidence == Confidence::C => Class::Unverified,
+            true => Class::Authenticated,
+            false => Class::Verified,
         }
     }
 }

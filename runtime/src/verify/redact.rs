@@ -21,7 +21,7 @@ impl Verifier {
     pub fn redact(&self, request: &mut RawRequest, verified: &Verified) {
         for (at, scheme) in self.provider.schemes.iter().enumerate().filter(|(_, scheme)| scheme.is_bearer()) {
             // GitLab may send its token beside the signature that was the proof; it is a secret all the same.
-            let mark = if at == verified.scheme { VERIFIED } else { REDACTED };
+            let mark = if verified.held.is_some_and(|held| held.scheme == at) { VERIFIED } else { REDACTED };
             match &scheme.carrier {
                 Carrier::Headers(names) => names.iter().for_each(|name| request.headers.replace(name, mark)),
                 Carrier::Json(_) => overwrite(request, json_spans(scheme, &request.body), &format!("\"{mark}\"")),

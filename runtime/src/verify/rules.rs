@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::document::{self, Mistakes};
-use crate::domain::{RawRequest, RefusalCause, Secret, Verified};
+use crate::domain::{Held, RawRequest, RefusalCause, Secret, Verified};
 
 use super::sender::{NOW, Sender, WHSEC, edited, secret};
 use super::*;
@@ -32,11 +32,23 @@ fn twice(mut request: RawRequest, header: &str) -> RawRequest {
     request
 }
 
+/// The scheme and the secret that held.
+fn held(verified: &Verified) -> (usize, usize) {
+    let held = verified.held.expect("a proof");
+    (held.scheme, held.secret)
+}
+
 #[test]
 fn what_is_signed_is_accepted_and_the_proof_says_what_it_covers() {
     let sender = Sender::new("standard-webhooks", WHSEC);
     let signed_headers = vec!["webhook-id".into(), "webhook-timestamp".into()];
-    let expected = Verified { scheme: 0, secret: 0, signed_headers, vouches_for_body: true, is_token: false, secret_header: None };
+    let expected = Verified {
+        held: Some(Held { scheme: 0, secret: 0 }),
+        signed_headers,
+        vouches_for_body: true,
+        is_token: false,
+        secret_header: None,
+    };
     assert_eq!(verdict(&sender, &sender.with("{}", &[])), Ok(expected));
 }
 
@@ -104,7 +116,7 @@ fn any_live_secret_will_do_and_the_proof_says_which() {
     let sender = Sender::with_options("stripe", &["old", "new"], &Options::default());
     for (text, position) in [("old", 0), ("new", 1)] {
         let proof = verdict(&sender, &Sender::new("stripe", text).with("{}", &[])).expect("a proof");
-        assert_eq!(proof.secret, position);
+        assert_eq!(held(&proof).1, position);
     }
     assert_eq!(refusal(&sender, &Sender::new("stripe", "other").with("{}", &[])), "wrong_signature");
 }
@@ -134,9 +146,26 @@ fn signing_takes_the_newest_live_secret() {
     let at = |text, from| SecretSpec { not_before: from, ..secret(text) };
     let secrets = [at("a", None), at("b", Some(NOW - SECOND)), at("c", Some(NOW + SECOND))];
     let sender = Sender::with_secrets("github", &secrets, &Options::default());
-    assert_eq!(verdict(&sender, &sender.with("{}", &[])).map(|proof| proof.secret), Ok(1));
+    assert_eq!(verdict(&sender, &sender.with("{}", &[])).as_ref().map(held), Ok((0, 1)));
     let none = Sender::with_secrets("github", &[], &Options::default()).verifier;
     assert_eq!(none.sign(&mut Sample::of(""), NOW, "msg_1"), Err(CannotSign::NoLiveSecret));
+}
+
+#[test]
+fn what_nothing_proves_is_let_in_only_where_the_source_says_so_and_claims_no_proof() {
+    let catalogue = Catalogue::builtin();
+    let [dockerhub, stripe] = ["dockerhub", "stripe"].map(|name| catalogue.provider(name).expect("a provider"));
+    let options = Options { dedupe: Some("/push_data/pushed_at".parse().expect("a location")), ..Options::default() };
+    let refused = [Verifier::new(dockerhub, &[], &options).err(), Verifier::unproved(stripe, &options).err()];
+    let expected =
+        [SetupError::NothingToCheck { provider: "dockerhub".into() }, SetupError::SomethingToCheck { provider: "stripe".into() }];
+    assert_eq!(refused, expected.map(Some));
+    let hub = Sender { verifier: Verifier::unproved(dockerhub, &options).expect("nothing to check") };
+    let request = hub.with(r#"{"push_data":{"pushed_at":7}}"#, &[]);
+    let verified = hub.verifier.verify(&request, NOW).expect("let in");
+    assert_eq!((&verified, hub.verifier.class()), (&Verified::unproved(), Class::Unverified));
+    let key = hub.verifier.identify(&request, &verified).key.expect("a key");
+    assert_eq!((key.value.as_str(), key.signed), ("7", false));
 }
 
 #[test]
@@ -154,18 +183,18 @@ fn a_right_token_does_not_make_up_for_a_wrong_signature() {
     let both = Sender::with_options("gitlab", &[WHSEC, "plain"], &Options::default());
     let other = Sender::new("gitlab", "whsec_YWJjZGVmZ2hpamtsbW5vcA==");
     let token = [("x-gitlab-token", "plain")];
-    assert_eq!(verdict(&both, &both.with("{}", &token)).map(|proof| (proof.scheme, proof.secret)), Ok((0, 0)));
+    assert_eq!(verdict(&both, &both.with("{}", &token)).as_ref().map(held), Ok((0, 0)));
     assert_eq!(refusal(&both, &other.with("{}", &token)), "wrong_signature");
     // Without the signature the token decides; a source that knows only the token does not look at a signature.
-    assert_eq!(verdict(&both, &Sender::new("gitlab", "plain").with("{}", &[])).map(|proof| (proof.scheme, proof.secret)), Ok((1, 1)));
+    assert_eq!(verdict(&both, &Sender::new("gitlab", "plain").with("{}", &[])).as_ref().map(held), Ok((1, 1)));
     assert!(verdict(&Sender::new("gitlab", "plain"), &other.with("{}", &token)).is_ok());
 }
 
 #[test]
 fn svix_takes_either_trio_of_headers() {
     let (svix, standard) = (Sender::new("svix", WHSEC), Sender::new("standard-webhooks", WHSEC));
-    assert_eq!(verdict(&svix, &svix.with("{}", &[])).map(|proof| proof.scheme), Ok(0));
-    assert_eq!(verdict(&svix, &standard.with("{}", &[])).map(|proof| proof.scheme), Ok(1));
+    assert_eq!(verdict(&svix, &svix.with("{}", &[])).as_ref().map(held), Ok((0, 0)));
+    assert_eq!(verdict(&svix, &standard.with("{}", &[])).as_ref().map(held), Ok((1, 0)));
     assert_eq!(refusal(&svix, &without(svix.with("{}", &[]), "svix-signature")), "missing_header");
 }
 

@@ -9,16 +9,16 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::domain::{RawRequest, RefusalCause, Secret, Timestamp, Verified};
+use crate::domain::{Held, RawRequest, RefusalCause, Secret, Timestamp, Verified};
 
-use super::algorithm::KeyForm;
+use super::arm;
 use super::carrier;
 use super::fetched::{self, Fetched};
 use super::http_signature;
 use super::identify::Lookup;
 use super::json;
-use super::jwt::{JwtKey, Token};
-use super::key::{self, KeyFault, SetupError};
+use super::jwt::Token;
+use super::key::SetupError;
 use super::location::Items;
 use super::mac::Key;
 use super::message::{Context, Message};
@@ -52,6 +52,8 @@ pub struct Verifier {
     /// As they were configured: what does not verify is diagnosed by reading them otherwise.
     pub(super) secrets: Vec<SecretSpec>,
     is_offline: bool,
+    /// Nothing is checked, since there is nothing to check and the source takes that.
+    pub(super) takes_unproved: bool,
 }
 
 /// A scheme that the source has secrets for.
@@ -69,7 +71,7 @@ pub(super) struct ArmedKey {
     pub(super) secret: usize,
     pub(super) key: Key,
     pub(super) not_before: Option<Timestamp>,
-    not_after: Option<Timestamp>,
+    pub(super) not_after: Option<Timestamp>,
 }
 
 impl SecretSpec {
@@ -97,26 +99,9 @@ impl Verifier {
             return Err(SetupError::NothingToCheck { provider: provider.name.clone() });
         }
         let provider = Arc::new(options.apply(provider)?);
-        let forms: Vec<KeyForm> = secrets
-            .iter()
-            .enumerate()
-            .map(|(position, spec)| form(&provider, &spec.secret).map_err(|fault| SetupError::Secret { position, fault }))
-            .collect::<Result<_, _>>()?;
-        let mut armed = Vec::new();
-        for (index, scheme) in provider.schemes.iter().enumerate() {
-            let own = secrets.iter().zip(&forms).enumerate().filter(|(_, (_, form))| **form == scheme.key_form());
-            let keys: Vec<ArmedKey> = own.map(|(position, (spec, _))| arm(scheme, position, spec)).collect::<Result<_, _>>()?;
-            let fetched = (secrets.is_empty() && scheme.keys.is_some()).then(Fetched::new);
-            if !keys.is_empty() || fetched.is_some() {
-                armed.push(Armed { scheme: index, keys, fetched });
-            }
-        }
-        check_needs(&provider, &armed, options)?;
-        let lookup = Lookup::new(&provider, options);
-        let items = options.items.clone().unwrap_or_else(|| provider.items.clone());
-        let (public_url, parameters) = (options.public_url.clone(), options.parameters.clone());
-        let (is_offline, secrets) = (options.is_offline, secrets.to_vec());
-        let verifier = Self { provider, armed, lookup, items, public_url, parameters, secrets, is_offline };
+        let armed = arm::armed(&provider, secrets)?;
+        arm::check_needs(&provider, &armed, options)?;
+        let verifier = Self::with(provider, armed, secrets, options);
         for (url, document) in &options.recorded_keys {
             if !verifier.take(url, document, Timestamp::from_millis(0), true) {
                 return Err(SetupError::Settings(format!("there is no key of the provider's kind in what is recorded of {url}")));
@@ -127,15 +112,15 @@ impl Verifier {
 
     /// For a source whose requests a plugin proves: holds for none.
     pub fn of_plugin(plugin: &str, options: &Options) -> Self {
-        let provider = Arc::new(Provider::of_plugin(plugin));
-        let lookup = Lookup::new(&provider, options);
-        let (public_url, parameters) = (options.public_url.clone(), options.parameters.clone());
-        Self { provider, armed: Vec::new(), lookup, items: None, public_url, parameters, secrets: Vec::new(), is_offline: false }
+        Self::with(Arc::new(Provider::of_plugin(plugin)), Vec::new(), &[], options)
     }
 
-    /// The URL as it is registered with the provider, where the source says it.
-    pub fn public_url(&self) -> Option<&str> {
-        self.public_url.as_deref()
+    pub(super) fn with(provider: Arc<Provider>, armed: Vec<Armed>, secrets: &[SecretSpec], options: &Options) -> Self {
+        let lookup = Lookup::new(&provider, options);
+        let items = options.items.clone().unwrap_or_else(|| provider.items.clone());
+        let (public_url, parameters) = (options.public_url.clone(), options.parameters.clone());
+        let (secrets, is_offline) = (secrets.to_vec(), options.is_offline);
+        Self { provider, armed, lookup, items, public_url, parameters, secrets, is_offline, takes_unproved: false }
     }
 
     /// The provider as this source sees it.
@@ -143,11 +128,19 @@ impl Verifier {
         &self.provider
     }
 
+    /// The URL as it is registered with the provider, where the source says it.
+    pub fn public_url(&self) -> Option<&str> {
+        self.public_url.as_deref()
+    }
+
     /// Proves that the source's provider sent these bytes, or says why not.
     ///
     /// The strongest scheme whose proof is there decides, so that a right token cannot make up for a wrong signature; schemes
     /// that share its place (Standard Webhooks `v1` and `v1a`) hold each for the other.
     pub fn verify(&self, request: &RawRequest, now: Timestamp) -> Result<Verified, RefusalCause> {
+        if self.takes_unproved {
+            return Ok(Verified::unproved());
+        }
         let view = View::new(request, self.public_url.as_deref());
         let deciding = self.deciding(&view, now)?;
         let mut refusal = RefusalCause::NoLiveSecret;
@@ -192,8 +185,7 @@ impl Verifier {
             _ => None,
         };
         Ok(Verified {
-            scheme: armed.scheme,
-            secret,
+            held: Some(Held { scheme: armed.scheme, secret }),
             signed_headers: scheme.signed_headers().map(Into::into).collect(),
             vouches_for_body: scheme.vouches_for_body(),
             is_token: scheme.is_secret_sent(),
@@ -314,38 +306,6 @@ impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Verifier").field("provider", &self.provider.name).finish_non_exhaustive()
     }
-}
-
-/// Whether the source says what its provider's schemes cannot do without.
-fn check_needs(provider: &Provider, armed: &[Armed], options: &Options) -> Result<(), SetupError> {
-    for armed in armed {
-        let scheme = &provider.schemes[armed.scheme];
-        if scheme.needs_url() && options.public_url.is_none() {
-            return Err(SetupError::NoPublicUrl { provider: provider.name.clone() });
-        }
-        let published = scheme.keys.as_ref().filter(|_| armed.fetched.is_some());
-        let of_url = published.into_iter().flat_map(|keys| keys.url.parameters());
-        let unset = scheme.parameters().chain(of_url).find(|name| !options.parameters.contains_key(*name));
-        if let Some(parameter) = unset.filter(|_| !options.is_offline) {
-            return Err(SetupError::NoParameter { provider: provider.name.clone(), parameter: parameter.into() });
-        }
-    }
-    Ok(())
-}
-
-fn form(provider: &Provider, secret: &Secret) -> Result<KeyForm, KeyFault> {
-    KeyForm::of(key::trimmed(secret), provider.schemes.iter().map(Scheme::key_form))
-}
-
-fn arm(scheme: &Scheme, position: usize, spec: &SecretSpec) -> Result<ArmedKey, SetupError> {
-    let wrong = |fault| SetupError::Secret { position, fault };
-    let bytes = scheme.key_form().decode(key::trimmed(&spec.secret)).map_err(wrong)?;
-    let key = match &scheme.proof {
-        Proof::Signature(signature) => Key::new(signature.algorithm, signature.key, bytes).map_err(wrong)?,
-        Proof::Jwt(jwt) => Key::Jwt(JwtKey::new(jwt, &bytes).map_err(wrong)?),
-        Proof::Token | Proof::Basic => Key::Token(bytes),
-    };
-    Ok(ArmedKey { secret: position, key, not_before: spec.not_before, not_after: spec.not_after })
 }
 
 /// The first secret whose key holds. All are tried, so that the time taken does not tell which one it was.

@@ -37,6 +37,8 @@ async fn a_plugin_proves_what_no_file_can_describe() {
     assert_eq!(shown["type"], "Accounts.Update");
     assert_eq!(world.upstream.calls()[0].body, CONTENT);
     assert_eq!(post(&world, "accounts", SIGNED).await.event(), event, "the same again");
+    let source = world.admin("GET /sources/accounts").await.json();
+    assert_eq!((&source["class"], &source["secrets"][0]["uses"], &source["counts"]["accepted"]), (&"plugin".into(), &2.into(), &1.into()));
 
     let forged = post(&world, "accounts", &SIGNED.replace("7a5b", "7a5c")).await;
     assert_eq!(forged.text(), r#"401 {"error":"unauthorized"}"#);

@@ -37,6 +37,8 @@ pub(super) struct ShowQuery {
 pub(super) struct Shown {
     #[serde(flatten)]
     event: EventView,
+    /// What its source checks, by the configuration in force: `verified`, `authenticated`, `unverified` or `plugin`. `None` where the source is gone.
+    source_class: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<Payload>,
 }
@@ -71,7 +73,9 @@ pub(super) async fn show(
     let mut event = admin.store.event(id).await?.ok_or_else(|| Problem::not_found(format!("there is no event {id}")))?;
     let content = event.content.take().filter(|_| query.payload);
     let payload = content.map(|(headers, body)| Payload::new(&headers, &body));
-    Ok(Json(Shown { event, payload }))
+    let in_force = admin.current.load();
+    let source_class = in_force.settings.sources.get(event.source.as_str()).map(|source| source.class());
+    Ok(Json(Shown { event, source_class, payload }))
 }
 
 impl Payload {

@@ -5,6 +5,8 @@ mod health;
 mod events;
 mod dead_letters;
 mod requests;
+mod sources;
+mod rotation;
 mod nodes;
 mod plugins;
 mod problem;
@@ -67,6 +69,8 @@ impl Admin {
             .route("/dead-letters/discard", post(dead_letters::discard))
             .route("/requests", get(requests::list))
             .route("/requests/{id}", get(requests::show))
+            .route("/sources", get(sources::list))
+            .route("/sources/{name}", get(sources::show))
             .route("/sources/{name}/reverify", post(requests::reverify))
             .route("/plugins", get(plugins::list))
             .route("/plugins/{name}", put(plugins::load).layer(DefaultBodyLimit::max(WASM_BYTES_MAX)))

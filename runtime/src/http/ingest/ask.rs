@@ -8,7 +8,7 @@ use tracing::{debug, warn};
 use super::answer::Receipt;
 use super::receive::Visit;
 use crate::config::{Adapter, Source};
-use crate::domain::{Answer, Arrival, LogLevel, LogLine, NewEvent, PluginName, RawRequest, RefusalCause, Ruling};
+use crate::domain::{Answer, Arrival, LogLevel, LogLine, NewEvent, PluginName, RawRequest, RefusalCause, Ruling, Timestamp};
 use crate::sandbox::{Inquiry, Keyring, Ruled};
 use crate::verify::{Identity, Part};
 
@@ -17,8 +17,7 @@ impl Visit {
     pub(super) async fn ask(&self, source: &Arc<Source>, adapter: &Adapter, request: RawRequest) -> Result<Receipt, RefusalCause> {
         let name = &adapter.plugin;
         let Some(plugin) = self.door.plugins.get(name) else { return Err(RefusalCause::NoPlugin { plugin: name.clone() }) };
-        let (keys, now) = (Arc::clone(&adapter.keyring), request.received_at);
-        let keyring: Keyring = Arc::new(move |key_use| keys.answer(key_use, now));
+        let keyring = self.keyring(source, adapter, request.received_at);
         let [a, b, c, d, e, f, g, h, ..]: [u8; 10] = self.door.random.bytes();
         let inquiry = Inquiry {
             request: request.clone(),
@@ -39,6 +38,18 @@ impl Visit {
             }
             Ruling::Reject { code, message } => Err(RefusalCause::RejectedByPlugin { plugin: name.clone(), code, message }),
         }
+    }
+
+    /// The source's secrets for the plugin to use, counted as those of the catalogue's providers are.
+    fn keyring(&self, source: &Source, adapter: &Adapter, now: Timestamp) -> Keyring {
+        let (keys, usage) = (Arc::clone(&adapter.keyring), self.usage.clone());
+        let (metrics, name) = (Arc::clone(&self.door.metrics), source.name.clone());
+        let held = move |position| {
+            if usage.as_ref().is_some_and(|usage| usage.prove(position, now)) {
+                metrics.secret_use(&name, position);
+            }
+        };
+        Arc::new(move |key_use| keys.answer(key_use, now, &held))
     }
 
     async fn accept(

@@ -17,8 +17,11 @@ use super::client_address::client_address;
 use super::refusals::Evidence;
 use super::{admission, body, decode};
 use crate::config::{Networks, Source};
-use crate::domain::{Answer, Headers, NewEvent, RawRequest, Refusal, RefusalCause, RequestId, SourceName, Timestamp, Verified};
+use crate::domain::{
+    Answer, Headers, NewEvent, RawRequest, Refusal, RefusalCause, RequestId, SourceName, SourceUsage, Timestamp, Verified,
+};
 use crate::http::listen::Peer;
+use crate::store::Admitted;
 use crate::verify::{Identity, Part};
 
 /// `POST /in/{source}`; any other path is no source's. Without axum's matching of paths, which costs more than a map of sources.
@@ -26,6 +29,7 @@ pub(super) async fn receive(State(door): State<FrontDoor>, request: Request) -> 
     let mut visit = Visit::new(door);
     match visit.receive(request).await {
         Ok(receipt) => {
+            visit.count(&receipt);
             visit.door.metrics.request(visit.source_name(), receipt.result());
             receipt.into_response(visit.source.as_ref().map_or(&HeaderMap::new(), |source| &source.answer_headers))
         }
@@ -37,6 +41,8 @@ pub(super) async fn receive(State(door): State<FrontDoor>, request: Request) -> 
 pub(super) struct Visit {
     pub(super) door: FrontDoor,
     source: Option<Arc<Source>>,
+    /// What is counted of that source.
+    pub(super) usage: Option<Arc<SourceUsage>>,
     received_at: Timestamp,
     body_bytes: usize,
     /// The request whose proof did not hold.
@@ -48,7 +54,7 @@ pub(super) struct Visit {
 impl Visit {
     fn new(door: FrontDoor) -> Self {
         let received_at = door.clock.now();
-        Self { door, source: None, received_at, body_bytes: 0, unproven: None, share: None }
+        Self { door, source: None, usage: None, received_at, body_bytes: 0, unproven: None, share: None }
     }
 
     async fn receive(&mut self, request: Request) -> Result<Receipt, RefusalCause> {
@@ -56,6 +62,7 @@ impl Visit {
         let in_force = self.door.current.load();
         let source = in_force.settings.sources.get(name).cloned().ok_or(RefusalCause::UnknownSource)?;
         self.source = Some(Arc::clone(&source));
+        self.usage = in_force.usage(&source.name).cloned();
         let (head, body) = request.into_parts();
         self.check_head(&head, &source)?;
         let encodings = head.headers.get_all(header::CONTENT_ENCODING).iter().map(HeaderValue::as_bytes);
@@ -91,6 +98,7 @@ impl Visit {
                 return Err(cause);
             }
         };
+        self.count_secret(&verified);
         if let Some(encoding) = encoding {
             decode::unwrap(&mut request, encoding, source.max_body)?;
         }
@@ -154,12 +162,29 @@ impl Visit {
         admission::event(id, source, request, identity, part)
     }
 
+    fn count_secret(&self, verified: &Verified) {
+        if let (Some(usage), Some(source), Some(held)) = (&self.usage, self.source_name(), verified.held)
+            && usage.prove(held.secret, self.received_at)
+        {
+            self.door.metrics.secret_use(source, held.secret);
+        }
+    }
+
+    fn count(&self, receipt: &Receipt) {
+        let (Some(usage), Receipt::Stored { admitted, .. }) = (&self.usage, receipt) else { return };
+        admitted.iter().for_each(|admitted| match admitted {
+            Admitted::New(_) => usage.counts().accept(),
+            Admitted::Duplicate { .. } => usage.counts().recognise(),
+        });
+    }
+
     fn source_name(&self) -> Option<&SourceName> {
         self.source.as_ref().map(|source| &source.name)
     }
 
     fn refuse(self, cause: RefusalCause) -> Response {
         self.door.metrics.request(self.source_name(), cause.code());
+        self.usage.iter().for_each(|usage| usage.counts().refuse());
         debug!(source = ?self.source_name(), cause = cause.code(), "refused");
         let response = answer::refused(&cause);
         let refusal = Refusal {

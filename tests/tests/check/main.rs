@@ -1,6 +1,8 @@
 //! Bad configuration through the real binary: every mistake of the file in one run, each with its place and what is allowed; and
 //! the exit codes that scripts rely on.
 
+mod sources;
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
