@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use expect_test::expect_file;
 use hookfast::verify::{Catalogue, Class, Proof, Provider, Scheme};
+use hookfast_tests::build::root;
 
 const HEAD: &str = "# Providers
 
@@ -36,6 +37,15 @@ fn the_table_of_providers_is_what_the_catalogue_says() {
     page.push_str("| provider | name | class | what is checked | where | confidence | sends again | to know |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n");
     providers.iter().for_each(|provider| page.push_str(&row(provider)));
     expect_file!["../../docs/providers.md"].assert_eq(&page);
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("a README");
+    let asked = providers.iter().filter(|provider| !provider.handshakes.is_empty()).count();
+    for told in [
+        format!("[{} by name]", providers.len()),
+        format!("{verified} whose signature is checked, {authenticated} that send a secret along, and {unverified} that prove"),
+        format!("the questions that {asked} of them ask first are answered"),
+    ] {
+        assert!(readme.contains(&told), "the README does not say: {told}");
+    }
 }
 
 fn row(provider: &Provider) -> String {

@@ -9,7 +9,9 @@ use sha2::{Digest, Sha256};
 use crate::domain::RefusalCause;
 
 use super::carrier;
-use super::view::View;
+use super::http_signature;
+use super::message::Context;
+use super::view::{self, View};
 use super::words::value_of;
 
 /// One of them.
@@ -21,25 +23,46 @@ pub(super) enum Canonical {
     ContentfulTarget,
     /// The headers that `x-contentful-signed-headers` names.
     ContentfulHeaders,
+    /// Plivo's URL, query and form: <https://www.plivo.com/docs/voice/concepts/signature-validation>
+    PlivoV3,
+    /// What `signature-input` lists (RFC 9421).
+    Rfc9421,
+    /// What the pair `headers` beside the signature lists.
+    Cavage,
 }
 
 impl Canonical {
-    const WORDS: [(&'static str, Self); 3] =
-        [("sns", Self::Sns), ("contentful_target", Self::ContentfulTarget), ("contentful_headers", Self::ContentfulHeaders)];
+    const WORDS: [(&'static str, Self); 6] = [
+        ("sns", Self::Sns),
+        ("contentful_target", Self::ContentfulTarget),
+        ("contentful_headers", Self::ContentfulHeaders),
+        ("plivo_v3", Self::PlivoV3),
+        ("rfc9421", Self::Rfc9421),
+        ("cavage", Self::Cavage),
+    ];
+
+    /// Whether all of the body that means something is in it.
+    pub(super) fn covers_body(self) -> bool {
+        self == Self::PlivoV3
+    }
 
     pub(super) fn covers_timestamp(self) -> bool {
-        matches!(self, Self::Sns | Self::ContentfulHeaders)
+        matches!(self, Self::Sns | Self::ContentfulHeaders | Self::Rfc9421 | Self::Cavage)
     }
 
     pub(super) fn needs_url(self) -> bool {
-        self == Self::ContentfulTarget
+        matches!(self, Self::ContentfulTarget | Self::PlivoV3)
     }
 
-    pub(super) fn bytes(self, view: &View<'_>) -> Result<Vec<u8>, RefusalCause> {
+    pub(super) fn bytes(self, context: &Context<'_>) -> Result<Vec<u8>, RefusalCause> {
+        let view = context.view;
         match self {
             Self::Sns => sns(view),
             Self::ContentfulTarget => Ok(contentful_target(view.target()).into()),
             Self::ContentfulHeaders => contentful_headers(view),
+            Self::PlivoV3 => plivo_v3(view),
+            Self::Rfc9421 => http_signature::rfc9421(context),
+            Self::Cavage => http_signature::cavage(context),
         }
     }
 }
@@ -136,6 +159,25 @@ fn contentful_headers(view: &View<'_>) -> Result<Vec<u8>, RefusalCause> {
     }
     let pairs = names.iter().map(|name| Ok([name.as_bytes(), b":", carrier::only(view.headers(), name)?.trim_ascii()].concat()));
     Ok(pairs.collect::<Result<Vec<_>, RefusalCause>>()?.join(&b";"[..]))
+}
+
+/// As Plivo's own kits have it: the query sorted, and behind a dot the form sorted, where there is one.
+fn plivo_v3(view: &View<'_>) -> Result<Vec<u8>, RefusalCause> {
+    let missing = |field: &str| RefusalCause::MissingField { field: field.into() };
+    let url = view.url().ok_or_else(|| missing("public_url"))?.split('?').next().unwrap_or_default();
+    let sorted = |fields: &view::Fields, between: &str| -> Vec<String> {
+        let mut fields: Vec<_> = fields.iter().collect();
+        fields.sort_unstable();
+        fields.into_iter().map(|(name, value)| format!("{name}{between}{value}")).collect()
+    };
+    let query = sorted(view.query().ok_or_else(|| missing("query"))?, "=").join("&");
+    let form = sorted(view.form().ok_or_else(|| missing("form"))?, "").concat();
+    Ok(match (query.is_empty(), form.is_empty()) {
+        (true, true) => url.into(),
+        (false, true) => format!("{url}?{query}").into(),
+        (true, false) => format!("{url}?{form}").into(),
+        (false, false) => format!("{url}?{query}.{form}").into(),
+    })
 }
 
 /// Atlassian's hash of method, path and sorted query:

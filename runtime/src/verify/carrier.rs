@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::domain::{Headers, RefusalCause};
 
+use super::http_signature;
 use super::json;
 use super::scheme::{Carrier, Parse, Scheme};
 use super::view::{self, View};
@@ -92,6 +93,7 @@ impl Scheme {
             Parse::Pairs { groups: Some(separator), .. } => {
                 Ok(values.into_iter().flat_map(|value| elements(value, Some(*separator))).take(GROUPS_MAX).collect())
             }
+            Parse::Dictionary => Ok(values.into_iter().flat_map(http_signature::members).take(GROUPS_MAX).collect()),
             _ => Ok(values),
         }
     }
@@ -119,6 +121,7 @@ impl Scheme {
                 let proof = envelope.and_then(|envelope| Some(signature.find(&envelope)?.as_str()?.to_owned().into_bytes()));
                 proof.into_iter().map(Cow::from).collect()
             }
+            Parse::Dictionary => http_signature::byte_sequence(value).into_iter().map(Cow::from).collect(),
         };
         let most = if self.key_form().is_public() { PUBLIC_PROOFS_MAX } else { PROOFS_MAX };
         let well_formed = (1..=most).contains(&proofs.len()) && proofs.iter().all(|proof| !proof.is_empty());
@@ -173,8 +176,11 @@ fn elements(value: &[u8], separator: Option<char>) -> impl Iterator<Item = &[u8]
         .map(move |element| if separator.is_some() { element.trim_ascii() } else { element })
 }
 
+/// The values of the pairs of this name, without the quotes that some write around them.
 fn pairs<'a>(value: &'a [u8], separator: char, name: &str) -> impl Iterator<Item = &'a [u8]> {
-    elements(value, Some(separator)).filter_map(move |pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+    let value_of = move |pair: &'a [u8]| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=");
+    let unquoted = |value: &'a [u8]| value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
+    elements(value, Some(separator)).filter_map(value_of).map(unquoted)
 }
 
 #[cfg(test)]

@@ -49,6 +49,9 @@ impl Scheme {
             (Some(TimestampPlace::First), _) if !matches!(self.parse, Parse::Positional { .. }) => {
                 Err("a timestamp before the signatures needs `parse` by position".into())
             }
+            (Some(TimestampPlace::Created), _) if self.parse != Parse::Dictionary => {
+                Err("a timestamp in the signature's parameters needs `parse` as a dictionary".into())
+            }
             _ => Ok(()),
         }
     }

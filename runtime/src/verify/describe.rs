@@ -42,6 +42,7 @@ impl fmt::Display for Scheme {
             }
             Parse::Positional { separator } => write!(f, "`<timestamp>{separator}{}`", self.proof),
             Parse::Keyed { key_separator, .. } => write!(f, "`<public key>{key_separator}{}`", self.proof),
+            Parse::Dictionary => write!(f, "`label=:{}:`", self.proof),
             Parse::Envelope { signature } => write!(f, "base64 of a JSON object with `{signature}`"),
         }
     }

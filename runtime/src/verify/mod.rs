@@ -11,6 +11,7 @@ mod read_template;
 mod message;
 mod filter;
 mod canonical;
+mod http_signature;
 mod location;
 mod provider;
 mod read;

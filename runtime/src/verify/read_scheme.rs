@@ -161,6 +161,9 @@ fn parse(section: &Section<'_>) -> Option<Parse> {
     if let Some(pointer) = section.field("envelope") {
         return Some(Parse::Envelope { signature: pointer.parse::<Pointer>()? });
     }
+    if is(section, "dictionary") {
+        return Some(Parse::Dictionary);
+    }
     if let Some(separator) = section.field("positional") {
         return Some(Parse::Positional { separator: character(separator)? });
     }
@@ -200,9 +203,10 @@ fn timestamp(section: &Section<'_>) -> Option<TimestampRule> {
 fn timestamp_place(text: &str) -> Result<TimestampPlace, String> {
     match text.split_once(':') {
         None if text == "first" => Ok(TimestampPlace::First),
+        None if text == "created" => Ok(TimestampPlace::Created),
         Some(("header", name)) => carrier::header_name(name).map(TimestampPlace::Header),
         Some(("pair", name)) if !name.is_empty() => Ok(TimestampPlace::Pair(name.into())),
         Some(("json", pointer)) => pointer.parse().map(TimestampPlace::Json),
-        _ => Err("a timestamp stands at `header:NAME`, `pair:NAME`, `json:/POINTER` or `first`".into()),
+        _ => Err("a timestamp stands at `header:NAME`, `pair:NAME`, `json:/POINTER`, `first` or `created`".into()),
     }
 }

@@ -59,6 +59,8 @@ pub enum Parse {
     Keyed { separator: char, key_separator: char },
     /// Base64 of a JSON object that holds the proof (eBay).
     Envelope { signature: Pointer },
+    /// `label=:PROOF:`, or several of them: a dictionary of byte sequences (RFC 8941), each with a message of its own.
+    Dictionary,
 }
 
 /// What the proof is.
@@ -113,6 +115,8 @@ pub enum TimestampPlace {
     Json(Pointer),
     /// Before the signatures, where they stand by position.
     First,
+    /// In the signature's parameters (RFC 9421 §2.3).
+    Created,
 }
 
 /// How a timestamp is written.

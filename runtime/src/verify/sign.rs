@@ -7,10 +7,12 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::domain::{RawRequest, RefusalCause, Timestamp};
 
 use super::canonical::{self, Canonical};
+use super::http_signature;
 use super::mac::Key;
 use super::message::Context;
 use super::sample::{Sample, put_at};
@@ -153,6 +155,13 @@ fn fill(scheme: &Scheme, sample: &mut Sample, now: Timestamp, id: &str) -> Resul
             Want::Canonical(Canonical::ContentfulHeaders) if sample.headers.all(canonical::CONTENTFUL_NAMES).next().is_none() => {
                 sample.headers.push(canonical::CONTENTFUL_NAMES, format!("{},x-contentful-timestamp", canonical::CONTENTFUL_NAMES));
             }
+            Want::Canonical(Canonical::PlivoV3) => sample.add_field("id", id),
+            Want::Canonical(Canonical::Rfc9421) => {
+                let digest = STANDARD.encode(Sha256::digest(&sample.body));
+                sample.headers.push("content-digest", format!("sha-256=:{digest}:"));
+                let created = now.as_seconds();
+                sample.headers.push(http_signature::INPUT, format!("sig1=(\"@method\" \"content-digest\");created={created}"));
+            }
             Want::Json(_) | Want::PairHeaders(_) | Want::Canonical(_) => {}
         }
     }
@@ -163,7 +172,7 @@ fn fill(scheme: &Scheme, sample: &mut Sample, now: Timestamp, id: &str) -> Resul
 fn timestamp(signature: &Signature, view: &View<'_>, now: Timestamp) -> Vec<u8> {
     match signature.timestamp.as_ref().map(|rule| (&rule.place, rule.unit)) {
         Some((TimestampPlace::Header(name), _)) => view.headers().only(name).unwrap_or_default().into(),
-        Some((TimestampPlace::Pair(_) | TimestampPlace::First, unit)) => unit.write(now).into(),
+        Some((TimestampPlace::Pair(_) | TimestampPlace::First | TimestampPlace::Created, unit)) => unit.write(now).into(),
         Some((TimestampPlace::Json(_), _)) | None => Vec::new(),
     }
 }
@@ -190,6 +199,10 @@ fn claims(jwt: &Jwt, context: &Context<'_>, now: Timestamp) -> Result<Value, Can
 
 /// What stands before the proof, each with its separator: the timestamp, and the names of signed headers.
 fn before(scheme: &Scheme, signature: &Signature, timestamp: &[u8]) -> Vec<u8> {
+    if scheme.parse == Parse::Dictionary {
+        // The label by which the message finds what it lists.
+        return b"sig1=".to_vec();
+    }
     let (Parse::Pairs { separator, .. } | Parse::Positional { separator }) = &scheme.parse else { return Vec::new() };
     let mut before = Vec::new();
     let mut add = |name: &str, value: &[u8]| {
@@ -218,6 +231,7 @@ fn written(scheme: &Scheme, before: &[u8], proof: &[u8]) -> Vec<u8> {
         Parse::List { prefix, .. } => [prefix.as_bytes(), proof].concat(),
         Parse::Pairs { signatures, .. } => [before, signatures.first().map_or("", String::as_str).as_bytes(), b"=", proof].concat(),
         Parse::Positional { .. } => [before, proof].concat(),
+        Parse::Dictionary => [b"sig1=:", proof, b":"].concat(),
         Parse::Keyed { key_separator, .. } => [b"key", key_separator.to_string().as_bytes(), proof].concat(),
         Parse::Envelope { signature } => {
             let mut envelope = json!({});

@@ -94,6 +94,7 @@ impl Template {
             Part::Body | Part::Made(Source::FormSorted, _) => true,
             // Anyone makes another body of the same checksum.
             Part::Made(Source::Body, filters) => !filters.contains(&Filter::Crc32),
+            Part::Made(Source::Canonical(canonical), _) => canonical.covers_body(),
             _ => false,
         })
     }
@@ -216,7 +217,7 @@ impl Source {
                 let value = context.parameters.get(name);
                 value.map(|value| value.clone().into()).ok_or_else(|| missing(format!("parameters.{name}")))
             }
-            Self::Canonical(canonical) => canonical.bytes(view),
+            Self::Canonical(canonical) => canonical.bytes(context),
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::domain::{Held, RawRequest, RefusalCause, Secret, Timestamp, Verified}
 use super::arm;
 use super::carrier;
 use super::fetched::{self, Fetched};
+use super::http_signature;
 use super::identify::Lookup;
 use super::json;
 use super::jwt::Token;
@@ -336,6 +337,7 @@ fn stamp<'a>(rule: &'a TimestampRule, context: &Context<'a>) -> Result<Stamp<'a>
     let text = match &rule.place {
         TimestampPlace::Pair(name) => scheme.pair(value, name)?,
         TimestampPlace::First => scheme.first(value)?,
+        TimestampPlace::Created => http_signature::created(view, value)?,
         TimestampPlace::Header(name) => carrier::only(view.headers(), name)?,
         TimestampPlace::Json(pointer) => {
             let (value, field) = (view.json_at(pointer), format!("json:{pointer}"));

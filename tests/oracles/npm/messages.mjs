@@ -2,6 +2,7 @@
 
 import { createECDH, createPrivateKey, createPublicKey, sign as signWith } from 'node:crypto';
 import { createRequire } from 'node:module';
+import { parse } from 'node:querystring';
 
 import { verifySignature } from '@vonage/jwt';
 import { Crisp } from 'crisp-api';
@@ -95,6 +96,30 @@ export const oracles = [
     verify: ({ secret, headers, url }) =>
       plivo.validateSignature(url, headers['X-Plivo-Signature-V2-Nonce'], headers['X-Plivo-Signature-V2'], secret),
     cases: ['plain', 'another secret'],
+  },
+  {
+    provider: 'plivo',
+    sdk: 'plivo',
+    secret: 'sample plivo token',
+    url: 'https://hooks.example.com/in/sample?b=2&a=x%20y',
+    body: 'To=15551234&From=15554321&Text=Zo%C3%AB+%F0%9F%AA%9D&To=15550000',
+    sign: ({ secret, url, body }) => {
+      const sorted = (text, between) => [...new URLSearchParams(text)].map((pair) => pair.join(between)).sort();
+      const [base, query] = url.split('?');
+      const message = `${base}?${sorted(query, '=').join('&')}.${sorted(body, '').join('')}.05429567804466091622`;
+      return {
+        headers: {
+          'Content-Type': 'application/x-www-form-urlencoded',
+          'X-Plivo-Signature-V3': `b2xk,${hmac(secret, message, { as: 'base64' })}`,
+          'X-Plivo-Signature-V3-Nonce': '05429567804466091622',
+        },
+      };
+    },
+    verify: ({ secret, headers, url, body }) =>
+      plivo.validateV3Signature(
+        'POST', url, headers['X-Plivo-Signature-V3-Nonce'], secret, headers['X-Plivo-Signature-V3'], parse(body),
+      ),
+    cases: ['plain', 'another secret', 'altered URL'],
   },
   {
     provider: 'line',

@@ -106,7 +106,7 @@ limits = { cpu = "1h" }
               --> hookfast.toml:7:12
              7 | provider = "stipe"
                |            ^^^^^^^
-              help: did you mean `stripe`? `hookfast providers list` shows all 275; add your own in catalogue.d/
+              help: did you mean `stripe`? `hookfast providers list` shows all 276; add your own in catalogue.d/
 
             error: `sources.shop.secrets[0]` cannot be resolved: the environment has no variable `NOT_SET_ANYWHERE`
               --> hookfast.toml:8:12
