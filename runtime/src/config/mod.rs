@@ -5,6 +5,7 @@
 mod files;
 mod server;
 mod source;
+mod proof;
 mod response;
 mod network;
 mod secret;
@@ -25,9 +26,10 @@ use crate::verify::Catalogue;
 pub use files::fingerprint;
 pub use in_force::{Current, InForce};
 pub use network::Networks;
+pub use proof::Adapter;
 pub use secret::SourceSecret;
 pub use server::{ForwardedHeader, Proxies, Server, Storage, Worker};
-pub use source::{Adapter, Source};
+pub use source::Source;
 
 /// Everything the operator has said.
 pub struct Settings {

@@ -1,18 +1,17 @@
 //! `[sources.NAME]`: an inbound URL with its provider, secrets, routes and policies.
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
 
 use super::network::{self, Networks};
+use super::proof::{self, Adapter, Proof};
 use super::response;
-use super::secret::{self, SourceSecret};
-use crate::document::{Field, Mistake, Section, Severity, nearest};
+use super::secret::SourceSecret;
+use crate::document::{Field, Mistake, Section, Severity};
 use crate::domain::{Answer, ContentEncoding, DedupePolicy, OnRefusal, PluginName, Rate, RetryPolicy, RetryStrategy, Route, SourceName};
-use crate::verify::{Catalogue, Keyring, Location, Options, Provider, Verifier};
+use crate::verify::{Catalogue, Location, Verifier};
 
 const WINDOW_DEFAULT: Duration = Duration::from_hours(72);
 const DAY: Duration = Duration::from_hours(24);
@@ -52,15 +51,6 @@ pub struct Source {
     pub answer_headers: HeaderMap,
 }
 
-/// A plugin in the provider's place.
-#[derive(Debug)]
-pub struct Adapter {
-    /// Its name.
-    pub plugin: PluginName,
-    /// The source's secrets, for it to use.
-    pub keyring: Arc<Keyring>,
-}
-
 impl Source {
     /// What its requests are once they were let in: `plugin` where that is a plugin's word, else its [`crate::verify::Class`].
     pub fn class(&self) -> &'static str {
@@ -78,7 +68,7 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
     let source_name: Option<SourceName> = name.parse();
     let ordering = section.field("ordering").and_then(|field| read_ordering(&field));
     let (ordering, skip_after) = ordering.map(|ordering| (ordering.key, ordering.skip_after)).unzip();
-    let proof = read_proof(section, catalogue, directory, ordering);
+    let proof = proof::read(section, catalogue, directory, ordering);
     let routes = section.field("routes").and_then(|field| field.as_list()).unwrap_or_default();
     let (routes, mut unless_there): (Vec<_>, Vec<_>) = routes.iter().filter_map(read_route).unzip();
     for (position, route) in routes.iter().enumerate() {
@@ -95,7 +85,6 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
     let dedupe = section.field("dedupe").map_or(DedupePolicy::Window(WINDOW_DEFAULT), |field| read_dedupe(&field));
     let response::Response { answer, headers } = section.section("response", response::read).unwrap_or_default();
     let Proof { verifier, secrets, adapter } = proof?;
-    warn_of_unproved(section, &verifier);
     if let Some((_, warning)) = &adapter {
         unless_there.push(warning.clone());
         if !content_encodings.is_empty() {
@@ -125,101 +114,6 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
     Some(Configured { source, unless_there })
 }
 
-/// Who proves a source's requests: the engine by what the catalogue says, or a plugin.
-struct Proof {
-    verifier: Verifier,
-    secrets: Vec<SourceSecret>,
-    adapter: Option<(Adapter, (PluginName, Mistake))>,
-}
-
-fn read_proof(section: &Section<'_>, catalogue: &Catalogue, directory: &Path, ordering: Option<Location>) -> Option<Proof> {
-    let read_secrets = |field: Field<'_>| field.as_list()?.iter().map(|field| secret::read(field, directory)).collect();
-    let secrets: Option<Vec<SourceSecret>> = section.field("secrets").map_or(Some(Vec::new()), read_secrets);
-    let unproved = section.field("verify").filter(|field| field.one_of(&[("none", ())]).is_some());
-    let tolerance = section.field("timestamp_tolerance").and_then(|field| field.as_duration(Duration::from_secs(1)..=DAY));
-    let dedupe = section.field("dedupe_key").and_then(|field| field.parse());
-    let provider_field = section.required("provider")?;
-    if let Some(plugin) = provider_field.as_str()?.strip_prefix("plugin:") {
-        unproved.iter().for_each(|field| field.error("`verify = \"none\"` and a plugin that proves requests contradict each other", None));
-        return by_plugin(section, &provider_field, plugin, secrets?);
-    }
-    let provider = find_provider(section, &provider_field, catalogue)?;
-    let recorded_keys =
-        if provider.publishes_keys() { section.section("recorded_keys", |keys| read_recorded(keys, directory)) } else { None };
-    let recorded_keys = recorded_keys.map_or(Some(BTreeMap::new()), |keys| keys)?;
-    let options = Options { tolerance, dedupe, ordering, recorded_keys, ..Options::read(section, provider) };
-    let secrets = secrets?;
-    let verifier = match unproved {
-        Some(field) => unproved_verifier(&field, provider, &secrets, &options)?,
-        None => verifier(section, provider, &secrets, &options)?,
-    };
-    Some(Proof { verifier, secrets, adapter: None })
-}
-
-fn by_plugin(section: &Section<'_>, field: &Field<'_>, plugin: &str, secrets: Vec<SourceSecret>) -> Option<Proof> {
-    let (plugin, warning) = wanted(field, plugin)?;
-    let options = Options::of_plugin(section);
-    let named = secrets.iter().map(|secret| (secret.name.clone(), secret.spec.clone())).collect();
-    let keyring = Keyring::new(named).map_err(|error| section.error(error.to_string())).ok()?;
-    let verifier = Verifier::of_plugin(plugin.as_str(), &options);
-    let adapter = Adapter { plugin: plugin.clone(), keyring: Arc::new(keyring) };
-    Some(Proof { verifier, secrets, adapter: Some((adapter, (plugin, warning))) })
-}
-
-fn find_provider<'c>(section: &Section<'_>, field: &Field<'_>, catalogue: &'c Catalogue) -> Option<&'c Provider> {
-    let name = field.as_str()?;
-    let provider = catalogue.provider(name);
-    if provider.is_none() {
-        let meant = nearest(name, catalogue.names()).map_or_else(String::new, |meant| format!("did you mean `{meant}`? "));
-        let help = format!("{meant}`hookfast providers list` shows all {}; add your own in catalogue.d/", catalogue.names().count());
-        field.error(format!("no provider is called `{name}`"), Some(help));
-        // Its settings cannot be told from mistakes, so none of them is reported.
-        section.entries();
-    }
-    provider.map(AsRef::as_ref)
-}
-
-fn verifier(section: &Section<'_>, provider: &Provider, secrets: &[SourceSecret], options: &Options) -> Option<Verifier> {
-    if secrets.is_empty() && !provider.schemes.is_empty() && !provider.publishes_keys() {
-        section.error("`secrets` is missing or empty: nothing could be verified");
-        return None;
-    }
-    if let Some(name) = secrets.iter().find_map(|secret| secret.name.as_ref()) {
-        section.error(format!("the secret's name `{name}` is of no use: only plugins that prove requests ask for secrets by name"));
-    }
-    let specs: Vec<_> = secrets.iter().map(|secret| secret.spec.clone()).collect();
-    Verifier::new(provider, &specs, options).map_err(|error| section.error(error.to_string())).ok()
-}
-
-/// `verify = "none"`: whoever knows the URL is believed, which only a provider that proves nothing makes right.
-fn unproved_verifier(field: &Field<'_>, provider: &Provider, secrets: &[SourceSecret], options: &Options) -> Option<Verifier> {
-    let verifier = Verifier::unproved(provider, options).map_err(|error| field.error(error.to_string(), None)).ok()?;
-    if !secrets.is_empty() {
-        field.error("`verify = \"none\"` checks nothing, so `secrets` would only look as if", Some("take `secrets` out".into()));
-        return None;
-    }
-    Some(verifier)
-}
-
-fn warn_of_unproved(section: &Section<'_>, verifier: &Verifier) {
-    let Some(field) = section.field("verify").filter(|_| verifier.takes_unproved()) else { return };
-    let provider = &verifier.provider().name;
-    let message = format!("`{}` lets in anyone who knows the URL: provider `{provider}` proves nothing", field.path());
-    let narrowed = if section.has("allow_from") { "" } else { "say with `allow_from` where it sends from, and " };
-    field.warning(message, Some(format!("{narrowed}let plugins ask the provider before they act on an event")));
-}
-
-/// Files that stand for what a provider publishes, by URL.
-fn read_recorded(section: &Section<'_>, directory: &Path) -> Option<BTreeMap<String, Vec<u8>>> {
-    let read = |(url, field): (String, Field<'_>)| {
-        let path = directory.join(field.as_str()?);
-        let document =
-            std::fs::read(&path).map_err(|error| field.error(format!("{} cannot be read: {error}", path.display()), None)).ok()?;
-        Some((url, document))
-    };
-    section.entries().into_iter().map(read).collect()
-}
-
 fn read_route(field: &Field<'_>) -> Option<(Route, (PluginName, Mistake))> {
     let read = |section: &Section<'_>| {
         let plugin = section.required("plugin").and_then(|field| wanted(&field, field.as_str()?));
@@ -234,7 +128,7 @@ fn read_route(field: &Field<'_>) -> Option<(Route, (PluginName, Mistake))> {
 }
 
 /// A plugin that is not there is no error: its jobs wait parked until it is, and so do senders whose requests it proves.
-fn wanted(field: &Field<'_>, name: &str) -> Option<(PluginName, Mistake)> {
+pub(super) fn wanted(field: &Field<'_>, name: &str) -> Option<(PluginName, Mistake)> {
     let plugin: PluginName = field.parse_with(|_| name.parse::<PluginName>().map_err(|error| error.to_string()))?;
     let message = format!("plugin `{plugin}` is not in the plugin directory yet");
     let help =

@@ -64,6 +64,8 @@ pub enum RefusalCause {
     HandshakeFailed { detail: String },
     /// The keys that the provider publishes could not be fetched; the sender should try again.
     KeysUnavailable { url: String, reason: String },
+    /// A handshake is proven, and what it asks to be visited could not be; the sender should try again.
+    Unconfirmed { reason: String },
     /// The plugin that proves this source's requests turned it away.
     RejectedByPlugin { plugin: PluginName, code: String, message: String },
     /// The plugin that proves this source's requests is not live, or busy; the sender should try again.
@@ -110,6 +112,7 @@ impl RefusalCause {
             Self::NoLiveSecret => "no_live_secret",
             Self::HandshakeFailed { .. } => "handshake_failed",
             Self::KeysUnavailable { .. } => "keys_unavailable",
+            Self::Unconfirmed { .. } => "unconfirmed",
             Self::RejectedByPlugin { .. } => "rejected_by_plugin",
             Self::NoPlugin { .. } => "no_plugin",
             Self::PluginFailed { .. } => "plugin_failed",
@@ -146,9 +149,13 @@ impl RefusalCause {
             | Self::TimestampTooNew { .. }
             | Self::RejectedByPlugin { .. } => 401,
             Self::Unstorable | Self::PluginFailed { .. } => 500,
-            Self::NoLiveSecret | Self::KeysUnavailable { .. } | Self::NoPlugin { .. } | Self::Saturated | Self::Busy | Self::Draining => {
-                503
-            }
+            Self::NoLiveSecret
+            | Self::Unconfirmed { .. }
+            | Self::KeysUnavailable { .. }
+            | Self::NoPlugin { .. }
+            | Self::Saturated
+            | Self::Busy
+            | Self::Draining => 503,
         }
     }
 
@@ -189,6 +196,7 @@ impl fmt::Display for RefusalCause {
             Self::BodyTooLarge { limit } => write!(f, "the body is over the source's max_body of {limit} bytes"),
             Self::BodyTimeout => f.write_str("the body did not arrive in time"),
             Self::KeysUnavailable { url, reason } => write!(f, "the provider's keys could not be fetched from {url}: {reason}"),
+            Self::Unconfirmed { reason } => write!(f, "the subscription could not be confirmed with the provider: {reason}"),
             Self::RejectedByPlugin { plugin, code, message } => write!(f, "plugin `{plugin}` turned it away: {code}: {message}"),
             Self::NoPlugin { plugin } => write!(f, "plugin `{plugin}`, which proves this source's requests, is not live or is busy"),
             Self::PluginFailed { plugin, reason } => write!(f, "plugin `{plugin}`, which proves this source's requests, {reason}"),

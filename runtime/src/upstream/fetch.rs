@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Method;
+use http::header::AUTHORIZATION;
 use http::uri::Uri;
+use http::{HeaderMap, HeaderValue, Method};
 
 use super::connector::{Connector, Guard};
 use super::exchange::{Bounds, client, exchange};
 use super::{header, request};
-use crate::domain::{CallFault, CallFaultKind, Headers, OutboundAnswer};
+use crate::domain::{CallFault, CallFaultKind, Headers, OutboundAnswer, Secret};
 
 /// Pages of the admin API are far smaller; this only keeps a wrong address from filling memory.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -19,24 +20,30 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 const KEYS_BYTES_MAX: usize = 256 << 10;
 const KEYS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Reads a public document, by `https` and from public addresses only, within 5 s and 256 KiB; a redirect is no answer.
+/// Reads a public document, by `https` and from public addresses only, within 5 s and 256 KiB; a redirect is no answer. With a token it is
+/// asked for as RFC 6750 §2.1 has it.
 ///
 /// # Errors
 /// A fault where no answer came, or another than 200.
-pub async fn fetch_public(url: &str) -> Result<Bytes, CallFault> {
+pub async fn fetch_public(url: &str, token: Option<&Secret>) -> Result<Bytes, CallFault> {
     let (uri, is_https) = parse(url).ok_or_else(|| CallFault::new(CallFaultKind::InvalidRequest, "is no URL"))?;
     if !is_https {
         return Err(CallFault::new(CallFaultKind::InvalidRequest, "is not https"));
     }
-    read(uri, Guard::PublicOnly, is_https).await
+    read(uri, Guard::PublicOnly, is_https, token).await
 }
 
-pub(super) async fn read(uri: Uri, guard: Guard, is_https: bool) -> Result<Bytes, CallFault> {
+pub(super) async fn read(uri: Uri, guard: Guard, is_https: bool, token: Option<&Secret>) -> Result<Bytes, CallFault> {
     let target = uri.authority().map(ToString::to_string).unwrap_or_default();
     let connector = Connector::new(is_https, guard, KEYS_TIMEOUT).map_err(|_| no_roots())?;
     let bounds = Bounds { read: KEYS_TIMEOUT, total: KEYS_TIMEOUT, answer_bytes_max: KEYS_BYTES_MAX };
-    let headers =
-        header::outgoing(&Headers::default(), |_| false).map_err(|message| CallFault::new(CallFaultKind::InvalidRequest, message))?;
+    let mut headers = HeaderMap::new();
+    if let Some(token) = token {
+        let value = HeaderValue::from_bytes([b"Bearer ", token.expose()].concat().trim_ascii_end());
+        let mut value = value.map_err(|_| CallFault::new(CallFaultKind::InvalidRequest, "the token has bytes that no header can carry"))?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
     let request = request::assemble(Method::GET, uri, headers, Bytes::new());
     let answer = exchange(&client(connector), request, bounds).await.map_err(|broken| broken.fault(&target, ""))?;
     if answer.status == 200 {

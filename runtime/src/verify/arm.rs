@@ -39,6 +39,14 @@ pub(super) fn check_needs(provider: &Provider, armed: &[Armed], options: &Option
         if scheme.needs_url() && options.public_url.is_none() {
             return Err(SetupError::NoPublicUrl { provider: provider.name.clone() });
         }
+        let wants_token = armed.fetched.is_some() && scheme.keys.as_ref().is_some_and(|keys| keys.has_token);
+        if wants_token && options.keys_token.is_none() && options.recorded_keys.is_empty() {
+            let text = format!(
+                "provider `{}` gives its keys to those with a token: set `keys_token`, or paste the key into `secrets`",
+                provider.name
+            );
+            return Err(SetupError::Settings(text));
+        }
         let published = scheme.keys.as_ref().filter(|_| armed.fetched.is_some());
         let of_url = published.into_iter().flat_map(|keys| keys.url.parameters());
         let unset = scheme.parameters().chain(of_url).find(|name| !options.parameters.contains_key(*name));

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use crate::domain::{Rate, RateLimiter, RawRequest, RefusalCause, Timestamp};
+use crate::domain::{Rate, RateLimiter, RawRequest, RefusalCause, Secret, Timestamp};
 
+use super::json;
 use super::jwks;
 use super::jwt::{self, JwtKey};
 use super::key_source::KeyDocument;
@@ -118,6 +119,11 @@ impl Verifier {
         Ok(None)
     }
 
+    /// What they are asked for with, where the provider wants a token.
+    pub fn keys_token(&self) -> Option<&Secret> {
+        self.keys_token.as_ref()
+    }
+
     /// Whether the source may fetch once more now; else how long it should wait.
     pub fn may_fetch(&self, now: Timestamp) -> Result<(), Duration> {
         self.armed.iter().filter_map(|armed| armed.fetched.as_ref()).try_for_each(|fetched| fetched.fetches.take(now))
@@ -153,7 +159,7 @@ impl Verifier {
 /// The keys of a document that go with the scheme.
 fn keys(scheme: &Scheme, found: &[u8]) -> Vec<(Option<String>, ArmedKey)> {
     let armed = |id: Option<String>, key: Key| (id, ArmedKey::published(key));
-    match scheme.keys.as_ref().map(|keys| keys.document) {
+    match scheme.keys.as_ref().map(|keys| &keys.document) {
         Some(KeyDocument::Jwks) => {
             let set = jwks::read(found).unwrap_or_default();
             let key = |own: jwks::WebKey| {
@@ -166,8 +172,14 @@ fn keys(scheme: &Scheme, found: &[u8]) -> Vec<(Option<String>, ArmedKey)> {
             };
             set.into_iter().filter_map(key).collect()
         }
-        Some(KeyDocument::Pem) => {
-            let read = |kind| PublicKey::read(kind, scheme.key_form(), found.to_vec()).ok();
+        Some(document) => {
+            let text = match document {
+                KeyDocument::Json(pointer) => {
+                    json::unambiguous(found).and_then(|root| Some(pointer.find(&root)?.as_str()?.as_bytes().to_vec()))
+                }
+                KeyDocument::Jwks | KeyDocument::Pem => Some(found.to_vec()),
+            };
+            let read = |kind| PublicKey::read(kind, scheme.key_form(), text.clone()?).ok();
             let key = match &scheme.proof {
                 Proof::Signature(signature) => Kind::of(signature.algorithm).and_then(read).map(Key::Public),
                 Proof::Jwt(jwt) => JwtKey::published(jwt, read).map(Key::Jwt),
@@ -285,6 +297,23 @@ mod tests {
         for url in ["https://evil.example/a.pem", "https://169.254.169.254/latest", "http://sns.eu-west-1.amazonaws.com/a.pem"] {
             assert_eq!(wanted(url).map_err(|cause| cause.code()), Err("malformed_field"), "{url}");
         }
+    }
+
+    #[test]
+    fn a_key_is_found_in_the_answer_of_a_key_api_and_asked_for_with_the_source_s_token() {
+        let circle = |options: &Options| Verifier::new(Catalogue::builtin().provider("circle").expect("a provider"), &[], options);
+        assert!(matches!(circle(&Options::default()), Err(SetupError::Settings(text)) if text.contains("keys_token")));
+        let circle = circle(&Options { keys_token: Some(Secret::new(&b"t"[..])), ..Options::default() }).expect("a token");
+        let request = |id: &str| {
+            let headers =
+                [("x-circle-signature", "AA=="), ("x-circle-key-id", id)].map(|(name, value)| (name, Bytes::from(value.to_owned())));
+            RawRequest { headers: headers.into_iter().collect(), ..signed(&pair(1), "{}") }
+        };
+        let url = "https://api.circle.com/v2/notifications/publicKey/7c0e-1";
+        assert_eq!(circle.wanted_keys(&request("7c0e-1"), NOW), Ok(Some(WantedKeys { url: url.into(), is_refresh: false })));
+        assert!(circle.wanted_keys(&request("../../x"), NOW).is_err());
+        let answer = r#"{"data":{"publicKey":"MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEaxfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpZP40Li/hp/m47n60p8D54WK84zV2sxXs7LtkBoN79R9Q=="}}"#;
+        assert!(circle.learn(url, answer.as_bytes(), NOW) && !circle.learn(url, b"{\"data\":{}}", NOW));
     }
 
     #[test]

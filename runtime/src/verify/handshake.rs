@@ -10,6 +10,7 @@ use subtle::ConstantTimeEq;
 use crate::domain::{RawRequest, RefusalCause, Timestamp, Verified};
 
 use super::algorithm::Encoding;
+use super::key_source::UrlPattern;
 use super::location::Pointer;
 use super::mac::Key;
 use super::message::Message;
@@ -40,6 +41,8 @@ pub struct Handshake {
     pub(super) mac: Option<Encoding>,
     /// What `<hash>` is the SHA-256 of, in hexadecimal digits.
     pub(super) hash: Option<String>,
+    /// Where the URL stands that must be visited before it is answered, and what that must be like.
+    pub(super) visit: Option<(Spot, Vec<UrlPattern>)>,
     /// What the answer is.
     pub(super) answer: Form,
 }
@@ -75,6 +78,8 @@ pub struct HandshakeAnswer {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Bytes,
+    /// To be visited first: an `https` URL, of those that the provider's file allows.
+    pub visit: Option<String>,
 }
 
 impl Spot {
@@ -192,9 +197,13 @@ impl Verifier {
         };
         let fill = |text: &str, hash: &str| self.fill(text, &challenge, &mac, hash);
         let hash = handshake.hash.as_ref().map_or_else(String::new, |text| hex::encode(Sha256::digest(fill(text, ""))));
+        let visit = handshake.visit.as_ref().map(|(spot, within)| {
+            let url = spot.find(view).filter(|url| within.iter().any(|pattern| pattern.fits(url)));
+            url.ok_or_else(|| failed("what is to be visited is not the provider's"))
+        });
         let Form { status, content_type, body, headers } = &handshake.answer;
         let headers = headers.iter().map(|(name, text)| (name.clone(), fill(text, &hash))).collect();
-        Ok(HandshakeAnswer { status: *status, content_type, headers, body: fill(body, &hash).into() })
+        Ok(HandshakeAnswer { status: *status, content_type, headers, body: fill(body, &hash).into(), visit: visit.transpose()? })
     }
 
     fn fill(&self, text: &str, challenge: &str, mac: &str, hash: &str) -> String {
@@ -252,6 +261,24 @@ mod tests {
         let verified = sender.verifier.verify(&request, NOW).expect("a proof");
         assert_eq!(sender.verifier.handshake(&request, None, NOW), None, "not before the proof is checked");
         sender.verifier.handshake(&request, Some(&verified), NOW)
+    }
+
+    #[test]
+    fn a_subscription_is_confirmed_on_the_provider_s_hosts_only() {
+        let sender = |within: &str| {
+            let url = format!(r#"{{"Type":"SubscriptionConfirmation","SubscribeURL":"{within}"}}"#);
+            let held = Some(crate::domain::Held { scheme: 0, secret: 0 });
+            let verified = Verified { held, signed_headers: Vec::new(), vouches_for_body: true, is_token: false, secret_header: None };
+            let options = Options { parameters: [("topic_arn".to_owned(), "arn".to_owned())].into(), ..Options::default() };
+            let catalogue = super::super::Catalogue::builtin();
+            let sns = Verifier::new(catalogue.provider("aws-sns").expect("a provider"), &[], &options).expect("published keys");
+            sns.handshake(&request("POST", "/in/x", &[], &url), Some(&verified), NOW).expect("a handshake").map(|answer| answer.visit)
+        };
+        let url = "https://sns.us-west-2.amazonaws.com/?Action=ConfirmSubscription&TopicArn=arn:aws:sns:us-west-2:1:t&Token=2336";
+        assert_eq!(sender(url), Ok(Some(url.into())));
+        for url in ["https://evil.example/?Action=ConfirmSubscription&x", "https://sns.us-west-2.amazonaws.com/?Action=DeleteTopic&x", ""] {
+            assert!(matches!(sender(url), Err(RefusalCause::HandshakeFailed { .. })), "{url}");
+        }
     }
 
     #[test]

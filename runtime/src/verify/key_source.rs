@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use crate::domain::RefusalCause;
 
+use super::location::Pointer;
 use super::message::Context;
 use super::template::{Part, Source, Template};
 
@@ -16,23 +17,39 @@ pub struct KeySource {
     pub(super) within: Vec<UrlPattern>,
     /// What is found there.
     pub(super) document: KeyDocument,
+    /// Whether it is asked for with a token of the source's (RFC 6750).
+    pub(super) has_token: bool,
 }
 
 /// How keys are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum KeyDocument {
     /// A JSON Web Key Set (RFC 7517 §5).
     Jwks,
     /// A public key or certificate in PEM.
     Pem,
+    /// The same, or base64 of a SubjectPublicKeyInfo, at this place of a JSON document.
+    Json(Pointer),
 }
 
-/// An `https` URL in which each `*` stands for letters, digits, `-` and `_`: never for a dot or a slash.
+/// An `https` URL in which each `*` stands for letters, digits, `-` and `_`: never for a dot or a slash. `**` at its end is anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct UrlPattern(Vec<String>);
+pub(super) struct UrlPattern {
+    parts: Vec<String>,
+    is_open: bool,
+}
 
-impl KeyDocument {
-    pub(super) const WORDS: [(&'static str, Self); 2] = [("jwks", Self::Jwks), ("pem", Self::Pem)];
+impl FromStr for KeyDocument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "jwks" => Ok(Self::Jwks),
+            None if text == "pem" => Ok(Self::Pem),
+            Some(("json", pointer)) => pointer.parse().map(Self::Json),
+            _ => Err("keys are found as `jwks`, `pem` or `json:/POINTER`".into()),
+        }
+    }
 }
 
 impl KeySource {
@@ -55,9 +72,9 @@ impl KeySource {
 }
 
 impl UrlPattern {
-    fn fits(&self, url: &str) -> bool {
+    pub(super) fn fits(&self, url: &str) -> bool {
         let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-        let Some((first, others)) = self.0.split_first() else { return false };
+        let Some((first, others)) = self.parts.split_first() else { return false };
         let Some(mut rest) = url.strip_prefix(first.as_str()) else { return false };
         for literal in others {
             // Literals begin with what a `*` does not stand for, or are empty at the end.
@@ -67,7 +84,7 @@ impl UrlPattern {
                 _ => return false,
             }
         }
-        rest.is_empty()
+        rest.is_empty() || (self.is_open && rest.bytes().all(|byte| byte.is_ascii_graphic()))
     }
 }
 
@@ -75,12 +92,15 @@ impl FromStr for UrlPattern {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        let (text, is_open) = text.strip_suffix("**").map_or((text, false), |text| (text, true));
         let parts: Vec<String> = text.split('*').map(Into::into).collect();
         let separates = |part: &String| part.is_empty() || part.starts_with(['.', '/', '?', '=']);
         let is_whole = text.starts_with("https://") && text["https://".len()..].contains('/');
         let is_apart = parts[1..].iter().all(separates) && parts[1..parts.len().max(2) - 1].iter().all(|part| !part.is_empty());
-        if is_whole && is_apart {
-            return Ok(Self(parts));
+        // What is open begins behind the path.
+        let is_closed = !is_open || text.ends_with(['/', '?', '&', '=']);
+        if is_whole && is_apart && is_closed {
+            return Ok(Self { parts, is_open });
         }
         Err("a pattern is an https URL in which `*` stands for a word between dots and slashes, as in `https://sns.*.amazonaws.com/*.pem`"
             .into())
@@ -118,7 +138,11 @@ mod tests {
 
     #[test]
     fn what_is_no_pattern_is_refused() {
-        for text in ["", "http://a.example/*", "https://*", "https://a.example/a*b", "https://a.example/**", "*"] {
+        let confirm = "https://sns.*.amazonaws.com/?Action=ConfirmSubscription&**";
+        assert!(fits(confirm, "https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription&TopicArn=arn:aws:sns:x&Token=1"));
+        assert!(!fits(confirm, "https://sns.eu-west-1.amazonaws.com/?Action=Unsubscribe&TopicArn=arn"));
+        assert!(!fits(confirm, "https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription&a b"));
+        for text in ["", "https://**", "https://a.example**", "http://a.example/*", "https://*", "https://a.example/a*b", "*"] {
             assert!(text.parse::<UrlPattern>().is_err(), "{text}");
         }
     }

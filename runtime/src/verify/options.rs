@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::document::Section;
+use crate::domain::Secret;
 
 use super::algorithm::{Algorithm, Encoding, KeyForm};
 use super::carrier;
@@ -48,6 +49,8 @@ pub struct Options {
     pub parameters: BTreeMap<String, String>,
     /// Documents with the provider's published keys, by URL: none is fetched.
     pub recorded_keys: BTreeMap<String, Vec<u8>>,
+    /// The token that the provider wants to be asked for its keys with.
+    pub keys_token: Option<Secret>,
     /// A stored request is judged, of whose source only this is known: what only it could say goes unasked.
     pub is_offline: bool,
 }
@@ -73,6 +76,7 @@ impl Options {
             public_url: section.field("public_url").and_then(|field| field.parse_with(public_url)),
             parameters: section.section("parameters", parameters).unwrap_or_default(),
             recorded_keys: BTreeMap::new(),
+            keys_token: None,
             is_offline: false,
         }
     }

@@ -89,6 +89,11 @@ impl Provider {
         self.schemes.iter().any(|scheme| scheme.keys.is_some())
     }
 
+    /// Whether they are given to those with a token only.
+    pub fn asks_for_keys_token(&self) -> bool {
+        self.schemes.iter().filter_map(|scheme| scheme.keys.as_ref()).any(|keys| keys.has_token)
+    }
+
     /// The stand-in for a plugin that proves requests.
     pub(super) fn of_plugin(plugin: &str) -> Self {
         Self {

@@ -13,13 +13,23 @@ pub(super) fn provider(file: &str, text: &str, mistakes: &Mistakes) -> Option<Pr
     document::read(file, text, mistakes, read_provider)
 }
 
+impl Provider {
+    /// One that a source describes itself, in the words of a catalogue file; it needs no name.
+    pub fn inline(section: &Section<'_>) -> Option<Self> {
+        read_named(section, Some("inline".into()), Some("described by the source".into()))
+    }
+}
+
 fn read_provider(section: &Section<'_>) -> Option<Provider> {
-    let text = |key| section.required(key).and_then(|field| field.as_str()).map(Into::into);
+    let name = section.required("name").and_then(|field| field.parse_with(name));
+    let title = section.required("title").and_then(|field| field.as_str()).map(Into::into);
+    read_named(section, name, title)
+}
+
+fn read_named(section: &Section<'_>, name: Option<String>, title: Option<String>) -> Option<Provider> {
     let optional_text = |key| section.field(key).and_then(|field| field.as_str()).map(Into::into);
     let location = |key| section.field(key).and_then(|field| field.parse::<Location>());
     // All is read before the first `?`, so that one run reports every mistake.
-    let name = section.required("name").and_then(|field| field.parse_with(name));
-    let title = text("title");
     let (documentation, redelivery) = (optional_text("documentation"), optional_text("redelivery"));
     let (challenge, notes) = (optional_text("challenge"), optional_text("notes"));
     let retries = section.field("retries").and_then(|field| field.as_bool());

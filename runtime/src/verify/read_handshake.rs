@@ -22,6 +22,11 @@ fn handshake(section: &Section<'_>) -> Option<Handshake> {
     let challenge = section.field("challenge").map_or(Some(None), |field| field.parse_with(spot).map(Some));
     let mac = section.field("mac").map_or(Some(None), |field| field.one_of(&Encoding::WORDS).map(Some));
     let hash = optional("hash");
+    let visit = section.section("visit", |section| {
+        let at = section.required("at").and_then(|field| field.parse_with(spot));
+        let within = section.required("within").and_then(|field| field.as_list()?.iter().map(Field::parse).collect());
+        Some((at?, within?))
+    });
     let status = section.field("status").map_or(Some(200), |field| field.as_integer(200..=299));
     let body = section.required("answer").and_then(|field| field.as_str());
     let headers = section.section("headers", |headers| {
@@ -43,6 +48,7 @@ fn handshake(section: &Section<'_>) -> Option<Handshake> {
         challenge: challenge?,
         mac: mac?,
         hash: hash?,
+        visit: visit.map_or(Some(None), |visit| visit.map(Some))?,
         answer,
     })
 }

@@ -18,7 +18,10 @@ pub(super) const TOLERANCE: Duration = Duration::from_secs(300);
 
 /// A provider's schemes; none where it signs nothing.
 pub(super) fn schemes(field: &Field<'_>) -> Option<Vec<Scheme>> {
-    Some(field.as_list()?.iter().filter_map(scheme).collect())
+    // All are read, so that one run reports every mistake; a provider with fewer of them would prove less than its file says.
+    let fields = field.as_list()?;
+    let schemes: Vec<Scheme> = fields.iter().filter_map(scheme).collect();
+    (schemes.len() == fields.len()).then_some(schemes)
 }
 
 fn scheme(field: &Field<'_>) -> Option<Scheme> {
@@ -91,9 +94,10 @@ fn proof(section: &Section<'_>) -> Option<Proof> {
 
 fn keys(section: &Section<'_>) -> Option<KeySource> {
     let url = section.required("url").and_then(|field| field.parse::<Template>());
-    let document = section.required("form").and_then(|field| field.one_of(&KeyDocument::WORDS));
+    let document = section.required("form").and_then(|field| field.parse::<KeyDocument>());
+    let has_token = is(section, "token");
     let within = section.field("within").map_or(Some(Vec::new()), |field| field.as_list()?.iter().map(Field::parse).collect());
-    Some(KeySource { url: url?, document: document?, within: within? })
+    Some(KeySource { url: url?, document: document?, within: within?, has_token })
 }
 
 fn signature(section: &Section<'_>, algorithm: Algorithm) -> Option<Signature> {

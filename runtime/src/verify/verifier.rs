@@ -51,6 +51,8 @@ pub struct Verifier {
     pub(super) parameters: BTreeMap<String, String>,
     /// As they were configured: what does not verify is diagnosed by reading them otherwise.
     pub(super) secrets: Vec<SecretSpec>,
+    /// What the provider's keys are asked for with.
+    pub(super) keys_token: Option<Secret>,
     is_offline: bool,
     /// Nothing is checked, since there is nothing to check and the source takes that.
     pub(super) takes_unproved: bool,
@@ -119,8 +121,8 @@ impl Verifier {
         let lookup = Lookup::new(&provider, options);
         let items = options.items.clone().unwrap_or_else(|| provider.items.clone());
         let (public_url, parameters) = (options.public_url.clone(), options.parameters.clone());
-        let (secrets, is_offline) = (secrets.to_vec(), options.is_offline);
-        Self { provider, armed, lookup, items, public_url, parameters, secrets, is_offline, takes_unproved: false }
+        let (secrets, keys_token, is_offline) = (secrets.to_vec(), options.keys_token.clone(), options.is_offline);
+        Self { provider, armed, lookup, items, public_url, parameters, secrets, keys_token, is_offline, takes_unproved: false }
     }
 
     /// The provider as this source sees it.

@@ -78,3 +78,31 @@ fn a_source_can_be_called_by_its_provider_where_no_other_has_it() {
         "{told}"
     );
 }
+
+#[test]
+fn a_source_may_describe_its_provider_itself() {
+    let config = r#"
+[sources.good]
+secrets = ["env:PATH"]
+
+[sources.good.provider]
+event_type = "header:x-kind"
+schemes = [{ carrier = "header:x-sig", algorithm = "hmac-sha256", encoding = "hex", key = "utf8", message = "{body}" }]
+
+[sources.bad]
+secrets = ["env:PATH"]
+provider = { schemes = [{ carrier = "header:x-sig", algorithm = "hmac-sha256", encoding = "hex", key = "utf8", message = "{header:x-id}" }] }
+"#;
+    check(
+        &Folder::with(config),
+        78,
+        &expect![[r#"
+        error: the proof covers the body (`{body}` in the message, or in a claim), or the scheme says `partial = true`
+          --> hookfast.toml:11:25
+         11 | provider = { schemes = [{ carrier = "header:x-sig", algorithm = "hmac-sha256", encoding = "hex", key = "utf8", message = "{header:x-id}" }] }
+            |                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+        1 error, 0 warnings in hookfast.toml
+    "#]],
+    );
+}

@@ -1,5 +1,5 @@
-//! Fetching the keys that providers publish, before a request that needs them is judged. One fetch at a time for each source; whoever
-//! waits finds them there.
+//! What the front door asks of providers: the keys that they publish, before a request that needs them is judged, one fetch at a time for
+//! each source; and the visits that confirm a subscription.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use crate::config::Source;
 use crate::domain::{RawRequest, RefusalCause, SourceName, Timestamp};
 use crate::upstream::fetch_public;
-use crate::verify::WantedKeys;
+use crate::verify::{HandshakeAnswer, WantedKeys};
 
 /// Who fetches keys. Cheap to clone.
 #[derive(Clone, Default)]
@@ -35,9 +35,19 @@ impl KeyFetcher {
     }
 }
 
+/// Visits what a handshake asks for, if it does, before it is answered.
+pub(super) async fn visit(source: &Source, answer: &HandshakeAnswer) -> Result<(), RefusalCause> {
+    let Some(url) = &answer.visit else { return Ok(()) };
+    match fetch_public(url, None).await {
+        Ok(_) => info!(source = %source.name, "a subscription is confirmed"),
+        Err(fault) => return Err(RefusalCause::Unconfirmed { reason: fault.message }),
+    }
+    Ok(())
+}
+
 async fn fetch(source: &Source, url: &str, now: Timestamp) -> Result<(), String> {
     source.verifier.may_fetch(now).map_err(|wait| format!("fetched too often; the next time in {} s", wait.as_secs() + 1))?;
-    let found = fetch_public(url).await.map_err(|fault| fault.message)?;
+    let found = fetch_public(url, source.verifier.keys_token()).await.map_err(|fault| fault.message)?;
     if !source.verifier.learn(url, &found, now) {
         return Err("there is no key of the provider's kind in it".into());
     }

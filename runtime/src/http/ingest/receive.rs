@@ -15,7 +15,7 @@ use super::answer::{self, Receipt};
 use super::budget::Share;
 use super::client_address::client_address;
 use super::refusals::Evidence;
-use super::{admission, body, decode};
+use super::{admission, body, decode, keys};
 use crate::config::{Networks, Source};
 use crate::domain::{
     Answer, Headers, NewEvent, RawRequest, Refusal, RefusalCause, RequestId, SourceName, SourceUsage, Timestamp, Verified,
@@ -103,7 +103,9 @@ impl Visit {
             decode::unwrap(&mut request, encoding, source.max_body)?;
         }
         if let Some(answer) = source.verifier.handshake(&request, Some(&verified), self.received_at) {
-            return answer.map(Receipt::Handshake);
+            let answer = answer?;
+            keys::visit(&source, &answer).await?;
+            return Ok(Receipt::Handshake(answer));
         }
         self.admit(&source, request, &verified).await
     }

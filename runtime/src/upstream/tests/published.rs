@@ -3,12 +3,15 @@
 use super::super::connector::Guard;
 use super::super::fetch::{fetch_public, read};
 use super::*;
+use crate::domain::Secret;
 
 async fn found(reply: &str) -> Result<Bytes, CallFault> {
     let server = Server::start([Reply::Close(reply.into())]).await;
     let uri = format!("{}/keys", server.url()).parse().expect("a URL");
-    let found = read(uri, Guard::Anywhere, false).await;
-    assert!(server.seen()[0].head.starts_with("GET /keys HTTP/1.1"));
+    let found = read(uri, Guard::Anywhere, false, Some(&Secret::new(&b"a token\n"[..]))).await;
+    let seen = server.seen().remove(0);
+    assert!(seen.head.starts_with("GET /keys HTTP/1.1"));
+    assert_eq!(seen.header("authorization"), Some("Bearer a token"));
     found
 }
 
@@ -33,9 +36,9 @@ async fn a_document_of_256_kib_is_read_and_no_larger_one() {
 #[tokio::test]
 async fn nothing_is_read_in_the_own_network_or_in_the_clear() {
     let server = Server::start([]).await;
-    let private = fetch_public(&format!("https://127.0.0.1:{}/keys", server.port())).await;
+    let private = fetch_public(&format!("https://127.0.0.1:{}/keys", server.port()), None).await;
     assert_eq!(private.expect_err("private").kind, CallFaultKind::PrivateAddress);
-    let clear = fetch_public(&server.url()).await;
+    let clear = fetch_public(&server.url(), None).await;
     assert_eq!(clear.expect_err("not https").message, "is not https");
     assert!(server.seen().is_empty());
 }
