@@ -218,6 +218,47 @@ mod tests {
         assert!(count >= 230, "{count} providers share a secret");
     }
 
+    /// The request with a byte changed, for each byte of what its proof covers: the proof itself, the headers, all of the body.
+    fn changed(sender: &Sender, request: &RawRequest) -> Vec<RawRequest> {
+        let held = sender.verifier.verify(request, NOW).expect("a proof").held.expect("a scheme");
+        let scheme = &sender.verifier.provider().schemes[held.scheme];
+        let mut changed = Vec::new();
+        for (name, value) in request.headers.iter() {
+            if !scheme.carrier.is_header(name) && !scheme.signed_headers().any(|own| own == name) {
+                continue;
+            }
+            for at in 0..value.len() {
+                let mut other = request.clone();
+                let mut value = value.to_vec();
+                value[at] ^= 1;
+                let kept = request.headers.iter().filter(|(own, _)| *own != name);
+                other.headers = kept.map(|(name, value)| (name, Bytes::copy_from_slice(value))).chain([(name, value.into())]).collect();
+                changed.push(other);
+            }
+        }
+        if scheme.covers_body() {
+            for at in 0..request.body.len() {
+                let mut body = request.body.to_vec();
+                body[at] ^= 1;
+                changed.push(RawRequest { body: body.into(), ..request.clone() });
+            }
+        }
+        changed
+    }
+
+    #[test]
+    fn a_changed_byte_of_what_is_proved_is_refused_for_every_provider() {
+        let mut count = 0;
+        for provider in sharing() {
+            let sender = Sender::of(provider, "");
+            for other in changed(&sender, &signed(&sender, "something.else")) {
+                assert!(sender.verifier.verify(&other, NOW).is_err(), "{provider}: {other:?}");
+                count += 1;
+            }
+        }
+        assert!(count > 20_000, "{count} changes");
+    }
+
     #[test]
     fn an_id_cannot_break_out_of_the_body() {
         let catalogue = Catalogue::builtin();
