@@ -48,6 +48,8 @@ struct Source {
     routes: Vec<String>,
     counts: Counts,
     secrets: Vec<Secret>,
+    #[serde(default)]
+    offered_secrets: Vec<Offer>,
     warnings: Vec<Warning>,
 }
 
@@ -75,6 +77,12 @@ struct Secret {
     uses: u64,
     last_used_at: Option<String>,
     counted_since: String,
+}
+
+#[derive(Deserialize)]
+struct Offer {
+    secret: String,
+    at: String,
 }
 
 #[derive(Deserialize)]
@@ -135,12 +143,20 @@ impl Source {
             ("events", format!("{accepted} accepted, {}", count(*duplicates, "duplicate"))),
             ("refused", count(*refused, "request")),
         ];
+        let offer = |offer: &Offer| {
+            format!(
+                "  offered     {}, {}: put it into `secrets` if the provider was set up then\n",
+                plain(&offer.secret),
+                times.write(&offer.at)
+            )
+        };
+        let offers: String = self.offered_secrets.iter().map(offer).collect();
         let facts = facts.map(|(name, value)| format!("  {name:12}{}\n", plain(&value))).concat();
         let secrets = self.secrets.iter().map(|secret| secret.row(times));
         let heading = ["SECRET", "REFERENCE", "STATE", "VALID FROM", "VALID UNTIL", "LAST USED", "USES", "COUNTED SINCE"];
         let secrets = Table::new(heading, secrets).to_string();
         let gap = if secrets.is_empty() { "" } else { "\n" };
-        format!("{}\n{facts}{gap}{secrets}", plain(&self.name))
+        format!("{}\n{facts}{offers}{gap}{secrets}", plain(&self.name))
     }
 
     fn without_scheme(&self) -> String {
@@ -179,6 +195,7 @@ mod tests {
                 "position": 1, "name": null, "reference": "env:PAY", "not_before": null, "not_after": "2026-02-01T00:00:00.000Z", "state": "not_yet",
                 "uses": 0, "last_used_at": null, "counted_since": "2026-01-01T00:00:00.000Z",
             }],
+            "offered_secrets": [{ "secret": "b537207f20cbfa02357cf448134da559", "at": "2026-01-01T00:00:00.000Z" }],
             "warnings": [],
         });
         let source = client::read::<Source>(&document).expect("a source");
@@ -191,6 +208,7 @@ mod tests {
   routes      crm
   events      2 accepted, 1 duplicate
   refused     0 requests
+  offered     b537207f20cbfa02357cf448134da559, 2026-01-01T00:00:00.000Z: put it into `secrets` if the provider was set up then
 
 SECRET  REFERENCE  STATE    VALID FROM  VALID UNTIL               LAST USED  USES  COUNTED SINCE
 1       env:PAY    not yet  -           2026-02-01T00:00:00.000Z  -          0     2026-01-01T00:00:00.000Z

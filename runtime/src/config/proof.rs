@@ -103,7 +103,7 @@ fn find_provider<'c>(section: &Section<'_>, field: &Field<'_>, catalogue: &'c Ca
 }
 
 fn verifier(section: &Section<'_>, provider: &Provider, secrets: &[SourceSecret], options: &Options) -> Option<Verifier> {
-    if secrets.is_empty() && !provider.schemes.is_empty() && !provider.publishes_keys() {
+    if secrets.is_empty() && !provider.schemes.is_empty() && !provider.publishes_keys() && !provider.offers_secret() {
         section.error("`secrets` is missing or empty: nothing could be verified");
         return None;
     }

@@ -41,4 +41,4 @@ pub use route::{Route, TypeFilter};
 pub use ruling::{Arrival, KeyAnswer, KeyDeed, KeyUse, KeyUseFault, Ruling};
 pub use secret::Secret;
 pub use time::Timestamp;
-pub use usage::{SecretUsage, SourceCounts, SourceUsage};
+pub use usage::{OfferedSecret, SecretUsage, SourceCounts, SourceUsage};

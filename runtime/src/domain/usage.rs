@@ -1,8 +1,9 @@
 //! What has become of what a source received, and which of its secrets were used when: counted by whoever receives, read by whoever asks,
-//! without a lock. Numbers of one process since its start. Asks no clock; whoever counts says when.
+//! without a lock but for what handshakes offer. Numbers of one process since its start. Asks no clock; whoever counts says when.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Secret, Timestamp};
 
@@ -10,6 +11,7 @@ use super::{Secret, Timestamp};
 #[derive(Debug)]
 pub struct SourceUsage {
     counts: Arc<SourceCounts>,
+    offers: Arc<Mutex<VecDeque<OfferedSecret>>>,
     secrets: Vec<(Secret, Arc<SecretUsage>)>,
 }
 
@@ -31,6 +33,17 @@ pub struct SecretUsage {
 }
 
 const NEVER: i64 = i64::MIN;
+/// How many offered secrets are kept.
+const OFFERS_MAX: usize = 4;
+
+/// A secret that came with a handshake: for the operator to take, who knows whether the provider was being set up then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfferedSecret {
+    /// The secret.
+    pub secret: Secret,
+    /// When it came.
+    pub at: Timestamp,
+}
 
 impl SourceUsage {
     /// The numbers of a source with these secrets, which came into force `now`. What `before` has of the same source goes on, and of
@@ -43,12 +56,25 @@ impl SourceUsage {
             (secret, kept.unwrap_or_else(|| Arc::new(SecretUsage::new(now))))
         };
         let secrets = secrets.into_iter().map(counted).collect();
-        Self { counts, secrets }
+        let offers = before.map(|before| Arc::clone(&before.offers)).unwrap_or_default();
+        Self { counts, offers, secrets }
     }
 
     /// What became of what it received.
     pub fn counts(&self) -> &SourceCounts {
         &self.counts
+    }
+
+    /// Keeps a secret that somebody offers, who may be the provider; the oldest of too many goes.
+    pub fn offer(&self, secret: Secret, now: Timestamp) {
+        let mut offers = self.offers.lock().unwrap_or_else(PoisonError::into_inner);
+        offers.truncate(OFFERS_MAX - 1);
+        offers.push_front(OfferedSecret { secret, at: now });
+    }
+
+    /// The secrets that were offered, newest first.
+    pub fn offers(&self) -> Vec<OfferedSecret> {
+        self.offers.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// Its secrets' numbers, in the order of its secrets.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::domain::{RawRequest, RefusalCause, Timestamp, Verified};
+use crate::domain::{RawRequest, RefusalCause, Secret, Timestamp, Verified};
 
 use super::algorithm::Encoding;
 use super::key_source::UrlPattern;
@@ -19,6 +19,8 @@ use super::view::{self, View};
 
 /// The longest challenge, in bytes.
 const CHALLENGE_BYTES_MAX: usize = 512;
+/// The longest secret that is offered.
+const SECRET_BYTES_MAX: usize = 256;
 /// The longest that an answer is signed for.
 const SIGNED_CHALLENGE_BYTES_MAX: usize = 128;
 
@@ -41,6 +43,8 @@ pub struct Handshake {
     pub(super) mac: Option<Encoding>,
     /// What `<hash>` is the SHA-256 of, in hexadecimal digits.
     pub(super) hash: Option<String>,
+    /// Where the secret stands that the provider will sign with: the source's to be, once its operator says so.
+    pub(super) offers: Option<Spot>,
     /// Where the URL stands that must be visited before it is answered, and what that must be like.
     pub(super) visit: Option<(Spot, Vec<UrlPattern>)>,
     /// What the answer is.
@@ -78,6 +82,8 @@ pub struct HandshakeAnswer {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Bytes,
+    /// The secret that the provider offers to sign with.
+    pub offered: Option<Secret>,
     /// To be visited first: an `https` URL, of those that the provider's file allows.
     pub visit: Option<String>,
 }
@@ -201,9 +207,16 @@ impl Verifier {
             let url = spot.find(view).filter(|url| within.iter().any(|pattern| pattern.fits(url)));
             url.ok_or_else(|| failed("what is to be visited is not the provider's"))
         });
+        let offered = handshake.offers.as_ref().and_then(|spot| spot.find(view)).filter(|text| self.is_fit_for_secret(text));
+        let offered = offered.map(|text| Secret::new(text.into_bytes()));
         let Form { status, content_type, body, headers } = &handshake.answer;
         let headers = headers.iter().map(|(name, text)| (name.clone(), fill(text, &hash))).collect();
-        Ok(HandshakeAnswer { status: *status, content_type, headers, body: fill(body, &hash).into(), visit: visit.transpose()? })
+        Ok(HandshakeAnswer { status: *status, content_type, headers, body: fill(body, &hash).into(), offered, visit: visit.transpose()? })
+    }
+
+    /// Where secrets are known, another one that a stranger sends is of no interest.
+    fn is_fit_for_secret(&self, text: &str) -> bool {
+        self.armed.is_empty() && (8..=SECRET_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
     }
 
     fn fill(&self, text: &str, challenge: &str, mac: &str, hash: &str) -> String {

@@ -89,6 +89,11 @@ impl Provider {
         self.schemes.iter().any(|scheme| scheme.keys.is_some())
     }
 
+    /// Whether it tells its secret when it is set up: a source can begin without.
+    pub fn offers_secret(&self) -> bool {
+        self.handshakes.iter().any(|handshake| handshake.offers.is_some())
+    }
+
     /// Whether they are given to those with a token only.
     pub fn asks_for_keys_token(&self) -> bool {
         self.schemes.iter().filter_map(|scheme| scheme.keys.as_ref()).any(|keys| keys.has_token)

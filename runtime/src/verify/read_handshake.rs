@@ -22,6 +22,7 @@ fn handshake(section: &Section<'_>) -> Option<Handshake> {
     let challenge = section.field("challenge").map_or(Some(None), |field| field.parse_with(spot).map(Some));
     let mac = section.field("mac").map_or(Some(None), |field| field.one_of(&Encoding::WORDS).map(Some));
     let hash = optional("hash");
+    let offers = section.field("offers").map_or(Some(None), |field| field.parse_with(spot).map(Some));
     let visit = section.section("visit", |section| {
         let at = section.required("at").and_then(|field| field.parse_with(spot));
         let within = section.required("within").and_then(|field| field.as_list()?.iter().map(Field::parse).collect());
@@ -48,6 +49,7 @@ fn handshake(section: &Section<'_>) -> Option<Handshake> {
         challenge: challenge?,
         mac: mac?,
         hash: hash?,
+        offers: offers?,
         visit: visit.map_or(Some(None), |visit| visit.map(Some))?,
         answer,
     })

@@ -3,6 +3,7 @@
 mod delivery;
 mod handshake;
 mod keys;
+mod offer;
 mod refusal;
 mod diagnosis;
 mod quarantine;

@@ -1,5 +1,5 @@
 //! `GET /api/v1/sources` and `GET /api/v1/sources/{name}`: what a source checks, and which of its secrets were used when. The numbers are
-//! this node's since its start; no secret is shown, only how the operator calls it.
+//! this node's since its start; no secret of the source's is shown, only how the operator calls it.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::Admin;
 use super::problem::Problem;
 use super::rotation::{self, SecretView, Warning};
 use crate::config::{InForce, Source};
-use crate::domain::{RouteName, SourceName, Timestamp};
+use crate::domain::{OfferedSecret, RouteName, SourceName, Timestamp};
 use crate::store::Page;
 
 /// A source for people and machines.
@@ -30,6 +30,8 @@ pub(super) struct SourceView {
     routes: Vec<RouteName>,
     counts: CountsView,
     secrets: Vec<SecretView>,
+    /// What came with handshakes, newest first: whoever set the provider up takes the one of that moment.
+    offered_secrets: Vec<OfferView>,
     warnings: Vec<Warning>,
 }
 
@@ -38,6 +40,13 @@ pub(super) struct SourceView {
 struct ProofView {
     carrier: String,
     form: String,
+}
+
+/// A secret that the provider, or whoever says to be it, means to sign with. The one place where a secret is shown: nobody else knows it.
+#[derive(Serialize)]
+struct OfferView {
+    secret: String,
+    at: Timestamp,
 }
 
 /// What became of what the source received: new events, events that were there already, refused requests.
@@ -61,6 +70,10 @@ pub(super) async fn show(State(admin): State<Admin>, Path(name): Path<String>) -
     view.map(Json).ok_or_else(|| Problem::not_found("there is no source of this name; `hookfast sources list` shows those that are"))
 }
 
+fn offer(offered: &OfferedSecret) -> OfferView {
+    OfferView { secret: String::from_utf8_lossy(offered.secret.expose()).into_owned(), at: offered.at }
+}
+
 fn view(source: &Arc<Source>, in_force: &InForce, now: Timestamp) -> Option<SourceView> {
     let usage = in_force.usage(&source.name)?;
     let (verifier, counts) = (&source.verifier, usage.counts());
@@ -75,6 +88,7 @@ fn view(source: &Arc<Source>, in_force: &InForce, now: Timestamp) -> Option<Sour
         public_url: verifier.public_url().map(Into::into),
         routes: source.routes.iter().map(|route| route.name.clone()).collect(),
         counts: CountsView { accepted: counts.accepted(), duplicates: counts.duplicates(), refused: counts.refused() },
+        offered_secrets: if source.secrets.is_empty() { usage.offers().iter().map(offer).collect() } else { Vec::new() },
         warnings: rotation::warnings(&secrets, now),
         secrets,
     })

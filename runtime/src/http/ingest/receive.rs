@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::Response;
 use bytes::Bytes;
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::FrontDoor;
 use super::answer::{self, Receipt};
@@ -82,7 +82,12 @@ impl Visit {
             return self.ask(&source, adapter, request).await;
         }
         if let Some(answer) = source.verifier.handshake(&request, None, self.received_at) {
-            return answer.map(Receipt::Handshake);
+            let answer = answer?;
+            if let (Some(usage), Some(secret)) = (&self.usage, &answer.offered) {
+                info!(source = %source.name, "a secret was offered; `hookfast sources show` shows it");
+                usage.offer(secret.clone(), self.received_at);
+            }
+            return Ok(Receipt::Handshake(answer));
         }
         if request.method != "POST" {
             return Err(RefusalCause::MethodNotAllowed);
