@@ -75,12 +75,15 @@ impl Current {
     }
 
     /// Puts another configuration in force. Upstreams that did not change keep their connections, rates and secrets what was
-    /// counted; on an error nothing changes.
+    /// counted, sources the keys that were fetched; on an error nothing changes.
     pub fn replace(&self, settings: Live, now: Timestamp) -> Result<(), UpstreamError> {
         let before = self.0.load();
         let upstreams = before.upstreams.reloaded(settings.upstreams.iter().cloned())?;
         let limiters = limiters(&settings, &before.limiters);
         let usages = usages(&settings, &before.usages, now);
+        for source in settings.sources.values() {
+            before.settings.sources.get(source.name.as_str()).iter().for_each(|old| source.verifier.inherit(&old.verifier));
+        }
         self.0.store(Arc::new(InForce { settings, upstreams, limiters, usages }));
         Ok(())
     }

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::{Semaphore, SemaphorePermit};
+
 use super::secret::{self, SourceSecret};
 use super::source::wanted;
 use crate::document::{Field, Mistake, Section, nearest};
@@ -20,6 +22,30 @@ pub struct Adapter {
     pub plugin: PluginName,
     /// The source's secrets, for it to use.
     pub keyring: Arc<Keyring>,
+    /// Whose request is before it.
+    pub turns: Turns,
+}
+
+/// How many of a source's requests are before its plugin at once, and how many wait for that.
+#[derive(Debug)]
+pub struct Turns {
+    places: Semaphore,
+    waiting: Semaphore,
+}
+
+impl Turns {
+    const PLACES: usize = 4;
+    const WAITING_MAX: usize = 64;
+
+    fn new() -> Self {
+        Self { places: Semaphore::new(Self::PLACES), waiting: Semaphore::new(Self::WAITING_MAX) }
+    }
+
+    /// A place, held until it is dropped; `None` where too many wait.
+    pub async fn acquire(&self) -> Option<SemaphorePermit<'_>> {
+        let _waiting = self.waiting.try_acquire().ok()?;
+        self.places.acquire().await.ok()
+    }
 }
 
 /// Who proves a source's requests: the engine by what the catalogue says, or a plugin, with the warning that it is not there.
@@ -50,6 +76,11 @@ pub(super) fn read(section: &Section<'_>, catalogue: &Catalogue, directory: &Pat
     }
     if let Some(plugin) = provider_field.as_str()?.strip_prefix("plugin:") {
         unproved.iter().for_each(|field| field.error("`verify = \"none\"` and a plugin that proves requests contradict each other", None));
+        for key in ["timestamp_tolerance", "dedupe_key", "ordering"] {
+            if section.has(key) {
+                section.error(format!("`{key}` goes with providers of the catalogue only: the plugin says it of each event"));
+            }
+        }
         return by_plugin(section, &provider_field, plugin, secrets?);
     }
     let provider = find_provider(section, &provider_field, catalogue)?;
@@ -85,7 +116,7 @@ fn by_plugin(section: &Section<'_>, field: &Field<'_>, plugin: &str, secrets: Ve
     let named = secrets.iter().map(|secret| (secret.name.clone(), secret.spec.clone())).collect();
     let keyring = Keyring::new(named).map_err(|error| section.error(error.to_string())).ok()?;
     let verifier = Verifier::of_plugin(plugin.as_str(), &options);
-    let adapter = Adapter { plugin: plugin.clone(), keyring: Arc::new(keyring) };
+    let adapter = Adapter { plugin: plugin.clone(), keyring: Arc::new(keyring), turns: Turns::new() };
     Some(Proof { verifier, secrets, adapter: Some((adapter, (plugin, warning))) })
 }
 

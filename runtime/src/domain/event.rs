@@ -7,6 +7,11 @@ use bytes::Bytes;
 
 use super::{EventId, Headers, OrderingKey, Route, SourceName, Timestamp};
 
+/// How many events a request may hold. They are stored in one transaction, and others wait for it.
+pub const EVENTS_PER_REQUEST_MAX: usize = 5000;
+/// How many bytes the events of a request may have together, with the headers that each of them has.
+pub const EVENT_BYTES_PER_REQUEST_MAX: usize = 48 << 20;
+
 /// An event as it is stored and handed to plugins.
 #[derive(Debug, Clone)]
 pub struct Event {
@@ -39,6 +44,16 @@ pub struct NewEvent {
     pub answer: Answer,
     /// Where it goes.
     pub routes: Vec<Route>,
+}
+
+impl NewEvent {
+    /// About how many bytes it takes in memory and in a transaction.
+    pub fn bytes(&self) -> usize {
+        /// Ids, keys and what the tables add.
+        const REST: usize = 512;
+        let answer = self.answer.body.as_ref().map_or(0, Bytes::len);
+        self.event.body.len() + self.event.headers.as_bytes().len() + answer + REST
+    }
 }
 
 /// The answer to an accepted request.

@@ -24,7 +24,7 @@ mod grant;
 
 pub use diagnosis::{BodyChange, Diagnosis, SecretSpelling};
 pub use encoding::ContentEncoding;
-pub use event::{Answer, DedupeKey, DedupePolicy, Event, NewEvent};
+pub use event::{Answer, DedupeKey, DedupePolicy, EVENT_BYTES_PER_REQUEST_MAX, EVENTS_PER_REQUEST_MAX, Event, NewEvent};
 pub use grant::{Grant, Limits};
 pub use headers::Headers;
 pub use id::{Digest, EventId, Lineage, NodeId, RequestId};

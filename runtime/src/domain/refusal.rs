@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::{Diagnosis, Headers, PluginName, RawRequest, RequestId, SourceName, Timestamp};
 
+/// The longest sentence that is stored.
+const DETAIL_BYTES_MAX: usize = 1 << 10;
 /// What a sender is told to wait where nobody knows how long it takes.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -34,6 +36,8 @@ pub enum RefusalCause {
     DecodedBodyTooLarge { limit: usize },
     /// The request is proven and holds more events than are taken at once.
     TooManyItems { limit: usize },
+    /// The request is proven, and its events have more bytes together, each with all headers, than are taken at once.
+    BatchTooLarge { limit: usize },
     /// The header that carries the proof is not there.
     MissingHeader { header: String },
     /// A header that must be unique came twice.
@@ -68,8 +72,10 @@ pub enum RefusalCause {
     Unconfirmed { reason: String },
     /// The plugin that proves this source's requests turned it away.
     RejectedByPlugin { plugin: PluginName, code: String, message: String },
-    /// The plugin that proves this source's requests is not live, or busy; the sender should try again.
+    /// The plugin that proves this source's requests is not live; the sender should try again.
     NoPlugin { plugin: PluginName },
+    /// Too many requests wait for plugins that prove them; the sender should try again.
+    PluginBusy { plugin: PluginName },
     /// The plugin that proves this source's requests failed on this one.
     PluginFailed { plugin: PluginName, reason: String },
     /// The store's queue is full or the disk refuses writes; the sender should try again.
@@ -97,6 +103,7 @@ impl RefusalCause {
             Self::EncodingBroken => "encoding_broken",
             Self::DecodedBodyTooLarge { .. } => "decoded_body_too_large",
             Self::TooManyItems { .. } => "too_many_items",
+            Self::BatchTooLarge { .. } => "batch_too_large",
             Self::MissingHeader { .. } => "missing_header",
             Self::DuplicateHeader { .. } => "duplicate_header",
             Self::MalformedHeader { .. } => "malformed_header",
@@ -115,6 +122,7 @@ impl RefusalCause {
             Self::Unconfirmed { .. } => "unconfirmed",
             Self::RejectedByPlugin { .. } => "rejected_by_plugin",
             Self::NoPlugin { .. } => "no_plugin",
+            Self::PluginBusy { .. } => "plugin_busy",
             Self::PluginFailed { .. } => "plugin_failed",
             Self::Saturated => "saturated",
             Self::Busy => "busy",
@@ -130,7 +138,7 @@ impl RefusalCause {
             Self::UnknownSource => 404,
             Self::MethodNotAllowed => 405,
             Self::BodyTimeout => 408,
-            Self::BodyTooLarge { .. } | Self::DecodedBodyTooLarge { .. } | Self::TooManyItems { .. } => 413,
+            Self::BodyTooLarge { .. } | Self::DecodedBodyTooLarge { .. } | Self::TooManyItems { .. } | Self::BatchTooLarge { .. } => 413,
             Self::EncodedBody => 415,
             Self::RateLimited { .. } => 429,
             Self::RejectedByPlugin { code, .. } if code == "malformed" => 400,
@@ -153,6 +161,7 @@ impl RefusalCause {
             | Self::Unconfirmed { .. }
             | Self::KeysUnavailable { .. }
             | Self::NoPlugin { .. }
+            | Self::PluginBusy { .. }
             | Self::Saturated
             | Self::Busy
             | Self::Draining => 503,
@@ -161,7 +170,7 @@ impl RefusalCause {
 
     /// Whether it is the proof that was missing or wrong, or could not be judged: another secret or setting may let the request in.
     pub fn is_about_proof(&self) -> bool {
-        self.status() == 401 || *self == Self::NoLiveSecret
+        self.status() == 401 || matches!(self, Self::NoLiveSecret | Self::KeysUnavailable { .. })
     }
 
     /// How far the signed timestamp was off, milliseconds; below zero where it lay ahead.
@@ -183,6 +192,16 @@ impl RefusalCause {
     }
 }
 
+impl RefusalCause {
+    /// The sentence for the operator, as it is stored: a stranger may have written a part of it.
+    pub fn detail(&self) -> String {
+        let mut detail = self.to_string();
+        let end = (0..=DETAIL_BYTES_MAX.min(detail.len())).rev().find(|end| detail.is_char_boundary(*end)).unwrap_or(0);
+        detail.truncate(end);
+        detail
+    }
+}
+
 impl fmt::Display for RefusalCause {
     /// What was wrong and what to look at, for the operator only; senders get a fixed body.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -198,13 +217,17 @@ impl fmt::Display for RefusalCause {
             Self::KeysUnavailable { url, reason } => write!(f, "the provider's keys could not be fetched from {url}: {reason}"),
             Self::Unconfirmed { reason } => write!(f, "the subscription could not be confirmed with the provider: {reason}"),
             Self::RejectedByPlugin { plugin, code, message } => write!(f, "plugin `{plugin}` turned it away: {code}: {message}"),
-            Self::NoPlugin { plugin } => write!(f, "plugin `{plugin}`, which proves this source's requests, is not live or is busy"),
+            Self::NoPlugin { plugin } => write!(f, "plugin `{plugin}`, which proves this source's requests, is not live"),
+            Self::PluginBusy { plugin } => write!(f, "too many requests wait for plugin `{plugin}`, which proves them"),
             Self::PluginFailed { plugin, reason } => write!(f, "plugin `{plugin}`, which proves this source's requests, {reason}"),
             Self::BodyBroken => f.write_str("the body broke off or was malformed"),
             Self::EncodedBody => f.write_str(
                 "this Content-Encoding is not accepted; the provider must send the body as it is, or the source allow it in content_encodings",
             ),
             Self::EncodingBroken => f.write_str("the signature holds, but the body is not what its Content-Encoding says"),
+            Self::BatchTooLarge { limit } => {
+                write!(f, "the request's events are over {limit} bytes together, each with all headers; send fewer at once")
+            }
             Self::TooManyItems { limit } => {
                 write!(f, "the request holds more than {limit} events; send fewer at once, or set `items = \"none\"` to take it as one event")
             }

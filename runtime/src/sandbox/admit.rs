@@ -13,7 +13,8 @@ use super::guest::{self, Powers, Work};
 use super::host::without_nul;
 use super::plugin::Plugin;
 use crate::domain::{
-    Answer, Arrival, Grant, Headers, KeyAnswer, KeyUse, KeyUseFault, Limits, LogLine, OutboundAnswer, RawRequest, Ruling, Timestamp,
+    Answer, Arrival, EVENTS_PER_REQUEST_MAX, Grant, Headers, KeyAnswer, KeyUse, KeyUseFault, Limits, LogLine, OutboundAnswer, RawRequest,
+    Ruling, Timestamp,
 };
 
 /// Does what a plugin asks of its source's secrets.
@@ -21,13 +22,16 @@ pub type Keyring = Arc<dyn Fn(KeyUse) -> Result<KeyAnswer, KeyUseFault> + Send +
 
 /// The most CPU that a ruling may take, whatever is granted: the sender waits, and so do others.
 const CPU_MAX: Duration = Duration::from_millis(50);
+/// The same for all of the time, with that in which it waits for a place.
 const WALL_MAX: Duration = Duration::from_secs(2);
-/// How many events a request may hold.
-const EVENTS_MAX: usize = 5000;
 /// The longest type, key or code, in bytes.
 const TEXT_BYTES_MAX: usize = 256;
 /// The longest body of an answer, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// The most that an answer's headers may have, names and values, in bytes.
+const HEADER_BYTES_MAX: usize = 8 << 10;
+/// The most memory, whatever is granted: there may be several at once beside all attempts.
+const MEMORY_BYTES_MAX: usize = 32 << 20;
 /// The longest reason that is kept.
 const REASON_CHARS: usize = 500;
 
@@ -62,15 +66,17 @@ impl Plugin {
     /// Asks it about a request. Holds one of the engine's places for this; `None` where none becomes free in time.
     pub async fn admit(&self, engine: &Engine, inquiry: Inquiry) -> Option<Ruled> {
         let limits = &inquiry.grant.limits;
-        let limits = Limits { cpu: limits.cpu.min(CPU_MAX), wall: limits.wall.min(WALL_MAX), ..*limits };
-        let _place: SemaphorePermit<'_> = tokio::time::timeout(WALL_MAX, engine.receiving_places().acquire()).await.ok()?.ok()?;
+        let memory_bytes = limits.memory_bytes.min(MEMORY_BYTES_MAX);
+        let limits = Limits { cpu: limits.cpu.min(CPU_MAX), wall: limits.wall.min(WALL_MAX), memory_bytes, ..*limits };
+        let until = tokio::time::Instant::now() + limits.wall;
+        let _place: SemaphorePermit<'_> = tokio::time::timeout_at(until, engine.receiving_places().acquire()).await.ok()?.ok()?;
         let Some(receiving) = self.exports.receiving.as_ref().filter(|_| self.can_admit()) else {
             return Some(Ruled { ruling: Err("does not prove requests: it has no `admit`".into()), log: Vec::new() });
         };
         let Inquiry { request, public_url, seed, grant, keyring } = inquiry;
         let powers = Powers::new(grant, Work::Admit(keyring), request.received_at, limits.wall, seed);
         let mut store = guest::store(engine, &limits, Some(powers));
-        let asked = tokio::time::timeout(limits.wall, async {
+        let asked = tokio::time::timeout_at(until, async {
             let instance = receiving.instantiate_async(&mut store).await?;
             instance.hookfast_plugin_ingress().call_admit(&mut store, &guest_request(&request, public_url)).await
         });
@@ -99,8 +105,8 @@ fn guest_request(request: &RawRequest, public_url: Option<String>) -> ingress::R
 fn ruling(admission: ingress::Admission) -> Result<Ruling, String> {
     Ok(match admission {
         ingress::Admission::Accept(ingress::Acceptance { events, receipt }) => {
-            if !(1..=EVENTS_MAX).contains(&events.len()) {
-                return Err(format!("accepted {} events at once; it must be 1 to {EVENTS_MAX}", events.len()));
+            if !(1..=EVENTS_PER_REQUEST_MAX).contains(&events.len()) {
+                return Err(format!("accepted {} events at once; it must be 1 to {EVENTS_PER_REQUEST_MAX}", events.len()));
             }
             let events = events.into_iter().map(arrival).collect::<Result<_, _>>()?;
             Ruling::Accept { events, answer: receipt.map(answer).transpose()? }
@@ -141,13 +147,13 @@ fn answer(receipt: ingress::Receipt) -> Result<Answer, String> {
 
 fn respond(response: ingress::Response) -> Result<OutboundAnswer, String> {
     let ingress::Response { status, headers: list, body } = response;
-    if !(200..500).contains(&status) || body.len() > ANSWER_BYTES_MAX || list.len() > 32 {
-        return Err(format!("answered {status} in {} bytes; it must be 200 to 499 in at most 64 KiB, with 32 headers", body.len()));
+    let header_bytes: usize = list.iter().map(|header| header.name.len() + header.value.len()).sum();
+    if !(200..500).contains(&status) || body.len() > ANSWER_BYTES_MAX || list.len() > 32 || header_bytes > HEADER_BYTES_MAX {
+        let told = "it must be 200 to 499 in at most 64 KiB, with 32 headers of 8 KiB together";
+        return Err(format!("answered {status} in {} bytes with {} headers; {told}", body.len(), list.len()));
     }
     let mut headers = Headers::default();
-    list.into_iter()
-        .filter(|header| header.name.len() < 256)
-        .for_each(|header| headers.push(&header.name.to_ascii_lowercase(), header.value));
+    list.into_iter().for_each(|header| headers.push(&header.name.to_ascii_lowercase(), header.value));
     Ok(OutboundAnswer { status, headers, body: body.into() })
 }
 

@@ -5,9 +5,6 @@ use tokio::sync::oneshot;
 use super::{AdmitError, Admitted};
 use crate::domain::NewEvent;
 
-/// About what an event takes in memory and in a transaction besides its body, in bytes.
-const EVENT_BYTES: usize = 512;
-
 /// Events that are stored together or not at all.
 pub(super) struct Admission {
     pub(super) events: Vec<NewEvent>,
@@ -23,7 +20,7 @@ impl Admission {
 
     /// About how many bytes it takes.
     pub(super) fn bytes(&self) -> usize {
-        self.events.iter().map(|new| new.event.body.len() + EVENT_BYTES).sum()
+        self.events.iter().map(NewEvent::bytes).sum()
     }
 
     /// Answers. A sender that no longer waits has lost nothing: what the answer says is committed.

@@ -24,8 +24,8 @@ const KEYS_TIMEOUT: Duration = Duration::from_secs(5);
 /// asked for as RFC 6750 §2.1 has it.
 ///
 /// # Errors
-/// A fault where no answer came, or another than 200.
-pub async fn fetch_public(url: &str, token: Option<&Secret>) -> Result<Bytes, CallFault> {
+/// A fault where no answer came.
+pub async fn fetch_public(url: &str, token: Option<&Secret>) -> Result<(u16, Bytes), CallFault> {
     let (uri, is_https) = parse(url).ok_or_else(|| CallFault::new(CallFaultKind::InvalidRequest, "is no URL"))?;
     if !is_https {
         return Err(CallFault::new(CallFaultKind::InvalidRequest, "is not https"));
@@ -33,7 +33,7 @@ pub async fn fetch_public(url: &str, token: Option<&Secret>) -> Result<Bytes, Ca
     read(uri, Guard::PublicOnly, is_https, token).await
 }
 
-pub(super) async fn read(uri: Uri, guard: Guard, is_https: bool, token: Option<&Secret>) -> Result<Bytes, CallFault> {
+pub(super) async fn read(uri: Uri, guard: Guard, is_https: bool, token: Option<&Secret>) -> Result<(u16, Bytes), CallFault> {
     let target = uri.authority().map(ToString::to_string).unwrap_or_default();
     let connector = Connector::new(is_https, guard, KEYS_TIMEOUT).map_err(|_| no_roots())?;
     let bounds = Bounds { read: KEYS_TIMEOUT, total: KEYS_TIMEOUT, answer_bytes_max: KEYS_BYTES_MAX };
@@ -46,10 +46,7 @@ pub(super) async fn read(uri: Uri, guard: Guard, is_https: bool, token: Option<&
     }
     let request = request::assemble(Method::GET, uri, headers, Bytes::new());
     let answer = exchange(&client(connector), request, bounds).await.map_err(|broken| broken.fault(&target, ""))?;
-    if answer.status == 200 {
-        return Ok(answer.body);
-    }
-    Err(CallFault::new(CallFaultKind::InvalidRequest, format!("{target} answered {}", answer.status)))
+    Ok((answer.status, answer.body))
 }
 
 fn no_roots() -> CallFault {

@@ -2,19 +2,20 @@
 
 use crate::domain::Secret;
 
-use super::algorithm::KeyForm;
+use super::algorithm::{Algorithm, KeyForm};
 use super::fetched::Fetched;
 use super::jwt::JwtKey;
 use super::key::{self, KeyFault, SetupError};
 use super::mac::Key;
 use super::options::Options;
 use super::provider::Provider;
-use super::scheme::{Proof, Scheme};
+use super::public_key::{Kind, PublicKey};
+use super::scheme::{Parse, Proof, Scheme};
 use super::verifier::{Armed, ArmedKey, SecretSpec};
 
 /// The schemes that there are secrets for, and those whose keys the provider publishes. A secret serves every scheme that takes secrets of its
 /// form.
-pub(super) fn armed(provider: &Provider, secrets: &[SecretSpec]) -> Result<Vec<Armed>, SetupError> {
+pub(super) fn armed(provider: &Provider, secrets: &[SecretSpec], is_recorded: bool) -> Result<Vec<Armed>, SetupError> {
     let forms: Vec<KeyForm> = secrets
         .iter()
         .enumerate()
@@ -24,7 +25,7 @@ pub(super) fn armed(provider: &Provider, secrets: &[SecretSpec]) -> Result<Vec<A
     for (index, scheme) in provider.schemes.iter().enumerate() {
         let own = secrets.iter().zip(&forms).enumerate().filter(|(_, (_, form))| **form == scheme.key_form());
         let keys: Vec<ArmedKey> = own.map(|(position, (spec, _))| arm(scheme, position, spec)).collect::<Result<_, _>>()?;
-        let fetched = (secrets.is_empty() && scheme.keys.is_some()).then(Fetched::new);
+        let fetched = (secrets.is_empty() && scheme.keys.is_some()).then(|| Fetched::new(is_recorded));
         if !keys.is_empty() || fetched.is_some() {
             armed.push(Armed { scheme: index, keys, fetched });
         }
@@ -47,6 +48,10 @@ pub(super) fn check_needs(provider: &Provider, armed: &[Armed], options: &Option
             );
             return Err(SetupError::Settings(text));
         }
+        let fixed = scheme.keys.as_ref().filter(|_| armed.fetched.is_some()).and_then(|keys| keys.fixed_url(&options.parameters));
+        if let Some(url) = fixed.filter(|url| !url.starts_with("https://")) {
+            return Err(SetupError::Settings(format!("keys are fetched from an https URL, which `{url}` is not; look at `parameters`")));
+        }
         let published = scheme.keys.as_ref().filter(|_| armed.fetched.is_some());
         let of_url = published.into_iter().flat_map(|keys| keys.url.parameters());
         let unset = scheme.parameters().chain(of_url).find(|name| !options.parameters.contains_key(*name));
@@ -65,6 +70,10 @@ fn arm(scheme: &Scheme, position: usize, spec: &SecretSpec) -> Result<ArmedKey, 
     let wrong = |fault| SetupError::Secret { position, fault };
     let bytes = scheme.key_form().decode(key::trimmed(&spec.secret)).map_err(wrong)?;
     let key = match &scheme.proof {
+        // RFC 9421 §3.3.4 writes the two numbers of a signature one behind the other.
+        Proof::Signature(signature) if scheme.parse == Parse::Dictionary && signature.algorithm == Algorithm::EcdsaSha256 => {
+            Key::Public(PublicKey::read(Kind::EcdsaSha256Fixed, signature.key, bytes).map_err(wrong)?)
+        }
         Proof::Signature(signature) => Key::new(signature.algorithm, signature.key, bytes).map_err(wrong)?,
         Proof::Jwt(jwt) => Key::Jwt(JwtKey::new(jwt, &bytes).map_err(wrong)?),
         Proof::Token | Proof::Basic => Key::Token(bytes),

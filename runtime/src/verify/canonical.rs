@@ -46,6 +46,15 @@ impl Canonical {
         self == Self::PlivoV3
     }
 
+    /// The header with the body's digest that must be among what the request lists.
+    pub(super) fn digest_header(self) -> Option<&'static str> {
+        match self {
+            Self::Rfc9421 => Some("content-digest"),
+            Self::Cavage => Some("digest"),
+            _ => None,
+        }
+    }
+
     pub(super) fn covers_timestamp(self) -> bool {
         matches!(self, Self::Sns | Self::ContentfulHeaders | Self::Rfc9421 | Self::Cavage)
     }

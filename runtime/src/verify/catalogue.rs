@@ -131,6 +131,8 @@ timestamp = { at = "pair:t", unit = "ms", tolerance = "2m" }
         check("{timestamp}.{body}", "{body}", "the timestamp is not signed");
         check("{timestamp}.{body}", "{timestamp}", "or the scheme says `partial = true`");
         check("{timestamp}.{body}", "{timestamp}{?{body}.{query:a}}", "or the scheme says `partial = true`");
+        let unsigned = "message = \"{timestamp}\"\nrequire = [{ value = \"{header:digest}\", equals = \"{body|sha256|hex}\" }]";
+        check("message = \"{timestamp}.{body}\"", unsigned, "or the scheme says `partial = true`");
         check("{timestamp}.{body}", "{timestamp}.{body|crc32}", "or the scheme says `partial = true`");
         check("{timestamp}.{body}", "{?{timestamp}{query:a}}.{body}", "the timestamp is not signed");
         check("timestamp = {", "#", "nothing says where it stands");

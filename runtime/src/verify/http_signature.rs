@@ -120,6 +120,8 @@ pub(super) fn cavage(context: &Context<'_>) -> Result<Vec<u8>, RefusalCause> {
     let line = |name: &String| match name.as_str() {
         "(request-target)" => Ok(format!("{name}: {} {}", view.method().to_ascii_lowercase(), view.target()).into_bytes()),
         name if name.starts_with('(') => Err(malformed()),
+        // Proxies rewrite it; what the provider sent it to is what the source says.
+        "host" if view.url().is_some() => Ok([b"host: ", &component(view, "@authority")?[..]].concat()),
         name => Ok([name.as_bytes(), b": ", carrier::only(view.headers(), name)?.trim_ascii()].concat()),
     };
     Ok(names.iter().map(line).collect::<Result<Vec<_>, _>>()?.join(&b"\n"[..]))

@@ -212,7 +212,9 @@ impl Claim {
 fn equals(own: Option<&Value>, template: &Template, context: &Context<'_>) -> Result<bool, RefusalCause> {
     let expected = template.resolve(context)?.whole();
     // Some write base64url with padding, some without.
-    let unpadded = |text: &[u8]| text.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
+    let unpadded = |text: &[u8]| {
+        if template.is_base64() { text.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1) } else { text.len() }
+    };
     let own = own.and_then(Value::as_str).map(str::as_bytes);
     Ok(own.is_some_and(|own| own[..unpadded(own)] == expected[..unpadded(&expected)]))
 }

@@ -1,5 +1,6 @@
 //! Where a provider publishes its keys, as a file says it: a URL, within what the file allows, and how what is there is read.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use crate::domain::RefusalCause;
@@ -7,6 +8,9 @@ use crate::domain::RefusalCause;
 use super::location::Pointer;
 use super::message::Context;
 use super::template::{Part, Source, Template};
+
+/// The longest URL: a stranger may name it, and it is logged and stored.
+const URL_BYTES_MAX: usize = 512;
 
 /// Where a scheme's public keys are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +62,17 @@ impl KeySource {
         let malformed = || RefusalCause::MalformedField { field: "the URL of the key".into(), expected: "one of the provider's".into() };
         let url = String::from_utf8(self.url.resolve(context)?.whole()).map_err(|_| malformed())?;
         let is_within = self.within.is_empty() || self.within.iter().any(|pattern| pattern.fits(&url));
-        if is_within && url.starts_with("https://") { Ok(url) } else { Err(malformed()) }
+        if is_within && url.starts_with("https://") && url.len() <= URL_BYTES_MAX { Ok(url) } else { Err(malformed()) }
+    }
+
+    /// The URL where no request decides it, as far as the source says its parameters.
+    pub(super) fn fixed_url(&self, parameters: &BTreeMap<String, String>) -> Option<String> {
+        let text = |part: &Part| match part {
+            Part::Literal(text) => Some(text.clone()),
+            Part::Made(Source::Parameter(name), _) => parameters.get(name).cloned(),
+            _ => None,
+        };
+        self.url.parts.iter().map(text).collect()
     }
 
     /// Whether a stranger can fetch nothing but what the file names; the error says what is missing.

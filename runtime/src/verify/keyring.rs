@@ -69,14 +69,14 @@ impl Keyring {
         }
     }
 
-    /// Writes over every header that holds a secret.
+    /// Writes over every header that holds a secret, and over `authorization` in any case: a plugin may have taken it apart.
     pub fn redact(&self, headers: &mut Headers) {
         let holds = |value: &[u8]| {
             let texts = self.0.iter().map(|named| key::trimmed(&named.spec.secret)).filter(|text| text.len() >= REDACTED_BYTES_MIN);
             texts.into_iter().any(|text| value.windows(text.len()).any(|window| window == text))
         };
         let names: Vec<String> = headers.iter().filter(|(_, value)| holds(value)).map(|(name, _)| name.to_owned()).collect();
-        names.iter().for_each(|name| headers.replace(name, "[verified]"));
+        names.iter().map(String::as_str).chain(["authorization"]).for_each(|name| headers.replace(name, "[verified]"));
     }
 }
 
@@ -167,6 +167,9 @@ mod tests {
         headers.push("x-id", "a long");
         ring.redact(&mut headers);
         assert_eq!((headers.text("authorization"), headers.text("x-id")), (Some("[verified]"), Some("a long")));
+        let mut basic: Headers = [("authorization", bytes::Bytes::from("Basic dTphIGxvbmcgdG9rZW4="))].into_iter().collect();
+        ring.redact(&mut basic);
+        assert_eq!(basic.text("authorization"), Some("[verified]"));
     }
 
     #[test]

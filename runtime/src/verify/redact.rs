@@ -23,11 +23,15 @@ impl Verifier {
             // GitLab may send its token beside the signature that was the proof; it is a secret all the same.
             let mark = if verified.held.is_some_and(|held| held.scheme == at) { VERIFIED } else { REDACTED };
             match &scheme.carrier {
-                Carrier::Headers(names) => names.iter().for_each(|name| request.headers.replace(name, mark)),
+                carrier @ (Carrier::Headers(_) | Carrier::Numbered { .. }) => {
+                    let names: Vec<String> =
+                        request.headers.iter().map(|(name, _)| name).filter(|name| carrier.is_header(name)).map(Into::into).collect();
+                    names.iter().for_each(|name| request.headers.replace(name, mark));
+                }
                 Carrier::Json(_) => overwrite(request, json_spans(scheme, &request.body), &format!("\"{mark}\"")),
                 Carrier::Form(name) => overwrite(request, form_spans(name, &request.body), mark),
                 // The query is not kept, and a token that is the body is what the provider has to say.
-                Carrier::Numbered { .. } | Carrier::Query(_) | Carrier::Body => {}
+                Carrier::Query(_) | Carrier::Body => {}
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::algorithm::{Algorithm, Encoding, JwtAlgorithm, KeyForm};
 use super::key_source::KeySource;
 use super::location::{Items, Pointer};
-use super::template::Template;
+use super::template::{Part, Source, Template};
 
 /// One way in which a provider proves a request. A provider's schemes are tried strongest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -249,7 +249,21 @@ impl Scheme {
             }
             Proof::Token | Proof::Basic => false,
         };
-        covers || self.requirements.iter().any(|requirement| requirement.equals.covers_body())
+        covers || self.requirements.iter().any(|requirement| requirement.equals.covers_body() && self.signs(&requirement.value))
+    }
+
+    /// Whether all parts of a template are signed, so that a condition on it is one on what the provider said.
+    fn signs(&self, value: &Template) -> bool {
+        let message = self.signature().map(|signature| &signature.message);
+        value.flat().all(|part| match part {
+            Part::Literal(_) => true,
+            Part::Header { name, .. } => {
+                self.signed_headers().any(|own| own == name) || message.is_some_and(|message| message.lists_header(name))
+            }
+            Part::Made(Source::Query(_), _) => message.is_some_and(Template::needs_url),
+            Part::Made(Source::Json(pointer), _) => message.is_some_and(|message| message.covers_json(pointer)),
+            _ => false,
+        })
     }
 
     /// Whether the proof goes with any body: whoever has seen it can send another.

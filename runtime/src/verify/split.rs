@@ -3,13 +3,10 @@
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use crate::domain::RefusalCause;
+use crate::domain::{EVENTS_PER_REQUEST_MAX, RefusalCause};
 
 use super::raw_json;
 use super::verifier::Verifier;
-
-/// How many events a request may hold. They are stored in one transaction, and others wait for it.
-const ITEMS_MAX: usize = 5000;
 
 /// An event's place in the request that brought it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,9 +18,10 @@ pub struct Part {
 }
 
 impl Part {
-    /// That of the event with this number, of several; `None` where a request brought one.
-    pub fn of(body: &Bytes, number: usize, count: usize) -> Option<Self> {
-        (count > 1).then(|| Self { request: Sha256::digest(body).into(), number })
+    /// Those of so many events of a request; of a lone one there is none.
+    pub fn all(body: &Bytes, count: usize) -> Vec<Option<Self>> {
+        let request = if count > 1 { Some(Sha256::digest(body).into()) } else { None };
+        (0..count).map(|number| request.map(|request| Self { request, number })).collect()
     }
 }
 
@@ -33,8 +31,8 @@ impl Verifier {
         let items = self.items.as_ref().and_then(|items| raw_json::items(body, items));
         // What is no list, or an empty one, is an event all the same: nothing that was proved is dropped.
         let Some(items) = items.filter(|items| !items.is_empty()) else { return Ok(vec![(body.clone(), None)]) };
-        if items.len() > ITEMS_MAX {
-            return Err(RefusalCause::TooManyItems { limit: ITEMS_MAX });
+        if items.len() > EVENTS_PER_REQUEST_MAX {
+            return Err(RefusalCause::TooManyItems { limit: EVENTS_PER_REQUEST_MAX });
         }
         let request = Sha256::digest(body).into();
         let part = |(number, item)| (body.slice(raw_json::span(body, item)), Some(Part { request, number }));
@@ -72,7 +70,10 @@ mod tests {
     #[test]
     fn five_thousand_items_are_taken_and_one_more_is_refused() {
         let body = |count: usize| format!(r#"{{"events":[{}]}}"#, vec!["0"; count].join(","));
-        assert_eq!(split("gocardless", &body(ITEMS_MAX)).expect("items").len(), ITEMS_MAX);
-        assert_eq!(split("gocardless", &body(ITEMS_MAX + 1)), Err(RefusalCause::TooManyItems { limit: ITEMS_MAX }));
+        assert_eq!(split("gocardless", &body(EVENTS_PER_REQUEST_MAX)).expect("items").len(), EVENTS_PER_REQUEST_MAX);
+        assert_eq!(
+            split("gocardless", &body(EVENTS_PER_REQUEST_MAX + 1)),
+            Err(RefusalCause::TooManyItems { limit: EVENTS_PER_REQUEST_MAX })
+        );
     }
 }

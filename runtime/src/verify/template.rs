@@ -104,6 +104,16 @@ impl Template {
         self.covers_body() || self.parts.iter().any(|part| matches!(part, Part::Made(Source::Json(own), _) if own == pointer))
     }
 
+    /// Whether it ends in base64.
+    pub(super) fn is_base64(&self) -> bool {
+        matches!(self.parts.last(), Some(Part::Made(_, filters)) if matches!(filters.last(), Some(Filter::Base64 | Filter::Base64Url)))
+    }
+
+    /// Whether the message is of a form that insists on this header among what the request lists.
+    pub(super) fn lists_header(&self, name: &str) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Made(Source::Canonical(canonical), _) if canonical.digest_header() == Some(name)))
+    }
+
     /// Whether the provider's URL is in the message.
     pub(super) fn needs_url(&self) -> bool {
         self.flat().any(|part| match part {

@@ -101,11 +101,11 @@ impl Verifier {
             return Err(SetupError::NothingToCheck { provider: provider.name.clone() });
         }
         let provider = Arc::new(options.apply(provider)?);
-        let armed = arm::armed(&provider, secrets)?;
+        let armed = arm::armed(&provider, secrets, !options.recorded_keys.is_empty())?;
         arm::check_needs(&provider, &armed, options)?;
         let verifier = Self::with(provider, armed, secrets, options);
         for (url, document) in &options.recorded_keys {
-            if !verifier.take(url, document, Timestamp::from_millis(0), true) {
+            if !verifier.learn(url, document, Timestamp::from_millis(0)) {
                 return Err(SetupError::Settings(format!("there is no key of the provider's kind in what is recorded of {url}")));
             }
         }
@@ -173,8 +173,11 @@ impl Verifier {
         let secret = match &scheme.each {
             None => self.judge(armed, view, None, now)?,
             Some(items) => {
-                let array = view.json_at(&items.array).and_then(Value::as_array).filter(|array| (1..=ITEMS_MAX).contains(&array.len()));
+                let array = view.json_at(&items.array).and_then(Value::as_array).filter(|array| !array.is_empty());
                 let array = array.ok_or_else(|| scheme.missing())?;
+                if array.len() > PROVED_ITEMS_MAX {
+                    return Err(RefusalCause::TooManyItems { limit: PROVED_ITEMS_MAX });
+                }
                 // Each vouches for itself only: one that does not hold is enough to refuse all.
                 let judged = array
                     .iter()
@@ -223,7 +226,7 @@ impl Verifier {
             return Err(scheme.malformed());
         }
         let proofs = scheme.proofs(value)?;
-        let document = self.document_for(armed, &context);
+        let document = self.document_for(armed, &context, now)?;
         let id = document.as_ref().and_then(|_| fetched::key_id(scheme, value));
         let published = document.as_ref().map(|document| document.keys(id.as_deref()));
         let live = || armed.keys.iter().chain(published.clone().into_iter().flatten()).filter(|key| key.is_live(now));
@@ -252,6 +255,7 @@ impl Verifier {
             }
         };
         self.check_requirements(&context)?;
+        document.iter().for_each(|document| document.prove());
         Ok(secret)
     }
 
@@ -290,7 +294,7 @@ impl Verifier {
 }
 
 /// How many items of a batch are judged.
-pub(super) const ITEMS_MAX: usize = 1000;
+const PROVED_ITEMS_MAX: usize = 1000;
 
 /// The URL without its port, and with the one that goes without saying (Twilio signs either, as its client wrote it).
 fn port_spellings(url: &str) -> Vec<String> {

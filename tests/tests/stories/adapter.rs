@@ -56,10 +56,7 @@ async fn senders_come_back_while_the_plugin_is_not_there() {
     let world = World::with(accounts()).without_plugin("exact-online").start().await;
     let answer = post(&world, "accounts", SIGNED).await;
     assert_eq!((answer.status, answer.headers["retry-after"].as_bytes()), (503, &b"5"[..]));
-    assert_eq!(
-        cause(&world, "accounts").await,
-        "503 no_plugin: plugin `exact-online`, which proves this source's requests, is not live or is busy"
-    );
+    assert_eq!(cause(&world, "accounts").await, "503 no_plugin: plugin `exact-online`, which proves this source's requests, is not live");
     world.publish("exact-online", &guest("exact-online"));
     eventually("the plugin to be live", async || post(&world, "accounts", SIGNED).await.status == 202).await;
     world.settle().await;
@@ -71,6 +68,9 @@ async fn a_plugin_answers_splits_and_ignores() {
     let world = World::with(hostile()).start().await;
     assert_eq!(post(&world, "odd", "echo <b>challenge</b>").await.text(), "200 <b>challenge</b>");
     assert_eq!(post(&world, "odd", "ignore it").await.text(), "200 ");
+    let told = post(&world, "odd", "headers").await;
+    assert_eq!((told.text(), told.headers["x-told"].as_bytes()), ("200 ok".to_owned(), &b"yes"[..]));
+    assert!(!told.headers.contains_key("set-cookie") && told.headers["x-content-type-options"] == "nosniff");
     assert_eq!(post(&world, "odd", "receipt 201").await.text(), "201 told");
     let both = post(&world, "odd", "split a b").await.json();
     let again = post(&world, "odd", "split b c").await.json();
@@ -96,6 +96,7 @@ async fn a_plugin_that_fails_on_a_request_costs_that_request_only() {
         ("panic", "trapped: panicked"),
         ("nothing", "accepted 0 events at once; it must be 1 to 5000"),
         ("long", "gave an event a type that is empty, longer than 256 bytes or not printable"),
+        ("heavy", "answered 200 in 2 bytes with 1 headers; it must be 200 to 499 in at most 64 KiB, with 32 headers of 8 KiB together"),
         ("receipt 302", "told the sender of an event 302 in 4 bytes; it must be 200 to 299 in at most 64 KiB"),
     ] {
         assert_eq!(post(&world, "odd", body).await.text(), r#"500 {"error":"internal error"}"#, "{body}");

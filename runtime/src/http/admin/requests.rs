@@ -54,7 +54,7 @@ pub(super) async fn reverify(State(admin): State<Admin>, Path(name): Path<String
     let source = admin.current.load().settings.sources.get(name.as_str()).cloned();
     let source = source.ok_or_else(|| Problem::not_found(format!("there is no source {name:?}")))?;
     admin.refusals.flush(&admin.store).await;
-    admin.reverifier.run(&source).await.map(Json).map_err(|error| match error {
+    admin.reverifier.run(source).await.map(Json).map_err(|error| match error {
         ReverifyError::Saturated => Problem::unavailable(error.to_string()),
         ReverifyError::Store(error) => error.into(),
     })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tracing::{debug, error};
 
 use crate::config::Source;
-use crate::domain::{Event, EventId, NewEvent, RawRequest, RefusalCause, Verified};
+use crate::domain::{EVENT_BYTES_PER_REQUEST_MAX, Event, EventId, NewEvent, RawRequest, RefusalCause, Verified};
 use crate::random::Random;
 use crate::store::{AdmitError, Admitted, Store};
 use crate::verify::{Identity, Part};
@@ -33,6 +33,10 @@ pub(super) async fn admit(
 
 /// The same for events that are made already.
 pub(super) async fn store(store: &Store, source: &Source, events: Vec<NewEvent>) -> Result<Vec<Admitted>, RefusalCause> {
+    // A lone event is within the source's `max_body`.
+    if events.len() > 1 && events.iter().map(NewEvent::bytes).sum::<usize>() > EVENT_BYTES_PER_REQUEST_MAX {
+        return Err(RefusalCause::BatchTooLarge { limit: EVENT_BYTES_PER_REQUEST_MAX });
+    }
     let first = events.first().map(|new| new.event.id);
     match store.admit(events).await {
         Ok(admitted) => {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::answer::Receipt;
 use super::receive::Visit;
 use crate::config::{Adapter, Source};
-use crate::domain::{Answer, Arrival, LogLevel, LogLine, NewEvent, PluginName, RawRequest, RefusalCause, Ruling, Timestamp};
+use crate::domain::{Answer, Arrival, LogLine, NewEvent, PluginName, RawRequest, RefusalCause, Ruling, Timestamp};
 use crate::sandbox::{Inquiry, Keyring, Ruled};
 use crate::verify::{Identity, Part};
 
@@ -26,8 +26,10 @@ impl Visit {
             grant: self.door.current.load().settings.grant(name),
             keyring,
         };
-        let ruled = plugin.admit(&self.door.engine, inquiry).await;
-        let Ruled { ruling, log } = ruled.ok_or_else(|| RefusalCause::NoPlugin { plugin: name.clone() })?;
+        let busy = || RefusalCause::PluginBusy { plugin: name.clone() };
+        // A source's own flood must not keep the others' senders waiting.
+        let _turn = adapter.turns.acquire().await.ok_or_else(busy)?;
+        let Ruled { ruling, log } = plugin.admit(&self.door.engine, inquiry).await.ok_or_else(busy)?;
         log.iter().for_each(|line| pass_on(name, source, line));
         match ruling.map_err(|reason| failed(name, reason))? {
             Ruling::Accept { events, answer } => self.accept(source, adapter, request, events, answer).await,
@@ -64,10 +66,9 @@ impl Visit {
         let (whole, count) = (request.body.clone(), arrivals.len());
         let answer = answer.unwrap_or_else(|| source.answer.clone());
         let mut events: Vec<NewEvent> = Vec::with_capacity(count);
-        for (number, arrival) in arrivals.into_iter().enumerate() {
+        for (arrival, part) in arrivals.into_iter().zip(Part::all(&whole, count)) {
             let identity = Identity::of_arrival(&arrival);
             request.body = arrival.body.unwrap_or_else(|| Bytes::clone(&whole));
-            let part = Part::of(&whole, number, count);
             events.push(NewEvent { answer: answer.clone(), ..self.event(source, &request, identity, part) });
         }
         self.store(source, events, answer).await
@@ -75,14 +76,12 @@ impl Visit {
 }
 
 fn failed(plugin: &PluginName, reason: String) -> RefusalCause {
-    warn!(%plugin, reason, "a plugin that proves requests failed");
+    // Not louder: whoever can send a request may be able to make it fail. The refusal says it.
+    debug!(%plugin, reason, "a plugin that proves requests failed");
     RefusalCause::PluginFailed { plugin: plugin.clone(), reason }
 }
 
-/// What the plugin logged, at most as loud as a warning: whoever can send a request can make it log.
+/// What the plugin logged, never loud: whoever can send a request can make it log.
 fn pass_on(plugin: &PluginName, source: &Source, line: &LogLine) {
-    match line.level {
-        LogLevel::Error | LogLevel::Warn => warn!(%plugin, source = %source.name, fields = ?line.fields, "{}", line.message),
-        _ => debug!(%plugin, source = %source.name, fields = ?line.fields, "{}", line.message),
-    }
+    debug!(%plugin, source = %source.name, level = ?line.level, fields = ?line.fields, "{}", line.message);
 }

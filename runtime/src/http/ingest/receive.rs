@@ -215,6 +215,10 @@ fn raw_request(head: &Parts, body: Bytes, received_at: Timestamp) -> RawRequest 
     for (name, value) in &head.headers {
         headers.push(name.as_str(), value);
     }
+    // HTTP/2 has it beside the headers (RFC 9113 §8.3.1).
+    if let (Some(authority), false) = (head.uri.authority(), head.headers.contains_key(header::HOST)) {
+        headers.push("host", authority.as_str());
+    }
     let target = head.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
     RawRequest { method: head.method.as_str().to_owned(), target, headers, body, received_at }
 }

@@ -96,6 +96,8 @@ impl RefusalLog {
         if seen as usize > kept.len() {
             debug!(seen, kept = kept.len(), "refusals sampled");
         }
+        // First: a diagnosis that panics must not cost what is to be judged again.
+        quarantine.write_to(store).await;
         let Ok(explained) = tokio::task::spawn_blocking(|| explain(kept)).await else {
             // The panic hook has told of it.
             return warn!("refusals were lost in their diagnosis");
@@ -103,7 +105,6 @@ impl RefusalLog {
         if let Err(error) = store.record_refusals(explained).await {
             warn!(%error, "refusals could not be recorded");
         }
-        quarantine.write_to(store).await;
     }
 }
 

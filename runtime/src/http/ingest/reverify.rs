@@ -2,12 +2,13 @@
 //! had just arrived.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 use tokio::sync::Mutex;
 use tracing::info;
 
-use super::{KeyFetcher, admission, decode};
+use super::{KeyFetcher, admission, decode, keys};
 use crate::clock::Clock;
 use crate::config::Source;
 use crate::domain::{RawRequest, RefusalCause};
@@ -56,8 +57,13 @@ impl Reverifier {
     /// Admits what holds, in order of receipt, each once; what does not stays where it is.
     ///
     /// A request leaves quarantine after its event is synced, so that a crash loses none: what was admitted and not yet taken out is found
-    /// to be a duplicate by the next run.
-    pub(in crate::http) async fn run(&self, source: &Source) -> Result<Reverified, ReverifyError> {
+    /// to be a duplicate by the next run, as far as the source's dedupe reaches. A run is a task of its own: whoever asked for it may go.
+    pub(in crate::http) async fn run(self: Arc<Self>, source: Arc<Source>) -> Result<Reverified, ReverifyError> {
+        let run = tokio::spawn(async move { self.go_through(&source).await });
+        run.await.unwrap_or(Err(ReverifyError::Saturated))
+    }
+
+    async fn go_through(&self, source: &Arc<Source>) -> Result<Reverified, ReverifyError> {
         let _turn = self.turn.lock().await;
         let (mut counts, mut after) = (Reverified::default(), HeldPlace::FIRST);
         loop {
@@ -81,7 +87,7 @@ impl Reverifier {
     }
 
     /// What became of its events; none where the request is a handshake's.
-    async fn judge(&self, source: &Source, mut request: RawRequest) -> Result<Vec<Admitted>, RefusalCause> {
+    async fn judge(&self, source: &Arc<Source>, mut request: RawRequest) -> Result<Vec<Admitted>, RefusalCause> {
         let at = request.received_at;
         let encoding = decode::encoding(request.headers.all("content-encoding"), source)?;
         // The keys are those of now, whatever they were then.
@@ -90,7 +96,9 @@ impl Reverifier {
         if let Some(encoding) = encoding {
             decode::unwrap(&mut request, encoding, source.max_body)?;
         }
-        if source.verifier.handshake(&request, Some(&verified), at).is_some() {
+        if let Some(answer) = source.verifier.handshake(&request, Some(&verified), at) {
+            // Nobody waits for the answer any more, and still for the visit.
+            keys::visit(source, &answer?).await?;
             return Ok(Vec::new());
         }
         admission::admit(&self.store, &self.random, source, request, &verified).await

@@ -167,7 +167,7 @@ async fn record(connection: &mut PgConnection, refusals: &[Refusal]) -> Result<(
         .bind(column(refusals, |refusal| refusal.at.as_millis()))
         .bind(column(refusals, |refusal| refusal.cause.code()))
         .bind(column(refusals, |refusal| i16::try_from(refusal.cause.status()).unwrap_or(0)))
-        .bind(column(refusals, |refusal| refusal.cause.to_string()))
+        .bind(column(refusals, |refusal| refusal.cause.detail()))
         .bind(column(refusals, |refusal| i64::try_from(refusal.body_bytes).unwrap_or(i64::MAX)))
         .bind(column(refusals, |refusal| refusal.cause.skew_ms()))
         .bind(column(refusals, |refusal| refusal.headers.as_ref().map(Headers::as_bytes)))

@@ -55,7 +55,7 @@ fn insert_refusals(round: &Round<'_>, refusals: &[Refusal]) -> Result<u64, rusql
             refusal.at.as_millis(),
             refusal.cause.code(),
             refusal.cause.status(),
-            refusal.cause.to_string(),
+            refusal.cause.detail(),
             i64::try_from(refusal.body_bytes).unwrap_or(i64::MAX),
             refusal.cause.skew_ms(),
             refusal.headers.as_ref().map(Headers::as_bytes),

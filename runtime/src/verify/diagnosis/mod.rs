@@ -71,7 +71,7 @@ fn wrong_signature(trial: &mut Trial<'_>) -> Option<Diagnosis> {
         .or_else(|| settings::diagnose(trial))
         .or_else(|| header::other_version(trial))
         .or_else(|| header::other_provider(trial))
-        .or_else(|| trial.unless_spent(Diagnosis::OtherSecret))
+        .or_else(|| if trial.verifier.fetches() { None } else { trial.unless_spent(Diagnosis::OtherSecret) })
 }
 
 fn no_proof(trial: &mut Trial<'_>) -> Option<Diagnosis> {

@@ -100,5 +100,5 @@ fn cost(verifier: &Verifier, request: &RawRequest) -> usize {
         };
         request.body.len() + key + scheme.each.as_ref().map_or(0, |_| BATCH)
     };
-    verifier.armed.iter().map(|armed| armed.keys.len() * of(verifier.scheme(armed))).sum()
+    verifier.armed.iter().map(|armed| (armed.keys.len() + verifier.published_keys(armed)) * of(verifier.scheme(armed))).sum()
 }

@@ -146,6 +146,11 @@ fn read_deep(event: Event, _: &mut Context) -> Outcome {
     done(format!("{} bytes, {same}", value.to_string().len()))
 }
 
+fn answer(headers: &[(&str, &str)]) -> Ruling {
+    let headers = headers.iter().map(|(name, value)| hookfast_sdk::Header::new(name, *value)).collect();
+    Ok(hookfast_sdk::Admission::Respond { status: 200, headers, body: b"ok".to_vec() })
+}
+
 /// Proves requests as badly as events are handled: the body's first word says how.
 fn admit(request: Incoming, cx: &mut Context) -> Ruling {
     let body = String::from_utf8_lossy(&request.body).into_owned();
@@ -159,6 +164,8 @@ fn admit(request: Incoming, cx: &mut Context) -> Ruling {
             events: vec![Arrival::new()],
             receipt: rest.parse().ok().map(|status| (status, b"told".to_vec())),
         }),
+        "headers" => answer(&[("set-cookie", "a=b"), ("content-length", "7"), ("transfer-encoding", "chunked"), ("x-told", "yes")]),
+        "heavy" => answer(&[("x-told", &"x".repeat(8 << 10))]),
         "nothing" => accept_all([]),
         "long" => accept(Arrival::new().event_type("x".repeat(257))),
         "call" => {
