@@ -67,6 +67,8 @@ pub(super) enum Spot {
     Header(String),
     /// In a parameter of the query.
     Query(String),
+    /// In a field of a form.
+    Form(String),
     /// In the JSON body.
     Json(Pointer),
 }
@@ -93,6 +95,7 @@ impl Spot {
         match self {
             Self::Header(name) => view.headers().text(name).map(Into::into),
             Self::Query(name) => view.query().and_then(|query| view::only(query, name)).map(Into::into),
+            Self::Form(name) => view.form().and_then(|form| view::only(form, name)).map(Into::into),
             Self::Json(pointer) => match view.json_at(pointer)? {
                 Value::String(text) => Some(text.clone()),
                 Value::Number(number) => Some(number.to_string()),
@@ -274,6 +277,24 @@ mod tests {
         let verified = sender.verifier.verify(&request, NOW).expect("a proof");
         assert_eq!(sender.verifier.handshake(&request, None, NOW), None, "not before the proof is checked");
         sender.verifier.handshake(&request, Some(&verified), NOW)
+    }
+
+    #[test]
+    fn an_unsigned_ping_is_answered_and_an_offered_secret_kept_for_the_operator() {
+        let shop = with("woocommerce", "s", &[]);
+        let form = [("content-type", "application/x-www-form-urlencoded")];
+        assert_eq!(asked(&shop, &request("POST", "/in/x", &form, "webhook_id=7")), Some(Ok(String::new())));
+        assert_eq!(asked(&shop, &request("POST", "/in/x", &[], r#"{"webhook_id":7}"#)), None, "an event");
+
+        let options = Options { public_url: Some("https://hooks.example.com/in/x".into()), ..Options::default() };
+        let offered = |text: &str, secrets: &[&str]| {
+            let sent = request("POST", "/in/x", &[], &format!(r#"{{"eventType":"installed","sharedSecret":"{text}"}}"#));
+            let sender = Sender::with_options("atlassian-connect", secrets, &options);
+            sender.verifier.handshake(&sent, None, NOW).expect("a handshake").expect("an answer").offered
+        };
+        assert_eq!(offered("ATCO-1234", &[]), Some(Secret::new(&b"ATCO-1234"[..])));
+        assert_eq!(offered("has blanks in it", &[]), None);
+        assert_eq!(offered("ATCO-1234", &["known already"]), None);
     }
 
     #[test]

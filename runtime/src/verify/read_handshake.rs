@@ -66,6 +66,7 @@ fn spot(text: &str) -> Result<Spot, String> {
     match text.split_once(':') {
         Some(("header", name)) => carrier::header_name(name).map(Spot::Header),
         Some(("query", name)) if !name.is_empty() => Ok(Spot::Query(name.into())),
+        Some(("form", name)) if !name.is_empty() => Ok(Spot::Form(name.into())),
         _ => text.parse().map(Spot::Json),
     }
 }
