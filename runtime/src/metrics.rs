@@ -1,7 +1,7 @@
 //! What is counted and timed, and its Prometheus text. One struct that every part is given; no global registry.
 //! Labels come from configuration or from enums, never from what a sender wrote.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -127,10 +127,10 @@ impl Metrics {
         self.requests.get_or_create(&RequestLabels { source, result }).inc();
     }
 
-    /// The secret at this position, from 0, has proved a request.
-    pub fn secret_use(&self, source: &SourceName, position: usize) {
+    /// So many requests the secret at this position, from 0, has proved: counted elsewhere, told when somebody looks.
+    pub fn secret_uses(&self, source: &SourceName, position: usize, count: u64) {
         let labels = SecretLabels { source: source.to_string(), secret: position as u64 + 1 };
-        self.secret_uses.get_or_create(&labels).inc();
+        self.secret_uses.get_or_create(&labels).inner().store(count, Ordering::Relaxed);
     }
 
     /// A transaction was synced.

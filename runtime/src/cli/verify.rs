@@ -59,7 +59,15 @@ struct Stored {
     /// What the provider publishes of its keys, by URL.
     #[serde(default)]
     keys: BTreeMap<String, String>,
-    expect: Option<String>,
+    expect: Option<Expected>,
+}
+
+/// What a file expects of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Expected {
+    Valid,
+    Invalid,
 }
 
 impl Default for Texts {
@@ -90,8 +98,9 @@ struct Judged {
     cause: Option<String>,
     #[serde(skip)]
     detail: String,
+    /// Whether it is as the file expects; `None` where the file expects nothing.
     #[serde(skip)]
-    is_expected: bool,
+    is_expected: Option<bool>,
 }
 
 pub(super) fn run(arguments: &Verify) -> anyhow::Result<ExitCode> {
@@ -99,8 +108,10 @@ pub(super) fn run(arguments: &Verify) -> anyhow::Result<ExitCode> {
     let catalogue = catalogue(arguments.own.config.as_deref())?;
     let judged: Vec<Judged> = read(arguments)?.iter().map(|stored| judge(stored, &catalogue)).collect();
     output.show(&judged, |_| table(&judged))?;
-    let differing = judged.iter().filter(|judged| !judged.is_expected).count();
+    let differing = judged.iter().filter(|judged| judged.is_expected == Some(false)).count();
     if differing == 0 {
+        let expected = judged.iter().filter(|judged| judged.is_expected.is_some()).count();
+        output.hint(&format!("{}, {expected} of them expected and as expected", count(judged.len() as u64, "verdict")));
         return Ok(ExitCode::SUCCESS);
     }
     output.hint(&format!("{} of {} differ from what is expected", count(differing as u64, "verdict"), judged.len()));
@@ -124,7 +135,7 @@ fn judge(stored: &Stored, catalogue: &Catalogue) -> Judged {
         Ok(_) => ("verified", None, String::new()),
         Err((cause, detail)) => ("invalid", Some(cause), detail),
     };
-    let is_expected = stored.expect.as_ref().is_none_or(|expect| (expect == "valid") == cause.is_none());
+    let is_expected = stored.expect.map(|expect| (expect == Expected::Valid) == cause.is_none());
     Judged { provider: stored.provider.clone(), verdict, cause, detail, is_expected }
 }
 
@@ -194,7 +205,11 @@ impl Texts {
 }
 
 fn table(judged: &[Judged]) -> String {
-    let expected = |judged: &Judged| if judged.is_expected { String::new() } else { "differs".into() };
+    let expected = |judged: &Judged| match judged.is_expected {
+        Some(true) => "as expected".into(),
+        Some(false) => "differs".into(),
+        None => String::new(),
+    };
     let row = |(number, judged): (usize, &Judged)| {
         let cause = judged.cause.clone().unwrap_or_default();
         [(number + 1).to_string(), judged.provider.clone(), judged.verdict.into(), cause, expected(judged), judged.detail.clone()]

@@ -52,13 +52,19 @@ fn read_beside(path: &Path, folder: &str, mistakes: &Mistakes) -> Vec<NamedText>
     files.iter().filter_map(|path| read_one(path, mistakes)).collect()
 }
 
-/// A number that changes when any of the files does: their names and texts. Files that secrets point to do not count.
+/// A number that changes when any of the files does, or one that is named in them as `file:…`: their names and texts.
 pub fn fingerprint(path: &Path) -> u64 {
     let directory = path.parent().unwrap_or(Path::new(""));
     let mut hasher = DefaultHasher::new();
     let more = ["conf.d", "catalogue.d"].into_iter().flat_map(|folder| toml_files(&directory.join(folder)).unwrap_or_default());
     for path in std::iter::once(path.to_owned()).chain(more) {
-        (&path, fs::read(&path).ok()).hash(&mut hasher);
+        let text = fs::read(&path).ok();
+        let text_of = text.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+        text_of.split("file:").skip(1).for_each(|rest| {
+            let named = rest.split(['"', '\'']).next().unwrap_or_default();
+            fs::read(directory.join(named)).ok().hash(&mut hasher);
+        });
+        (&path, &text).hash(&mut hasher);
     }
     hasher.finish()
 }

@@ -135,7 +135,7 @@ fn find_provider<'c>(section: &Section<'_>, field: &Field<'_>, catalogue: &'c Ca
 
 fn verifier(section: &Section<'_>, provider: &Provider, secrets: &[SourceSecret], options: &Options) -> Option<Verifier> {
     if secrets.is_empty() && !provider.schemes.is_empty() && !provider.publishes_keys() && !provider.offers_secret() {
-        section.error("`secrets` is missing or empty: nothing could be verified");
+        section.error("`secrets` is missing or empty: nothing could be verified; write `secrets = [\"env:NAME\"]` or `[\"file:PATH\"]`");
         return None;
     }
     if let Some(name) = secrets.iter().find_map(|secret| secret.name.as_ref()) {

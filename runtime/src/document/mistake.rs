@@ -64,7 +64,8 @@ impl Mistake {
         let before = &text[..text.floor_char_boundary(span.start.min(text.len()))];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let column = before[line_start..].chars().count() + 1;
-        let line = without_literal_secrets(text[line_start..].lines().next().unwrap_or(""));
+        let line = without_userinfo(without_secret_values(&without_literal_secrets(text[line_start..].lines().next().unwrap_or(""))));
+        let message = without_userinfo(message);
         let width = text.get(span).map_or(1, |t| t.lines().next().unwrap_or("").chars().count().max(1));
         let line_number = before.matches('\n').count() + 1;
         Self { severity, file: file.into(), line: line_number, column, message, help, excerpt: Some((line, width)) }
@@ -114,6 +115,57 @@ fn without_literal_secrets(line: &str) -> String {
     shown + rest
 }
 
+/// What keys that hold secrets, or are mistaken for those that do, have in them.
+const SECRETIVE: [&str; 6] = ["secret", "token", "passw", "auth", "bearer", "credential"];
+
+/// A line as it may be shown: behind the first key that sounds like a secret's, quoted texts become dots, unless they only say where one is.
+fn without_secret_values(line: &str) -> String {
+    let lower = line.to_ascii_lowercase();
+    let is_key = |at: usize| {
+        let rest = line[at..].trim_start_matches(|c: char| c.is_alphanumeric() || "-_.\"'".contains(c)).trim_start();
+        rest.starts_with('=') && !rest.starts_with("==")
+    };
+    let keys = SECRETIVE.iter().flat_map(|word| lower.match_indices(word).map(|(at, _)| at));
+    let Some(at) = keys.filter(|at| is_key(*at)).min() else { return line.to_owned() };
+    let value_at = at + line[at..].find('=').map_or(0, |equals| equals + 1);
+    let (before, values) = line.split_at(value_at);
+    let mut shown = before.to_owned();
+    let mut quote = None;
+    for piece in values.split_inclusive(['"', '\'']) {
+        let text = piece.trim_end_matches(['"', '\'']);
+        let is_reference = text.strip_prefix("file:").is_some()
+            || text
+                .strip_prefix("env:")
+                .is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_'));
+        match quote {
+            Some(_) if !is_reference => shown.extend(text.chars().map(|_| '.')),
+            _ => shown.push_str(text),
+        }
+        let mark = &piece[text.len()..];
+        shown.push_str(mark);
+        quote = if quote.is_none() && !mark.is_empty() { Some(()) } else { None };
+    }
+    shown
+}
+
+/// A text without what stands before the `@` of a URL.
+fn without_userinfo(text: String) -> String {
+    if !text.contains("://") {
+        return text;
+    }
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        shown.push_str(before);
+        let end = after.find(|c: char| c.is_whitespace() || "/?#\"'`".contains(c)).unwrap_or(after.len());
+        let start = after[..end].rfind('@').unwrap_or(0);
+        shown.extend(after[..start].chars().map(|_| '.'));
+        rest = &after[start..];
+    }
+    shown + rest
+}
+
 /// `did you mean …? allowed here: …` for a word that is none of the allowed ones.
 pub(super) fn suggestion<'a>(written: &str, allowed: impl Iterator<Item = &'a str>) -> String {
     let allowed: Vec<&str> = allowed.collect();
@@ -128,4 +180,48 @@ pub(super) fn suggestion<'a>(written: &str, allowed: impl Iterator<Item = &'a st
 pub fn nearest<'a>(written: &str, allowed: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let (distance, word) = allowed.map(|word| (strsim::osa_distance(written, word), word)).min()?;
     (distance <= 3 && distance < word.len()).then_some(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(line: &str) -> String {
+        Mistake::new(Severity::Error, "hookfast.toml", line, 0..1, String::new(), None).excerpt.expect("an excerpt").0
+    }
+
+    #[test]
+    fn what_may_be_a_secret_is_not_shown() {
+        for (line, expected) in [
+            (r#"secrets = "whsec_SUPER""#, r#"secrets = "...........""#),
+            (
+                r#"secret = ["a", 'b', "env:PAY_SECRET", "file:pay.secret", "env:whsec_SUPER"]"#,
+                r#"secret = [".", '.', "env:PAY_SECRET", "file:pay.secret", "..............."]"#,
+            ),
+            (r#"signing_secret = "SUPER" # of "stripe""#, r#"signing_secret = "....." # of "......""#),
+            (r#"headers = { Authorization = "Bearer SUPER" }"#, r#"headers = { Authorization = "............" }"#),
+            (r#"auth = { bearer = "SUPER" }"#, r#"auth = { bearer = "....." }"#),
+            (r#"secrets = ["literal:SUPER"#, r#"secrets = ["............."#),
+            (r#"name = "literal:SUPER""#, r#"name = "literal:.....""#),
+            (r#"url = "https://user:SUPER@crm.example/x@y""#, r#"url = "https://..........@crm.example/x@y""#),
+        ] {
+            assert_eq!(shown(line), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_none_is_shown() {
+        for line in
+            [r#"algorithm = "token""#, r#"provider = "stripe"  # no secret"#, r#"url = "https://crm.example/a@b""#, "[sources.auth]"]
+        {
+            assert_eq!(shown(line), line);
+        }
+    }
+
+    #[test]
+    fn a_message_does_not_tell_the_password_of_a_url() {
+        let message = "`upstreams.crm.url` is `https://user:SUPER@crm.example`: has a user".to_owned();
+        let mistake = Mistake::new(Severity::Error, "hookfast.toml", "x", 0..1, message, None);
+        assert_eq!(mistake.message, "`upstreams.crm.url` is `https://..........@crm.example`: has a user");
+    }
 }

@@ -34,7 +34,7 @@ pub struct SecretUsage {
 
 const NEVER: i64 = i64::MIN;
 /// How many offered secrets are kept.
-const OFFERS_MAX: usize = 4;
+const OFFERS_MAX: usize = 16;
 
 /// A secret that came with a handshake: for the operator to take, who knows whether the provider was being set up then.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,11 +82,9 @@ impl SourceUsage {
         self.secrets.iter().map(|(_, usage)| &**usage)
     }
 
-    /// The secret at this position has proved a request; whether there is one. A key that the provider publishes is none of the source's.
-    pub fn prove(&self, position: usize, now: Timestamp) -> bool {
-        let secret = self.secrets.get(position);
-        secret.iter().for_each(|(_, usage)| usage.prove(now));
-        secret.is_some()
+    /// The secret at this position has proved a request. A key that the provider publishes is none of the source's.
+    pub fn prove(&self, position: usize, now: Timestamp) {
+        self.secrets.get(position).iter().for_each(|(_, usage)| usage.prove(now));
     }
 }
 
@@ -166,8 +164,7 @@ mod tests {
     #[test]
     fn a_secret_keeps_its_numbers_wherever_it_moves_and_another_in_its_place_has_none() {
         let first = SourceUsage::continuing(None, secrets(&["old"]), START);
-        assert!(first.prove(0, LATER) && !first.prove(1, LATER));
-        first.prove(0, START);
+        [(0, LATER), (1, LATER), (0, START)].into_iter().for_each(|(position, at)| first.prove(position, at));
         first.counts().accept();
         let second = SourceUsage::continuing(Some(&first), secrets(&["new", "old"]), LATER);
         assert_eq!(numbers(&second), [(0, None, LATER), (2, Some(LATER), START)]);

@@ -106,7 +106,7 @@ fn a_public_key_is_no_shared_secret() {
 
 #[test]
 fn a_provider_that_proves_nothing_cannot_be_taken_for_one_that_does() {
-    assert_eq!(verifier("dockerhub", "s", &[]).map(drop), Err(SetupError::NothingToCheck { provider: "dockerhub".into() }));
+    assert!(matches!(verifier("dockerhub", "s", &[]), Err(SetupError::NothingToCheck { .. })));
     assert_eq!(Catalogue::builtin().provider("dockerhub").expect("a provider").class(), Class::Unverified);
 }
 

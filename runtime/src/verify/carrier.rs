@@ -69,19 +69,15 @@ impl Scheme {
     pub(super) fn values<'v>(&'v self, view: &'v View<'_>, item: Option<&'v Value>) -> Result<Vec<&'v [u8]>, RefusalCause> {
         let values = match &self.carrier {
             Carrier::Headers(names) => {
-                let there = names.iter().filter(|name| view.headers().all(name).next().is_some());
-                there.map(|name| only(view.headers(), name)).collect::<Result<_, _>>()?
+                let values = names.iter().map(|name| only(view.headers(), name));
+                values.filter(|value| !matches!(value, Err(RefusalCause::MissingHeader { .. }))).collect::<Result<_, _>>()?
             }
             Carrier::Numbered { max, .. } => {
                 let there = view.headers().iter().map(|(name, _)| name).filter(|name| self.carrier.is_header(name)).take(*max);
                 there.map(|name| only(view.headers(), name)).collect::<Result<_, _>>()?
             }
-            Carrier::Query(name) => {
-                vec![view::only(view.query().ok_or_else(|| self.missing())?, name).ok_or_else(|| self.malformed())?.as_bytes()]
-            }
-            Carrier::Form(name) => {
-                vec![view::only(view.form().ok_or_else(|| self.missing())?, name).ok_or_else(|| self.malformed())?.as_bytes()]
-            }
+            Carrier::Query(name) => vec![self.field(view.query(), name)?],
+            Carrier::Form(name) => vec![self.field(view.form(), name)?],
             Carrier::Json(pointer) => {
                 let root = item.or(view.json()).ok_or_else(|| self.missing())?;
                 vec![pointer.find(root).ok_or_else(|| self.missing())?.as_str().ok_or_else(|| self.malformed())?.as_bytes()]
@@ -96,6 +92,11 @@ impl Scheme {
             Parse::Dictionary => Ok(values.into_iter().flat_map(http_signature::members).take(GROUPS_MAX).collect()),
             _ => Ok(values),
         }
+    }
+
+    fn field<'v>(&self, fields: Option<&'v view::Fields>, name: &str) -> Result<&'v [u8], RefusalCause> {
+        let fields = fields.filter(|fields| fields.iter().any(|(own, _)| own == name)).ok_or_else(|| self.missing())?;
+        view::only(fields, name).map(str::as_bytes).ok_or_else(|| self.malformed())
     }
 
     /// The proofs in a carrier's value, not yet decoded; at least one.

@@ -31,6 +31,8 @@ impl Verifier {
 
     /// What its requests are, by the strongest scheme that it has a secret for.
     pub fn class(&self) -> Class {
-        self.schemes().next().map_or(Class::Unverified, |scheme| self.provider.class_by(scheme))
+        // Of a source that has no secret yet, that of its provider: nothing is let in unproved.
+        let first = self.schemes().next().or(self.provider.schemes.first());
+        first.map_or(Class::Unverified, |scheme| self.provider.class_by(scheme))
     }
 }

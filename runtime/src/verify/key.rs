@@ -22,9 +22,10 @@ pub enum SetupError {
     FixedSetting { provider: String, setting: Setting },
     /// There is nothing to check.
     #[error(
-        "provider `{provider}` proves nothing that the host could check; a source that takes its events all the same says `verify = \"none\"`"
+        "provider `{provider}` proves nothing that the host could check{}; a source that takes its events all the same says `verify = \"none\"`",
+        known.as_ref().map(|known| format!(" ({known})")).unwrap_or_default()
     )]
-    NothingToCheck { provider: String },
+    NothingToCheck { provider: String, known: Option<String> },
     /// There is something to check, and the source does not want it checked.
     #[error("provider `{provider}` proves its requests: `verify = \"none\"` would let in anyone who knows the URL; give its `secrets`")]
     SomethingToCheck { provider: String },

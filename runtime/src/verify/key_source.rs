@@ -61,8 +61,16 @@ impl KeySource {
     pub(super) fn url(&self, context: &Context<'_>) -> Result<String, RefusalCause> {
         let malformed = || RefusalCause::MalformedField { field: "the URL of the key".into(), expected: "one of the provider's".into() };
         let url = String::from_utf8(self.url.resolve(context)?.whole()).map_err(|_| malformed())?;
-        let is_within = self.within.is_empty() || self.within.iter().any(|pattern| pattern.fits(&url));
-        if is_within && url.starts_with("https://") && url.len() <= URL_BYTES_MAX { Ok(url) } else { Err(malformed()) }
+        if (self.within.is_empty() || self.allows(&url)) && url.starts_with("https://") && url.len() <= URL_BYTES_MAX {
+            Ok(url)
+        } else {
+            Err(malformed())
+        }
+    }
+
+    /// Whether a URL is one of those that the file allows.
+    pub(super) fn allows(&self, url: &str) -> bool {
+        self.within.iter().any(|pattern| pattern.fits(url))
     }
 
     /// The URL where no request decides it, as far as the source says its parameters.

@@ -54,6 +54,10 @@ mod properties;
 #[cfg(test)]
 mod vectors;
 #[cfg(test)]
+mod handshakes;
+#[cfg(test)]
+mod published_keys;
+#[cfg(test)]
 mod attacks;
 
 pub use algorithm::{Algorithm, Encoding, JwtAlgorithm, KeyForm};

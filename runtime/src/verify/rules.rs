@@ -157,8 +157,10 @@ fn what_nothing_proves_is_let_in_only_where_the_source_says_so_and_claims_no_pro
     let [dockerhub, stripe] = ["dockerhub", "stripe"].map(|name| catalogue.provider(name).expect("a provider"));
     let options = Options { dedupe: Some("/push_data/pushed_at".parse().expect("a location")), ..Options::default() };
     let refused = [Verifier::new(dockerhub, &[], &options).err(), Verifier::unproved(stripe, &options).err()];
-    let expected =
-        [SetupError::NothingToCheck { provider: "dockerhub".into() }, SetupError::SomethingToCheck { provider: "stripe".into() }];
+    let expected = [
+        SetupError::NothingToCheck { provider: "dockerhub".into(), known: dockerhub.notes.clone() },
+        SetupError::SomethingToCheck { provider: "stripe".into() },
+    ];
     assert_eq!(refused, expected.map(Some));
     let hub = Sender { verifier: Verifier::unproved(dockerhub, &options).expect("nothing to check") };
     let request = hub.with(r#"{"push_data":{"pushed_at":7}}"#, &[]);

@@ -98,7 +98,7 @@ impl Verifier {
     /// Decodes the secrets once. A secret serves every scheme that takes secrets of its form.
     pub fn new(provider: &Provider, secrets: &[SecretSpec], options: &Options) -> Result<Self, SetupError> {
         if provider.schemes.is_empty() {
-            return Err(SetupError::NothingToCheck { provider: provider.name.clone() });
+            return Err(SetupError::NothingToCheck { provider: provider.name.clone(), known: provider.notes.clone() });
         }
         let provider = Arc::new(options.apply(provider)?);
         let armed = arm::armed(&provider, secrets, !options.recorded_keys.is_empty())?;
@@ -165,6 +165,10 @@ impl Verifier {
         }
         let mut known = self.armed.iter().map(|armed| self.scheme(armed));
         let first = known.clone().next().ok_or(RefusalCause::NoLiveSecret)?;
+        // Where there is one place for a proof, it is looked at once: when the proof is read.
+        if known.clone().all(|scheme| scheme.carrier == first.carrier) {
+            return Ok(first);
+        }
         known.find(|scheme| scheme.is_present(view)).ok_or_else(|| first.missing())
     }
 

@@ -120,7 +120,7 @@ limits = { cpu = "1h" }
 
             error: `sources.Bad.secrets` must be a list, found string
               --> hookfast.toml:12:11
-             12 | secrets = "literal:."
+             12 | secrets = "........."
                 |           ^^^^^^^^^^^
 
             error: `sources.pay.secrets[0]` is not a secret reference
@@ -200,95 +200,95 @@ allow_from = ["3.18.12.0/33"]
         &Folder::with(config),
         78,
         &expect![[r#"
-        error: `server.body_budget` is 1024; it must be between 1048576 and 1099511627776
-          --> hookfast.toml:5:15
-         5 | body_budget = "1 KiB"
-           |               ^^^^^^^
+            error: `server.body_budget` is 1024; it must be between 1048576 and 1099511627776
+              --> hookfast.toml:5:15
+             5 | body_budget = "1 KiB"
+               |               ^^^^^^^
 
-        error: `server.trusted_proxies[1]` is `proxy.example.com`: a network is an address or a CIDR, as in "3.18.12.0/24"
-          --> hookfast.toml:6:34
-         6 | trusted_proxies = ["10.0.0.0/8", "proxy.example.com"]
-           |                                  ^^^^^^^^^^^^^^^^^^^
+            error: `server.trusted_proxies[1]` is `proxy.example.com`: a network is an address or a CIDR, as in "3.18.12.0/24"
+              --> hookfast.toml:6:34
+             6 | trusted_proxies = ["10.0.0.0/8", "proxy.example.com"]
+               |                                  ^^^^^^^^^^^^^^^^^^^
 
-        error: `server.forwarded_header` cannot be `x-real-ip`
-          --> hookfast.toml:7:20
-         7 | forwarded_header = "x-real-ip"
-           |                    ^^^^^^^^^^^
-          help: allowed here: x-forwarded-for, forwarded
+            error: `server.forwarded_header` cannot be `x-real-ip`
+              --> hookfast.toml:7:20
+             7 | forwarded_header = "x-real-ip"
+               |                    ^^^^^^^^^^^
+              help: allowed here: x-forwarded-for, forwarded
 
-        warning: `sources.shop.secrets[0]` holds a secret in plain sight
-          --> hookfast.toml:11:12
-         11 | secrets = ["literal:."]
-            |            ^^^^^^^^^^^
-          help: put it into a file or the environment, and refer to it with file: or env:
+            warning: `sources.shop.secrets[0]` holds a secret in plain sight
+              --> hookfast.toml:11:12
+             11 | secrets = ["........."]
+                |            ^^^^^^^^^^^
+              help: put it into a file or the environment, and refer to it with file: or env:
 
-        error: `sources.shop.max_body` is 33554433; it must be between 1 and 33554432
-          --> hookfast.toml:12:12
-         12 | max_body = "33554433 B"
-            |            ^^^^^^^^^^^^
+            error: `sources.shop.max_body` is 33554433; it must be between 1 and 33554432
+              --> hookfast.toml:12:12
+             12 | max_body = "33554433 B"
+                |            ^^^^^^^^^^^^
 
-        error: `sources.shop.rate` is `fast`: a rate is a whole number up to 1000000 and one of /s, /m, /h, as in "100/s"
-          --> hookfast.toml:13:8
-         13 | rate = "fast"
-            |        ^^^^^^
+            error: `sources.shop.rate` is `fast`: a rate is a whole number up to 1000000 and one of /s, /m, /h, as in "100/s"
+              --> hookfast.toml:13:8
+             13 | rate = "fast"
+                |        ^^^^^^
 
-        error: `sources.shop.allow_from` is empty: nobody could send
-          --> hookfast.toml:14:14
-         14 | allow_from = []
-            |              ^^
-          help: leave it out to take requests from anywhere
+            error: `sources.shop.allow_from` is empty: nobody could send
+              --> hookfast.toml:14:14
+             14 | allow_from = []
+                |              ^^
+              help: leave it out to take requests from anywhere
 
-        error: `sources.shop.content_encodings[1]` cannot be `br`
-          --> hookfast.toml:15:30
-         15 | content_encodings = ["gzip", "br"]
-            |                              ^^^^
-          help: allowed here: gzip, deflate
+            error: `sources.shop.content_encodings[1]` cannot be `br`
+              --> hookfast.toml:15:30
+             15 | content_encodings = ["gzip", "br"]
+                |                              ^^^^
+              help: allowed here: gzip, deflate
 
-        error: an answer of status 204 has no body
-          --> hookfast.toml:16:35
-         16 | response = { status = 204, body = "ok", headers = { connection = "close", content-length = "2", "a b" = "c", x-ok = "no\nsecond" } }
-            |                                   ^^^^
-          help: leave `body` out, or answer 200
+            error: an answer of status 204 has no body
+              --> hookfast.toml:16:35
+             16 | response = { status = 204, body = "ok", headers = { connection = "close", content-length = "2", "a b" = "c", x-ok = "no\nsecond" } }
+                |                                   ^^^^
+              help: leave `body` out, or answer 200
 
-        error: `connection` belongs to the connection, not to the answer
-          --> hookfast.toml:16:66
-         16 | response = { status = 204, body = "ok", headers = { connection = "close", content-length = "2", "a b" = "c", x-ok = "no\nsecond" } }
-            |                                                                  ^^^^^^^
-          help: leave it out; the server sets it
+            error: `connection` belongs to the connection, not to the answer
+              --> hookfast.toml:16:66
+             16 | response = { status = 204, body = "ok", headers = { connection = "close", content-length = "2", "a b" = "c", x-ok = "no\nsecond" } }
+                |                                                                  ^^^^^^^
+              help: leave it out; the server sets it
 
-        error: `content-length` belongs to the connection, not to the answer
-          --> hookfast.toml:16:92
-         16 | response = { status = 204, body = "ok", headers = { connection = "close", content-length = "2", "a b" = "c", x-ok = "no\nsecond" } }
-            |                                                                                            ^^^
-          help: leave it out; the server sets it
+            error: `content-length` belongs to the connection, not to the answer
+              --> hookfast.toml:16:92
+             16 | response = { status = 204, body = "ok", headers = { connection = "close", content-length = "2", "a b" = "c", x-ok = "no\nsecond" } }
+                |                                                                                            ^^^
+              help: leave it out; the server sets it
 
-        error: `a b` is not the name of a header
-          --> hookfast.toml:16:105
-         16 | response = { status = 204, body = "ok", headers = { connection = "close", content-length = "2", "a b" = "c", x-ok = "no\nsecond" } }
-            |                                                                                                         ^^^
+            error: `a b` is not the name of a header
+              --> hookfast.toml:16:105
+             16 | response = { status = 204, body = "ok", headers = { connection = "close", content-length = "2", "a b" = "c", x-ok = "no\nsecond" } }
+                |                                                                                                         ^^^
 
-        error: `sources.shop.response.headers.x-ok` is not the value of a header: visible ASCII on one line
-          --> hookfast.toml:16:117
-         16 | response = { status = 204, body = "ok", headers = { connection = "close", content-length = "2", "a b" = "c", x-ok = "no\nsecond" } }
-            |                                                                                                                     ^^^^^^^^^^^^
+            error: `sources.shop.response.headers.x-ok` is not the value of a header: visible ASCII on one line
+              --> hookfast.toml:16:117
+             16 | response = { status = 204, body = "ok", headers = { connection = "close", content-length = "2", "a b" = "c", x-ok = "no\nsecond" } }
+                |                                                                                                                     ^^^^^^^^^^^^
 
-        error: `sources.more.secrets[0]` is not a secret reference
-          --> hookfast.toml:20:12
-         20 | (not shown: it holds a secret)
-          help: a secret is a reference: env:NAME, file:PATH or literal:TEXT
+            error: `sources.more.secrets[0]` is not a secret reference
+              --> hookfast.toml:20:12
+             20 | (not shown: it holds a secret)
+              help: a secret is a reference: env:NAME, file:PATH or literal:TEXT
 
-        error: `sources.more.rate.per_second` is 0; it must be between 0.001 and 1000000
-          --> hookfast.toml:22:23
-         22 | rate = { per_second = 0, burst = 10 }
-            |                       ^
+            error: `sources.more.rate.per_second` is 0; it must be between 0.001 and 1000000
+              --> hookfast.toml:22:23
+             22 | rate = { per_second = 0, burst = 10 }
+                |                       ^
 
-        error: `sources.more.allow_from[0]` is `3.18.12.0/33`: a network is an address or a CIDR, as in "3.18.12.0/24"
-          --> hookfast.toml:23:15
-         23 | allow_from = ["3.18.12.0/33"]
-            |               ^^^^^^^^^^^^^^
+            error: `sources.more.allow_from[0]` is `3.18.12.0/33`: a network is an address or a CIDR, as in "3.18.12.0/24"
+              --> hookfast.toml:23:15
+             23 | allow_from = ["3.18.12.0/33"]
+                |               ^^^^^^^^^^^^^^
 
-        15 errors, 1 warning in hookfast.toml
-    "#]],
+            15 errors, 1 warning in hookfast.toml
+        "#]],
     );
 }
 
@@ -308,7 +308,7 @@ fn a_file_that_is_not_toml_is_read_as_far_as_it_goes() {
              2 | ingest = 
                |          ^
 
-            error: `secrets` is missing or empty: nothing could be verified
+            error: `secrets` is missing or empty: nothing could be verified; write `secrets = ["env:NAME"]` or `["file:PATH"]`
               --> hookfast.toml:3:1
              3 | [sources.x]
                | ^^^^^^^^^^^
@@ -332,13 +332,13 @@ fn two_sources_on_one_path_are_a_mistake() {
 
             warning: `sources.shop.secrets[0]` holds a secret in plain sight
               --> conf.d/more.toml:3:12
-             3 | secrets = ["literal:."]
+             3 | secrets = ["........."]
                |            ^^^^^^^^^^^
               help: put it into a file or the environment, and refer to it with file: or env:
 
             warning: `sources.shop.secrets[0]` holds a secret in plain sight
               --> hookfast.toml:8:12
-             8 | secrets = ["literal:."]
+             8 | secrets = ["........."]
                |            ^^^^^^^^^^^
               help: put it into a file or the environment, and refer to it with file: or env:
 

@@ -37,7 +37,7 @@ provider = "dockerhub"
                |          ^^^^^^
               help: say with `allow_from` where it sends from, and let plugins ask the provider before they act on an event
 
-            error: `secrets` is missing or empty: nothing could be verified
+            error: `secrets` is missing or empty: nothing could be verified; write `secrets = ["env:NAME"]` or `["file:PATH"]`
               --> hookfast.toml:6:1
              6 | [sources.empty]
                | ^^^^^^^^^^^^^^^
@@ -53,7 +53,7 @@ provider = "dockerhub"
              17 | verify = "none"
                 |          ^^^^^^
 
-            error: provider `dockerhub` proves nothing that the host could check; a source that takes its events all the same says `verify = "none"`
+            error: provider `dockerhub` proves nothing that the host could check (unsigned; secret path; callback_url must be hub.docker.com (SSRF)); a source that takes its events all the same says `verify = "none"`
               --> hookfast.toml:19:1
              19 | [sources.unasked]
                 | ^^^^^^^^^^^^^^^^^

@@ -54,6 +54,11 @@ pub(super) async fn metrics(State(admin): State<Admin>) -> Result<Response, Prob
         ("dead", counts.dead),
     ];
     admin.metrics.queue(&by_state, counts.due, oldest, admin.slots.free());
+    let in_force = admin.current.load();
+    for source in in_force.settings.sources.values() {
+        let usages = in_force.usage(&source.name).into_iter().flat_map(|usage| usage.secrets());
+        usages.enumerate().for_each(|(position, usage)| admin.metrics.secret_uses(&source.name, position, usage.count()));
+    }
     let mut response = admin.metrics.text().into_response();
     let content_type = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);

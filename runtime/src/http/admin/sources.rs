@@ -88,7 +88,7 @@ fn view(source: &Arc<Source>, in_force: &InForce, now: Timestamp) -> Option<Sour
         public_url: verifier.public_url().map(Into::into),
         routes: source.routes.iter().map(|route| route.name.clone()).collect(),
         counts: CountsView { accepted: counts.accepted(), duplicates: counts.duplicates(), refused: counts.refused() },
-        offered_secrets: if source.secrets.is_empty() { usage.offers().iter().map(offer).collect() } else { Vec::new() },
+        offered_secrets: usage.offers().iter().map(offer).collect(),
         warnings: rotation::warnings(&secrets, now),
         secrets,
     })

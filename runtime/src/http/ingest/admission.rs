@@ -21,14 +21,22 @@ pub(super) async fn admit(
 ) -> Result<Vec<Admitted>, RefusalCause> {
     source.verifier.redact(&mut request, verified);
     let bodies = source.verifier.split(&request.body)?;
-    let mut events = Vec::with_capacity(bodies.len());
-    for (body, part) in bodies {
+    let (count, mut events) = (bodies.len(), Vec::with_capacity(bodies.len()));
+    for (number, (body, part)) in bodies.into_iter().enumerate() {
         request.body = body;
         let id = store.event_id(request.received_at, random.bytes());
         let identity = source.verifier.identify(&request, verified);
-        events.push(event(id, source, &request, identity, part));
+        // The last one has no need of a copy.
+        let own = if number + 1 == count { take(&mut request) } else { request.clone() };
+        events.push(event(id, source, own, identity, part));
     }
     self::store(store, source, events).await
+}
+
+fn take(request: &mut RawRequest) -> RawRequest {
+    let RawRequest { headers, body, received_at, .. } = request;
+    let (headers, body) = (std::mem::take(headers), std::mem::take(body));
+    RawRequest { method: String::new(), target: String::new(), headers, body, received_at: *received_at }
 }
 
 /// The same for events that are made already.
@@ -52,8 +60,8 @@ pub(super) async fn store(store: &Store, source: &Source, events: Vec<NewEvent>)
 }
 
 /// An event of a request, with what its source says of keys and routes.
-pub(super) fn event(id: EventId, source: &Source, request: &RawRequest, identity: Identity, part: Option<Part>) -> NewEvent {
-    let key = source.verifier.dedupe_key(&source.name, request, &identity, source.dedupe, part);
+pub(super) fn event(id: EventId, source: &Source, request: RawRequest, identity: Identity, part: Option<Part>) -> NewEvent {
+    let key = source.verifier.dedupe_key(&source.name, &request, &identity, source.dedupe, part);
     let ordering = source.verifier.ordering_key(&source.name, &identity, source.skip_after);
     let (dedupe_key, key) = key.unzip();
     let routes = source.routes.iter().filter(|route| route.takes(identity.event_type.as_deref())).cloned().collect();
@@ -63,8 +71,8 @@ pub(super) fn event(id: EventId, source: &Source, request: &RawRequest, identity
         event_type: identity.event_type,
         dedupe_key,
         received_at: request.received_at,
-        headers: request.headers.clone(),
-        body: request.body.clone(),
+        headers: request.headers,
+        body: request.body,
     };
     NewEvent { event: Arc::new(event), key, ordering, answer: source.answer.clone(), routes }
 }

@@ -1,5 +1,7 @@
 //! What senders are told: the receipt, or a fixed text per status. Never what they sent, never anything of ours.
 
+use std::fmt::Write;
+
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
@@ -103,13 +105,16 @@ fn stored(admitted: &[Admitted], usual: Answer) -> Response {
 
 /// `{"id":"evt_…"}`, or of a batch `{"ids":["evt_…","evt_…"]}`.
 fn ids(admitted: &[Admitted]) -> String {
-    let id = |admitted: &Admitted| match admitted {
-        Admitted::New(id) | Admitted::Duplicate { of: id, .. } => format!("\"{id}\""),
-    };
-    match admitted {
-        [only] => format!("{{\"id\":{}}}", id(only)),
-        all => format!("{{\"ids\":[{}]}}", all.iter().map(id).collect::<Vec<_>>().join(",")),
+    let is_lone = admitted.len() == 1;
+    let mut text = String::with_capacity(16 + 40 * admitted.len());
+    text.push_str(if is_lone { "{\"id\":" } else { "{\"ids\":[" });
+    for (position, admitted) in admitted.iter().enumerate() {
+        let (Admitted::New(id) | Admitted::Duplicate { of: id, .. }) = admitted;
+        text.push_str(if position == 0 { "\"" } else { ",\"" });
+        write!(text, "{id}\"").expect("a String takes all");
     }
+    text.push_str(if is_lone { "}" } else { "]}" });
+    text
 }
 
 /// The answer to a refused request: the same for all causes of one status.

@@ -17,7 +17,7 @@ impl Visit {
     pub(super) async fn ask(&self, source: &Arc<Source>, adapter: &Adapter, request: RawRequest) -> Result<Receipt, RefusalCause> {
         let name = &adapter.plugin;
         let Some(plugin) = self.door.plugins.get(name) else { return Err(RefusalCause::NoPlugin { plugin: name.clone() }) };
-        let keyring = self.keyring(source, adapter, request.received_at);
+        let keyring = self.keyring(adapter, request.received_at);
         let [a, b, c, d, e, f, g, h, ..]: [u8; 10] = self.door.random.bytes();
         let inquiry = Inquiry {
             request: request.clone(),
@@ -43,14 +43,9 @@ impl Visit {
     }
 
     /// The source's secrets for the plugin to use, counted as those of the catalogue's providers are.
-    fn keyring(&self, source: &Source, adapter: &Adapter, now: Timestamp) -> Keyring {
+    fn keyring(&self, adapter: &Adapter, now: Timestamp) -> Keyring {
         let (keys, usage) = (Arc::clone(&adapter.keyring), self.usage.clone());
-        let (metrics, name) = (Arc::clone(&self.door.metrics), source.name.clone());
-        let held = move |position| {
-            if usage.as_ref().is_some_and(|usage| usage.prove(position, now)) {
-                metrics.secret_use(&name, position);
-            }
-        };
+        let held = move |position| usage.iter().for_each(|usage| usage.prove(position, now));
         Arc::new(move |key_use| keys.answer(key_use, now, &held))
     }
 
@@ -69,7 +64,7 @@ impl Visit {
         for (arrival, part) in arrivals.into_iter().zip(Part::all(&whole, count)) {
             let identity = Identity::of_arrival(&arrival);
             request.body = arrival.body.unwrap_or_else(|| Bytes::clone(&whole));
-            events.push(NewEvent { answer: answer.clone(), ..self.event(source, &request, identity, part) });
+            events.push(NewEvent { answer: answer.clone(), ..self.event(source, request.clone(), identity, part) });
         }
         self.store(source, events, answer).await
     }

@@ -164,16 +164,14 @@ impl Visit {
         Ok(Receipt::Stored { admitted, usual })
     }
 
-    pub(super) fn event(&self, source: &Source, request: &RawRequest, identity: Identity, part: Option<Part>) -> NewEvent {
+    pub(super) fn event(&self, source: &Source, request: RawRequest, identity: Identity, part: Option<Part>) -> NewEvent {
         let id = self.door.store.event_id(self.received_at, self.door.random.bytes());
         admission::event(id, source, request, identity, part)
     }
 
     fn count_secret(&self, verified: &Verified) {
-        if let (Some(usage), Some(source), Some(held)) = (&self.usage, self.source_name(), verified.held)
-            && usage.prove(held.secret, self.received_at)
-        {
-            self.door.metrics.secret_use(source, held.secret);
+        if let (Some(usage), Some(held)) = (&self.usage, verified.held) {
+            usage.prove(held.secret, self.received_at);
         }
     }
 

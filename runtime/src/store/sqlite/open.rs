@@ -1,6 +1,7 @@
 //! Opening: the lock, the migrations, the settings that make a 2xx true and are read back, the rescue, the threads.
 
 use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -33,6 +34,7 @@ impl Sqlite {
             std::fs::create_dir_all(folder).map_err(|error| StoreError::Lock(folder.to_owned(), error))?;
         }
         let lock = lock_soon(&path).await?;
+        keep_private(&path)?;
         if settings.migrates {
             migrate(&path).await?;
         } else {
@@ -102,6 +104,12 @@ struct Parts {
 }
 
 /// Everything that must be done before the first admission, on the connection that will write.
+/// The database holds bodies, and what is in quarantine as it came: it is the owner's to read. What SQLite puts beside it has its permissions.
+fn keep_private(path: &Path) -> Result<(), StoreError> {
+    let created = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    created.map(drop).map_err(|error| StoreError::Lock(path.to_owned(), error))
+}
+
 fn prepare(path: &Path, settings: StoreSettings) -> Result<(Writer, Parts, Found), StoreError> {
     let StoreSettings { node, clock, metrics, slots, rush, dedupe_keys_max, .. } = settings;
     let mut connection = Connection::open(path)?;
