@@ -22,11 +22,15 @@ async fn an_offered_secret_is_shown_to_the_operator_and_taken_by_nobody_else() {
 }
 
 #[tokio::test]
-async fn where_a_secret_is_known_others_are_not_offered() {
+async fn another_webhook_s_secret_is_offered_beside_those_that_are_known() {
     let world = World::with(Source::new("tasks", "asana")).start().await;
-    let headers = [("x-hook-secret", Bytes::from(SECRET))].into_iter().collect();
-    let answer = world.deliver(&Delivery { method: Method::POST, path: "/in/tasks".into(), headers, body: Bytes::new() }).await;
-    assert_eq!(answer.status, 200);
-    assert_eq!(world.admin("GET /sources/tasks").await.json()["offered_secrets"], serde_json::json!([]));
+    for offered in ["shared-secret", SECRET] {
+        let headers = [("x-hook-secret", Bytes::from(offered))].into_iter().collect();
+        let answer = world.deliver(&Delivery { method: Method::POST, path: "/in/tasks".into(), headers, body: Bytes::new() }).await;
+        assert_eq!(answer.status, 200);
+    }
+    let shown = world.admin("GET /sources/tasks").await.json();
+    let offered = shown["offered_secrets"].as_array().expect("a list");
+    assert_eq!((offered.len(), &offered[0]["secret"]), (1, &SECRET.into()), "the source's own is no news");
     world.finish().await;
 }

@@ -58,7 +58,7 @@ async fn a_secret_is_changed_without_dropping_an_event_and_the_server_says_when_
     assert_eq!((&listed["data"][0]["name"], &listed["data"][0]["counts"]["refused"]), (&json!("pay"), &json!(1)));
     assert!(!listed.to_string().contains("shared-secret") && !listed.to_string().contains("new-secret"), "{listed}");
     let metrics = world.metrics().await;
-    assert!(metrics.contains(r#"hookfast_secret_uses_total{source="pay",secret="2"} 1"#), "{metrics}");
+    assert!(metrics.contains(r#"hookfast_secret_uses_total{source="pay",secret="2"} 2"#), "{metrics}");
     assert_eq!(world.admin("GET /sources/nobody").await.status, 404);
     world.finish().await;
 }
