@@ -255,7 +255,7 @@ pub(crate) fn to_wire(ruling: Ruling) -> wire::Admission {
         }),
         Ok(Admission::Respond { status, headers, body }) => {
             let headers = headers.into_iter().map(wire::Header::from).collect();
-            wire::Admission::Respond(wire::Response { status, headers, body })
+            wire::Admission::Respond(wire::Response { status, headers, body, attributes: Vec::new() })
         }
         Ok(Admission::Ignore(reason)) => wire::Admission::Ignore(reason),
         Err(Rejection { code, message }) => wire::Admission::Reject(wire::Fault { code, message, attributes: Vec::new() }),

@@ -56,8 +56,9 @@ pub mod hookfast {
                 pub received_at: u64,
                 /// In the order of arrival, duplicates kept; a proof that is itself a secret reads `[verified]`.
                 pub headers: _rt::Vec<Header>,
-                /// Exactly the bytes that were received.
+                /// The bytes that were received; of a batch those of this event's item. What was packed is unpacked, and a token in it reads `[verified]`.
                 pub body: _rt::Vec<u8>,
+                /// `parent` (the lineage of the job that emitted it) and `depth` (from 1), where a handler emitted the event.
                 pub attributes: Attributes,
             }
             impl ::core::fmt::Debug for Event {
@@ -79,12 +80,14 @@ pub mod hookfast {
                         .finish()
                 }
             }
-            /// An HTTP answer of an upstream.
+            /// An HTTP answer of an upstream. Attributes: `recorded` (`true`: a step's journalled response, nothing was sent), `stale-ms` (the age of
+            /// a remembered answer that stands in for one that did not come).
             #[derive(Clone)]
             pub struct Response {
                 pub status: u16,
                 pub headers: _rt::Vec<Header>,
                 pub body: _rt::Vec<u8>,
+                pub attributes: Attributes,
             }
             impl ::core::fmt::Debug for Response {
                 fn fmt(
@@ -95,10 +98,12 @@ pub mod hookfast {
                         .field("status", &self.status)
                         .field("headers", &self.headers)
                         .field("body", &self.body)
+                        .field("attributes", &self.attributes)
                         .finish()
                 }
             }
-            /// A failure as a stable machine code and text, never as an enum that could grow.
+            /// A failure as a stable machine code and text, never as an enum that could grow. Attributes of a call's fault: `class`
+            /// (`transient`, `rate_limited`, `auth`, `permanent`, `malformed`, `ambiguous`) and `retry-after-ms`.
             #[derive(Clone)]
             pub struct Fault {
                 pub code: _rt::String,
@@ -179,7 +184,7 @@ pub mod hookfast {
                         }
                     }
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "hookfast:plugin/log@0.1.0")]
+                    #[link(wasm_import_module = "hookfast:plugin/log@1.0.0")]
                     unsafe extern "C" {
                         #[link_name = "write"]
                         fn wit_import5(
@@ -237,7 +242,7 @@ pub mod hookfast {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "hookfast:plugin/config@0.1.0")]
+                    #[link(wasm_import_module = "hookfast:plugin/config@1.0.0")]
                     unsafe extern "C" {
                         #[link_name = "get"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -281,6 +286,7 @@ pub mod hookfast {
             #[doc(hidden)]
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
+            pub type Attributes = super::super::super::hookfast::plugin::types::Attributes;
             pub type Header = super::super::super::hookfast::plugin::types::Header;
             pub type Response = super::super::super::hookfast::plugin::types::Response;
             pub type Fault = super::super::super::hookfast::plugin::types::Fault;
@@ -295,8 +301,11 @@ pub mod hookfast {
                 pub body: _rt::Vec<u8>,
                 /// Shortens the upstream's own total timeout, never lengthens it.
                 pub timeout_ms: ::core::option::Option<u32>,
-                /// A name unique within the job, 1 to 64 of `a-z A-Z 0-9 _ . -`. The host sends `Idempotency-Key: <event>.<route>/<step>`.
+                /// A name unique within the job, 1 to 64 of `a-z A-Z 0-9 _ . -`. The host sends `Idempotency-Key: <event>.<route>/<step>`, keeps the
+                /// first final response (any status but 401, 403, 408, 425, 429 and 5xx; with `accept: application/json` no 2xx that is not JSON) durably before the plugin sees it, and gives later attempts
+                /// that response without a request.
                 pub step: ::core::option::Option<_rt::String>,
+                pub attributes: Attributes,
             }
             impl ::core::fmt::Debug for Outgoing {
                 fn fmt(
@@ -311,14 +320,393 @@ pub mod hookfast {
                         .field("body", &self.body)
                         .field("timeout-ms", &self.timeout_ms)
                         .field("step", &self.step)
+                        .field("attributes", &self.attributes)
                         .finish()
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
             /// Any HTTP status is an ok. Fault codes: `timeout`, `connect`, `reset`, `tls`, `response_too_large`, `unknown_upstream`,
-            /// `not_granted`, `private_address`, `invalid_request`, `too_many_calls`.
+            /// `not_granted`, `private_address`, `invalid_request`, `too_many_calls`, `too_many_redirects`, `rate_limited`, `breaker_open`,
+            /// `auth_failed`, `tls_failed`, `step_changed` (the step is recorded for another request).
             #[allow(async_fn_in_trait)]
             pub fn call(request: &Outgoing) -> ::core::result::Result<Response, Fault> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 8 + 15 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 8
+                            + 15 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    let Outgoing {
+                        upstream: upstream1,
+                        method: method1,
+                        path: path1,
+                        headers: headers1,
+                        body: body1,
+                        timeout_ms: timeout_ms1,
+                        step: step1,
+                        attributes: attributes1,
+                    } = request;
+                    let vec2 = upstream1;
+                    let ptr2 = vec2.as_ptr().cast::<u8>();
+                    let len2 = vec2.len();
+                    *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<usize>() = len2;
+                    *ptr0.add(0).cast::<*mut u8>() = ptr2.cast_mut();
+                    let vec3 = method1;
+                    let ptr3 = vec3.as_ptr().cast::<u8>();
+                    let len3 = vec3.len();
+                    *ptr0.add(3 * ::core::mem::size_of::<*const u8>()).cast::<usize>() = len3;
+                    *ptr0
+                        .add(2 * ::core::mem::size_of::<*const u8>())
+                        .cast::<*mut u8>() = ptr3.cast_mut();
+                    let vec4 = path1;
+                    let ptr4 = vec4.as_ptr().cast::<u8>();
+                    let len4 = vec4.len();
+                    *ptr0.add(5 * ::core::mem::size_of::<*const u8>()).cast::<usize>() = len4;
+                    *ptr0
+                        .add(4 * ::core::mem::size_of::<*const u8>())
+                        .cast::<*mut u8>() = ptr4.cast_mut();
+                    let vec8 = headers1;
+                    let len8 = vec8.len();
+                    let layout8 = _rt::alloc::Layout::from_size_align(
+                            vec8.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                            ::core::mem::size_of::<*const u8>(),
+                        )
+                        .unwrap();
+                    let (result8, _cleanup8) = wit_bindgen::rt::Cleanup::new(layout8);
+                    for (i, e) in vec8.into_iter().enumerate() {
+                        let base = result8
+                            .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                        {
+                            let super::super::super::hookfast::plugin::types::Header {
+                                name: name5,
+                                value: value5,
+                            } = e;
+                            let vec6 = name5;
+                            let ptr6 = vec6.as_ptr().cast::<u8>();
+                            let len6 = vec6.len();
+                            *base
+                                .add(::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len6;
+                            *base.add(0).cast::<*mut u8>() = ptr6.cast_mut();
+                            let vec7 = value5;
+                            let ptr7 = vec7.as_ptr().cast::<u8>();
+                            let len7 = vec7.len();
+                            *base
+                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len7;
+                            *base
+                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>() = ptr7.cast_mut();
+                        }
+                    }
+                    *ptr0.add(7 * ::core::mem::size_of::<*const u8>()).cast::<usize>() = len8;
+                    *ptr0
+                        .add(6 * ::core::mem::size_of::<*const u8>())
+                        .cast::<*mut u8>() = result8;
+                    let vec9 = body1;
+                    let ptr9 = vec9.as_ptr().cast::<u8>();
+                    let len9 = vec9.len();
+                    *ptr0.add(9 * ::core::mem::size_of::<*const u8>()).cast::<usize>() = len9;
+                    *ptr0
+                        .add(8 * ::core::mem::size_of::<*const u8>())
+                        .cast::<*mut u8>() = ptr9.cast_mut();
+                    match timeout_ms1 {
+                        Some(e) => {
+                            *ptr0
+                                .add(10 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (1i32) as u8;
+                            *ptr0
+                                .add(4 + 10 * ::core::mem::size_of::<*const u8>())
+                                .cast::<i32>() = _rt::as_i32(e);
+                        }
+                        None => {
+                            *ptr0
+                                .add(10 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (0i32) as u8;
+                        }
+                    };
+                    match step1 {
+                        Some(e) => {
+                            *ptr0
+                                .add(8 + 10 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (1i32) as u8;
+                            let vec10 = e;
+                            let ptr10 = vec10.as_ptr().cast::<u8>();
+                            let len10 = vec10.len();
+                            *ptr0
+                                .add(8 + 12 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len10;
+                            *ptr0
+                                .add(8 + 11 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>() = ptr10.cast_mut();
+                        }
+                        None => {
+                            *ptr0
+                                .add(8 + 10 * ::core::mem::size_of::<*const u8>())
+                                .cast::<u8>() = (0i32) as u8;
+                        }
+                    };
+                    let vec14 = attributes1;
+                    let len14 = vec14.len();
+                    let layout14 = _rt::alloc::Layout::from_size_align(
+                            vec14.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                            ::core::mem::size_of::<*const u8>(),
+                        )
+                        .unwrap();
+                    let (result14, _cleanup14) = wit_bindgen::rt::Cleanup::new(layout14);
+                    for (i, e) in vec14.into_iter().enumerate() {
+                        let base = result14
+                            .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                        {
+                            let (t11_0, t11_1) = e;
+                            let vec12 = t11_0;
+                            let ptr12 = vec12.as_ptr().cast::<u8>();
+                            let len12 = vec12.len();
+                            *base
+                                .add(::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len12;
+                            *base.add(0).cast::<*mut u8>() = ptr12.cast_mut();
+                            let vec13 = t11_1;
+                            let ptr13 = vec13.as_ptr().cast::<u8>();
+                            let len13 = vec13.len();
+                            *base
+                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len13;
+                            *base
+                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>() = ptr13.cast_mut();
+                        }
+                    }
+                    *ptr0
+                        .add(8 + 14 * ::core::mem::size_of::<*const u8>())
+                        .cast::<usize>() = len14;
+                    *ptr0
+                        .add(8 + 13 * ::core::mem::size_of::<*const u8>())
+                        .cast::<*mut u8>() = result14;
+                    let ptr15 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "hookfast:plugin/upstream@1.0.0")]
+                    unsafe extern "C" {
+                        #[link_name = "call"]
+                        fn wit_import16(_: *mut u8, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import16(_: *mut u8, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import16(ptr0, ptr15);
+                    let l17 = i32::from(*ptr15.add(0).cast::<u8>());
+                    let result55 = match l17 {
+                        0 => {
+                            let e = {
+                                let l18 = i32::from(
+                                    *ptr15
+                                        .add(::core::mem::size_of::<*const u8>())
+                                        .cast::<u16>(),
+                                );
+                                let l19 = *ptr15
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l20 = *ptr15
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base27 = l19;
+                                let len27 = l20;
+                                let mut result27 = _rt::Vec::with_capacity(len27);
+                                for i in 0..len27 {
+                                    let base = base27
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    let e27 = {
+                                        let l21 = *base.add(0).cast::<*mut u8>();
+                                        let l22 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len23 = l22;
+                                        let bytes23 = _rt::Vec::from_raw_parts(
+                                            l21.cast(),
+                                            len23,
+                                            len23,
+                                        );
+                                        let l24 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l25 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len26 = l25;
+                                        super::super::super::hookfast::plugin::types::Header {
+                                            name: _rt::string_lift(bytes23),
+                                            value: <_ as From<
+                                                _rt::Vec<_>,
+                                            >>::from(_rt::Vec::from_raw_parts(l24.cast(), len26, len26)),
+                                        }
+                                    };
+                                    result27.push(e27);
+                                }
+                                _rt::cabi_dealloc(
+                                    base27,
+                                    len27 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let l28 = *ptr15
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l29 = *ptr15
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len30 = l29;
+                                let l31 = *ptr15
+                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l32 = *ptr15
+                                    .add(7 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base39 = l31;
+                                let len39 = l32;
+                                let mut result39 = _rt::Vec::with_capacity(len39);
+                                for i in 0..len39 {
+                                    let base = base39
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    let e39 = {
+                                        let l33 = *base.add(0).cast::<*mut u8>();
+                                        let l34 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len35 = l34;
+                                        let bytes35 = _rt::Vec::from_raw_parts(
+                                            l33.cast(),
+                                            len35,
+                                            len35,
+                                        );
+                                        let l36 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l37 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len38 = l37;
+                                        let bytes38 = _rt::Vec::from_raw_parts(
+                                            l36.cast(),
+                                            len38,
+                                            len38,
+                                        );
+                                        (_rt::string_lift(bytes35), _rt::string_lift(bytes38))
+                                    };
+                                    result39.push(e39);
+                                }
+                                _rt::cabi_dealloc(
+                                    base39,
+                                    len39 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                super::super::super::hookfast::plugin::types::Response {
+                                    status: l18 as u16,
+                                    headers: result27,
+                                    body: <_ as From<
+                                        _rt::Vec<_>,
+                                    >>::from(
+                                        _rt::Vec::from_raw_parts(l28.cast(), len30, len30),
+                                    ),
+                                    attributes: result39,
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l40 = *ptr15
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l41 = *ptr15
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len42 = l41;
+                                let bytes42 = _rt::Vec::from_raw_parts(
+                                    l40.cast(),
+                                    len42,
+                                    len42,
+                                );
+                                let l43 = *ptr15
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l44 = *ptr15
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len45 = l44;
+                                let bytes45 = _rt::Vec::from_raw_parts(
+                                    l43.cast(),
+                                    len45,
+                                    len45,
+                                );
+                                let l46 = *ptr15
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l47 = *ptr15
+                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base54 = l46;
+                                let len54 = l47;
+                                let mut result54 = _rt::Vec::with_capacity(len54);
+                                for i in 0..len54 {
+                                    let base = base54
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    let e54 = {
+                                        let l48 = *base.add(0).cast::<*mut u8>();
+                                        let l49 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len50 = l49;
+                                        let bytes50 = _rt::Vec::from_raw_parts(
+                                            l48.cast(),
+                                            len50,
+                                            len50,
+                                        );
+                                        let l51 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l52 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len53 = l52;
+                                        let bytes53 = _rt::Vec::from_raw_parts(
+                                            l51.cast(),
+                                            len53,
+                                            len53,
+                                        );
+                                        (_rt::string_lift(bytes50), _rt::string_lift(bytes53))
+                                    };
+                                    result54.push(e54);
+                                }
+                                _rt::cabi_dealloc(
+                                    base54,
+                                    len54 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                super::super::super::hookfast::plugin::types::Fault {
+                                    code: _rt::string_lift(bytes42),
+                                    message: _rt::string_lift(bytes45),
+                                    attributes: result54,
+                                }
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result55
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Says durably that the call of a step comes next, for upstreams that know no idempotency keys: `fresh` (no attempt has come so far),
+            /// `uncertain` (an earlier attempt said so, and its call may have had an effect: check first), `recorded` (its response is known).
+            #[allow(async_fn_in_trait)]
+            pub fn begin(step: &str) -> ::core::result::Result<_rt::String, Fault> {
                 unsafe {
                     #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                     #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
@@ -331,14 +719,1214 @@ pub mod hookfast {
                         [::core::mem::MaybeUninit::uninit(); 7
                             * ::core::mem::size_of::<*const u8>()],
                     );
-                    let Outgoing {
+                    let vec0 = step;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "hookfast:plugin/upstream@1.0.0")]
+                    unsafe extern "C" {
+                        #[link_name = "begin"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result22 = match l3 {
+                        0 => {
+                            let e = {
+                                let l4 = *ptr1
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l5 = *ptr1
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len6 = l5;
+                                let bytes6 = _rt::Vec::from_raw_parts(
+                                    l4.cast(),
+                                    len6,
+                                    len6,
+                                );
+                                _rt::string_lift(bytes6)
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l7 = *ptr1
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l8 = *ptr1
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len9 = l8;
+                                let bytes9 = _rt::Vec::from_raw_parts(
+                                    l7.cast(),
+                                    len9,
+                                    len9,
+                                );
+                                let l10 = *ptr1
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l11 = *ptr1
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len12 = l11;
+                                let bytes12 = _rt::Vec::from_raw_parts(
+                                    l10.cast(),
+                                    len12,
+                                    len12,
+                                );
+                                let l13 = *ptr1
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l14 = *ptr1
+                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base21 = l13;
+                                let len21 = l14;
+                                let mut result21 = _rt::Vec::with_capacity(len21);
+                                for i in 0..len21 {
+                                    let base = base21
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    let e21 = {
+                                        let l15 = *base.add(0).cast::<*mut u8>();
+                                        let l16 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len17 = l16;
+                                        let bytes17 = _rt::Vec::from_raw_parts(
+                                            l15.cast(),
+                                            len17,
+                                            len17,
+                                        );
+                                        let l18 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l19 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len20 = l19;
+                                        let bytes20 = _rt::Vec::from_raw_parts(
+                                            l18.cast(),
+                                            len20,
+                                            len20,
+                                        );
+                                        (_rt::string_lift(bytes17), _rt::string_lift(bytes20))
+                                    };
+                                    result21.push(e21);
+                                }
+                                _rt::cabi_dealloc(
+                                    base21,
+                                    len21 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                super::super::super::hookfast::plugin::types::Fault {
+                                    code: _rt::string_lift(bytes9),
+                                    message: _rt::string_lift(bytes12),
+                                    attributes: result21,
+                                }
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result22
+                }
+            }
+        }
+        /// Key and value, kept for the plugin (or for it and the source, as its grant says) and committed together with the outcome: what a run
+        /// writes is seen by its own reads at once, by others once it is done, and by nobody if it fails.
+        ///
+        /// Keys are 1 to 512 bytes, values at most 256 KiB. Fault codes: `not_granted`, `invalid_key`, `value_too_large`, `quota_exceeded`,
+        /// `too_many_writes`, `not_a_number`, `overflow`, `unavailable`.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod state {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Fault = super::super::super::hookfast::plugin::types::Fault;
+            /// The version changes with every write of any run, and no key ever has the same one twice. After a write of this run it is still that
+            /// of the item which the write replaces; 0: there is none.
+            #[derive(Clone)]
+            pub struct Item {
+                pub value: _rt::Vec<u8>,
+                pub version: u64,
+            }
+            impl ::core::fmt::Debug for Item {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Item")
+                        .field("value", &self.value)
+                        .field("version", &self.version)
+                        .finish()
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            #[allow(async_fn_in_trait)]
+            pub fn get(
+                key: &str,
+            ) -> ::core::result::Result<::core::option::Option<Item>, Fault> {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 8 + 6 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 8
+                            + 6 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "hookfast:plugin/state@1.0.0")]
+                    unsafe extern "C" {
+                        #[link_name = "get"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result24 = match l3 {
+                        0 => {
+                            let e = {
+                                let l4 = i32::from(*ptr1.add(8).cast::<u8>());
+                                match l4 {
+                                    0 => None,
+                                    1 => {
+                                        let e = {
+                                            let l5 = *ptr1.add(16).cast::<*mut u8>();
+                                            let l6 = *ptr1
+                                                .add(16 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len7 = l6;
+                                            let l8 = *ptr1
+                                                .add(16 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<i64>();
+                                            Item {
+                                                value: <_ as From<
+                                                    _rt::Vec<_>,
+                                                >>::from(_rt::Vec::from_raw_parts(l5.cast(), len7, len7)),
+                                                version: l8 as u64,
+                                            }
+                                        };
+                                        Some(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l9 = *ptr1.add(8).cast::<*mut u8>();
+                                let l10 = *ptr1
+                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len11 = l10;
+                                let bytes11 = _rt::Vec::from_raw_parts(
+                                    l9.cast(),
+                                    len11,
+                                    len11,
+                                );
+                                let l12 = *ptr1
+                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l13 = *ptr1
+                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len14 = l13;
+                                let bytes14 = _rt::Vec::from_raw_parts(
+                                    l12.cast(),
+                                    len14,
+                                    len14,
+                                );
+                                let l15 = *ptr1
+                                    .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l16 = *ptr1
+                                    .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base23 = l15;
+                                let len23 = l16;
+                                let mut result23 = _rt::Vec::with_capacity(len23);
+                                for i in 0..len23 {
+                                    let base = base23
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    let e23 = {
+                                        let l17 = *base.add(0).cast::<*mut u8>();
+                                        let l18 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len19 = l18;
+                                        let bytes19 = _rt::Vec::from_raw_parts(
+                                            l17.cast(),
+                                            len19,
+                                            len19,
+                                        );
+                                        let l20 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l21 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len22 = l21;
+                                        let bytes22 = _rt::Vec::from_raw_parts(
+                                            l20.cast(),
+                                            len22,
+                                            len22,
+                                        );
+                                        (_rt::string_lift(bytes19), _rt::string_lift(bytes22))
+                                    };
+                                    result23.push(e23);
+                                }
+                                _rt::cabi_dealloc(
+                                    base23,
+                                    len23 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                super::super::super::hookfast::plugin::types::Fault {
+                                    code: _rt::string_lift(bytes11),
+                                    message: _rt::string_lift(bytes14),
+                                    attributes: result23,
+                                }
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result24
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// A key that this run has read before must not have changed when the outcome commits; else the event runs again at once.
+            #[allow(async_fn_in_trait)]
+            pub fn set(
+                key: &str,
+                value: &[u8],
+                ttl_ms: ::core::option::Option<u64>,
+            ) -> ::core::result::Result<(), Fault> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 7 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 7
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = value;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let (result2_0, result2_1) = match ttl_ms {
+                        Some(e) => (1i32, _rt::as_i64(e)),
+                        None => (0i32, 0i64),
+                    };
+                    let ptr3 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "hookfast:plugin/state@1.0.0")]
+                    unsafe extern "C" {
+                        #[link_name = "set"]
+                        fn wit_import4(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: i32,
+                            _: i64,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import4(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: i64,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import4(
+                        ptr0.cast_mut(),
+                        len0,
+                        ptr1.cast_mut(),
+                        len1,
+                        result2_0,
+                        result2_1,
+                        ptr3,
+                    );
+                    let l5 = i32::from(*ptr3.add(0).cast::<u8>());
+                    let result21 = match l5 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l6 = *ptr3
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l7 = *ptr3
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len8 = l7;
+                                let bytes8 = _rt::Vec::from_raw_parts(
+                                    l6.cast(),
+                                    len8,
+                                    len8,
+                                );
+                                let l9 = *ptr3
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l10 = *ptr3
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len11 = l10;
+                                let bytes11 = _rt::Vec::from_raw_parts(
+                                    l9.cast(),
+                                    len11,
+                                    len11,
+                                );
+                                let l12 = *ptr3
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l13 = *ptr3
+                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base20 = l12;
+                                let len20 = l13;
+                                let mut result20 = _rt::Vec::with_capacity(len20);
+                                for i in 0..len20 {
+                                    let base = base20
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    let e20 = {
+                                        let l14 = *base.add(0).cast::<*mut u8>();
+                                        let l15 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len16 = l15;
+                                        let bytes16 = _rt::Vec::from_raw_parts(
+                                            l14.cast(),
+                                            len16,
+                                            len16,
+                                        );
+                                        let l17 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l18 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len19 = l18;
+                                        let bytes19 = _rt::Vec::from_raw_parts(
+                                            l17.cast(),
+                                            len19,
+                                            len19,
+                                        );
+                                        (_rt::string_lift(bytes16), _rt::string_lift(bytes19))
+                                    };
+                                    result20.push(e20);
+                                }
+                                _rt::cabi_dealloc(
+                                    base20,
+                                    len20 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                super::super::super::hookfast::plugin::types::Fault {
+                                    code: _rt::string_lift(bytes8),
+                                    message: _rt::string_lift(bytes11),
+                                    attributes: result20,
+                                }
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result21
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// As `set`.
+            #[allow(async_fn_in_trait)]
+            pub fn delete(key: &str) -> ::core::result::Result<(), Fault> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 7 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 7
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "hookfast:plugin/state@1.0.0")]
+                    unsafe extern "C" {
+                        #[link_name = "delete"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result19 = match l3 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l4 = *ptr1
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l5 = *ptr1
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len6 = l5;
+                                let bytes6 = _rt::Vec::from_raw_parts(
+                                    l4.cast(),
+                                    len6,
+                                    len6,
+                                );
+                                let l7 = *ptr1
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l8 = *ptr1
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len9 = l8;
+                                let bytes9 = _rt::Vec::from_raw_parts(
+                                    l7.cast(),
+                                    len9,
+                                    len9,
+                                );
+                                let l10 = *ptr1
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l11 = *ptr1
+                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base18 = l10;
+                                let len18 = l11;
+                                let mut result18 = _rt::Vec::with_capacity(len18);
+                                for i in 0..len18 {
+                                    let base = base18
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    let e18 = {
+                                        let l12 = *base.add(0).cast::<*mut u8>();
+                                        let l13 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len14 = l13;
+                                        let bytes14 = _rt::Vec::from_raw_parts(
+                                            l12.cast(),
+                                            len14,
+                                            len14,
+                                        );
+                                        let l15 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l16 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len17 = l16;
+                                        let bytes17 = _rt::Vec::from_raw_parts(
+                                            l15.cast(),
+                                            len17,
+                                            len17,
+                                        );
+                                        (_rt::string_lift(bytes14), _rt::string_lift(bytes17))
+                                    };
+                                    result18.push(e18);
+                                }
+                                _rt::cabi_dealloc(
+                                    base18,
+                                    len18 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                super::super::super::hookfast::plugin::types::Fault {
+                                    code: _rt::string_lift(bytes6),
+                                    message: _rt::string_lift(bytes9),
+                                    attributes: result18,
+                                }
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result19
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The key must have this version, or with none not be there, when the outcome commits; else the event runs again at once.
+            #[allow(async_fn_in_trait)]
+            pub fn expect_version(
+                key: &str,
+                version: ::core::option::Option<u64>,
+            ) -> ::core::result::Result<(), Fault> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 7 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 7
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let (result1_0, result1_1) = match version {
+                        Some(e) => (1i32, _rt::as_i64(e)),
+                        None => (0i32, 0i64),
+                    };
+                    let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "hookfast:plugin/state@1.0.0")]
+                    unsafe extern "C" {
+                        #[link_name = "expect-version"]
+                        fn wit_import3(_: *mut u8, _: usize, _: i32, _: i64, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import3(
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: i64,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import3(ptr0.cast_mut(), len0, result1_0, result1_1, ptr2);
+                    let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+                    let result20 = match l4 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l5 = *ptr2
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l6 = *ptr2
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len7 = l6;
+                                let bytes7 = _rt::Vec::from_raw_parts(
+                                    l5.cast(),
+                                    len7,
+                                    len7,
+                                );
+                                let l8 = *ptr2
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l9 = *ptr2
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len10 = l9;
+                                let bytes10 = _rt::Vec::from_raw_parts(
+                                    l8.cast(),
+                                    len10,
+                                    len10,
+                                );
+                                let l11 = *ptr2
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l12 = *ptr2
+                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base19 = l11;
+                                let len19 = l12;
+                                let mut result19 = _rt::Vec::with_capacity(len19);
+                                for i in 0..len19 {
+                                    let base = base19
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    let e19 = {
+                                        let l13 = *base.add(0).cast::<*mut u8>();
+                                        let l14 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len15 = l14;
+                                        let bytes15 = _rt::Vec::from_raw_parts(
+                                            l13.cast(),
+                                            len15,
+                                            len15,
+                                        );
+                                        let l16 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l17 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len18 = l17;
+                                        let bytes18 = _rt::Vec::from_raw_parts(
+                                            l16.cast(),
+                                            len18,
+                                            len18,
+                                        );
+                                        (_rt::string_lift(bytes15), _rt::string_lift(bytes18))
+                                    };
+                                    result19.push(e19);
+                                }
+                                _rt::cabi_dealloc(
+                                    base19,
+                                    len19 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                super::super::super::hookfast::plugin::types::Fault {
+                                    code: _rt::string_lift(bytes7),
+                                    message: _rt::string_lift(bytes10),
+                                    attributes: result19,
+                                }
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result20
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Adds to a decimal number, 0 where there is none, and gives the sum as this run sees it. What commits is the addition, whatever others
+            /// have added by then.
+            #[allow(async_fn_in_trait)]
+            pub fn increment(key: &str, by: i64) -> ::core::result::Result<i64, Fault> {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 8 + 6 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 8
+                            + 6 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = key;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "hookfast:plugin/state@1.0.0")]
+                    unsafe extern "C" {
+                        #[link_name = "increment"]
+                        fn wit_import2(_: *mut u8, _: usize, _: i64, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(
+                        _: *mut u8,
+                        _: usize,
+                        _: i64,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, _rt::as_i64(&by), ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result20 = match l3 {
+                        0 => {
+                            let e = {
+                                let l4 = *ptr1.add(8).cast::<i64>();
+                                l4
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l5 = *ptr1.add(8).cast::<*mut u8>();
+                                let l6 = *ptr1
+                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len7 = l6;
+                                let bytes7 = _rt::Vec::from_raw_parts(
+                                    l5.cast(),
+                                    len7,
+                                    len7,
+                                );
+                                let l8 = *ptr1
+                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l9 = *ptr1
+                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len10 = l9;
+                                let bytes10 = _rt::Vec::from_raw_parts(
+                                    l8.cast(),
+                                    len10,
+                                    len10,
+                                );
+                                let l11 = *ptr1
+                                    .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l12 = *ptr1
+                                    .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base19 = l11;
+                                let len19 = l12;
+                                let mut result19 = _rt::Vec::with_capacity(len19);
+                                for i in 0..len19 {
+                                    let base = base19
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    let e19 = {
+                                        let l13 = *base.add(0).cast::<*mut u8>();
+                                        let l14 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len15 = l14;
+                                        let bytes15 = _rt::Vec::from_raw_parts(
+                                            l13.cast(),
+                                            len15,
+                                            len15,
+                                        );
+                                        let l16 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l17 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len18 = l17;
+                                        let bytes18 = _rt::Vec::from_raw_parts(
+                                            l16.cast(),
+                                            len18,
+                                            len18,
+                                        );
+                                        (_rt::string_lift(bytes15), _rt::string_lift(bytes18))
+                                    };
+                                    result19.push(e19);
+                                }
+                                _rt::cabi_dealloc(
+                                    base19,
+                                    len19 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                super::super::super::hookfast::plugin::types::Fault {
+                                    code: _rt::string_lift(bytes7),
+                                    message: _rt::string_lift(bytes10),
+                                    attributes: result19,
+                                }
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result20
+                }
+            }
+        }
+        /// What is to happen if this run is done: committed together with its outcome, and not at all if it fails.
+        ///
+        /// Fault codes: `not_granted`, `unknown_target`, `too_deep` (a chain of emitted events is at its end), `too_many_effects`,
+        /// `invalid_request`, `unknown_upstream`.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod effects {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Attributes = super::super::super::hookfast::plugin::types::Attributes;
+            pub type Header = super::super::super::hookfast::plugin::types::Header;
+            pub type Fault = super::super::super::hookfast::plugin::types::Fault;
+            #[derive(Clone)]
+            pub struct NewEvent {
+                /// A configured source or topic that is granted to this plugin.
+                pub target: _rt::String,
+                pub event_type: ::core::option::Option<_rt::String>,
+                pub headers: _rt::Vec<Header>,
+                pub body: _rt::Vec<u8>,
+                /// None: derived from the lineage and the position of this call, so that a repeated run makes the same one.
+                pub dedupe_key: ::core::option::Option<_rt::String>,
+                pub delay_ms: ::core::option::Option<u64>,
+                pub attributes: Attributes,
+            }
+            impl ::core::fmt::Debug for NewEvent {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("NewEvent")
+                        .field("target", &self.target)
+                        .field("event-type", &self.event_type)
+                        .field("headers", &self.headers)
+                        .field("body", &self.body)
+                        .field("dedupe-key", &self.dedupe_key)
+                        .field("delay-ms", &self.delay_ms)
+                        .field("attributes", &self.attributes)
+                        .finish()
+                }
+            }
+            /// An outbound request that the host makes on its own, with retries, breaker and dead letter.
+            #[derive(Clone)]
+            pub struct Delivery {
+                pub upstream: _rt::String,
+                pub method: _rt::String,
+                pub path: _rt::String,
+                pub headers: _rt::Vec<Header>,
+                pub body: _rt::Vec<u8>,
+                pub delay_ms: ::core::option::Option<u64>,
+                pub attributes: Attributes,
+            }
+            impl ::core::fmt::Debug for Delivery {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Delivery")
+                        .field("upstream", &self.upstream)
+                        .field("method", &self.method)
+                        .field("path", &self.path)
+                        .field("headers", &self.headers)
+                        .field("body", &self.body)
+                        .field("delay-ms", &self.delay_ms)
+                        .field("attributes", &self.attributes)
+                        .finish()
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Emits an event; its id, the same whenever this run is repeated.
+            #[allow(async_fn_in_trait)]
+            pub fn emit(event: &NewEvent) -> ::core::result::Result<_rt::String, Fault> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 7 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 7
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let NewEvent {
+                        target: target0,
+                        event_type: event_type0,
+                        headers: headers0,
+                        body: body0,
+                        dedupe_key: dedupe_key0,
+                        delay_ms: delay_ms0,
+                        attributes: attributes0,
+                    } = event;
+                    let vec1 = target0;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let (result3_0, result3_1, result3_2) = match event_type0 {
+                        Some(e) => {
+                            let vec2 = e;
+                            let ptr2 = vec2.as_ptr().cast::<u8>();
+                            let len2 = vec2.len();
+                            (1i32, ptr2.cast_mut(), len2)
+                        }
+                        None => (0i32, ::core::ptr::null_mut(), 0usize),
+                    };
+                    let vec7 = headers0;
+                    let len7 = vec7.len();
+                    let layout7 = _rt::alloc::Layout::from_size_align(
+                            vec7.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                            ::core::mem::size_of::<*const u8>(),
+                        )
+                        .unwrap();
+                    let (result7, _cleanup7) = wit_bindgen::rt::Cleanup::new(layout7);
+                    for (i, e) in vec7.into_iter().enumerate() {
+                        let base = result7
+                            .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                        {
+                            let super::super::super::hookfast::plugin::types::Header {
+                                name: name4,
+                                value: value4,
+                            } = e;
+                            let vec5 = name4;
+                            let ptr5 = vec5.as_ptr().cast::<u8>();
+                            let len5 = vec5.len();
+                            *base
+                                .add(::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len5;
+                            *base.add(0).cast::<*mut u8>() = ptr5.cast_mut();
+                            let vec6 = value4;
+                            let ptr6 = vec6.as_ptr().cast::<u8>();
+                            let len6 = vec6.len();
+                            *base
+                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len6;
+                            *base
+                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>() = ptr6.cast_mut();
+                        }
+                    }
+                    let vec8 = body0;
+                    let ptr8 = vec8.as_ptr().cast::<u8>();
+                    let len8 = vec8.len();
+                    let (result10_0, result10_1, result10_2) = match dedupe_key0 {
+                        Some(e) => {
+                            let vec9 = e;
+                            let ptr9 = vec9.as_ptr().cast::<u8>();
+                            let len9 = vec9.len();
+                            (1i32, ptr9.cast_mut(), len9)
+                        }
+                        None => (0i32, ::core::ptr::null_mut(), 0usize),
+                    };
+                    let (result11_0, result11_1) = match delay_ms0 {
+                        Some(e) => (1i32, _rt::as_i64(e)),
+                        None => (0i32, 0i64),
+                    };
+                    let vec15 = attributes0;
+                    let len15 = vec15.len();
+                    let layout15 = _rt::alloc::Layout::from_size_align(
+                            vec15.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                            ::core::mem::size_of::<*const u8>(),
+                        )
+                        .unwrap();
+                    let (result15, _cleanup15) = wit_bindgen::rt::Cleanup::new(layout15);
+                    for (i, e) in vec15.into_iter().enumerate() {
+                        let base = result15
+                            .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                        {
+                            let (t12_0, t12_1) = e;
+                            let vec13 = t12_0;
+                            let ptr13 = vec13.as_ptr().cast::<u8>();
+                            let len13 = vec13.len();
+                            *base
+                                .add(::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len13;
+                            *base.add(0).cast::<*mut u8>() = ptr13.cast_mut();
+                            let vec14 = t12_1;
+                            let ptr14 = vec14.as_ptr().cast::<u8>();
+                            let len14 = vec14.len();
+                            *base
+                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len14;
+                            *base
+                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>() = ptr14.cast_mut();
+                        }
+                    }
+                    let ptr16 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "hookfast:plugin/effects@1.0.0")]
+                    unsafe extern "C" {
+                        #[link_name = "emit"]
+                        fn wit_import17(
+                            _: *mut u8,
+                            _: usize,
+                            _: i32,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: i32,
+                            _: *mut u8,
+                            _: usize,
+                            _: i32,
+                            _: i64,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import17(
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: *mut u8,
+                        _: usize,
+                        _: i32,
+                        _: i64,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import17(
+                        ptr1.cast_mut(),
+                        len1,
+                        result3_0,
+                        result3_1,
+                        result3_2,
+                        result7,
+                        len7,
+                        ptr8.cast_mut(),
+                        len8,
+                        result10_0,
+                        result10_1,
+                        result10_2,
+                        result11_0,
+                        result11_1,
+                        result15,
+                        len15,
+                        ptr16,
+                    );
+                    let l18 = i32::from(*ptr16.add(0).cast::<u8>());
+                    let result37 = match l18 {
+                        0 => {
+                            let e = {
+                                let l19 = *ptr16
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l20 = *ptr16
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len21 = l20;
+                                let bytes21 = _rt::Vec::from_raw_parts(
+                                    l19.cast(),
+                                    len21,
+                                    len21,
+                                );
+                                _rt::string_lift(bytes21)
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l22 = *ptr16
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l23 = *ptr16
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len24 = l23;
+                                let bytes24 = _rt::Vec::from_raw_parts(
+                                    l22.cast(),
+                                    len24,
+                                    len24,
+                                );
+                                let l25 = *ptr16
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l26 = *ptr16
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len27 = l26;
+                                let bytes27 = _rt::Vec::from_raw_parts(
+                                    l25.cast(),
+                                    len27,
+                                    len27,
+                                );
+                                let l28 = *ptr16
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l29 = *ptr16
+                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base36 = l28;
+                                let len36 = l29;
+                                let mut result36 = _rt::Vec::with_capacity(len36);
+                                for i in 0..len36 {
+                                    let base = base36
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    let e36 = {
+                                        let l30 = *base.add(0).cast::<*mut u8>();
+                                        let l31 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len32 = l31;
+                                        let bytes32 = _rt::Vec::from_raw_parts(
+                                            l30.cast(),
+                                            len32,
+                                            len32,
+                                        );
+                                        let l33 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l34 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len35 = l34;
+                                        let bytes35 = _rt::Vec::from_raw_parts(
+                                            l33.cast(),
+                                            len35,
+                                            len35,
+                                        );
+                                        (_rt::string_lift(bytes32), _rt::string_lift(bytes35))
+                                    };
+                                    result36.push(e36);
+                                }
+                                _rt::cabi_dealloc(
+                                    base36,
+                                    len36 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                super::super::super::hookfast::plugin::types::Fault {
+                                    code: _rt::string_lift(bytes24),
+                                    message: _rt::string_lift(bytes27),
+                                    attributes: result36,
+                                }
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result37
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Hands over a request; the lineage under which it is delivered, which is its `Idempotency-Key` too.
+            #[allow(async_fn_in_trait)]
+            pub fn deliver(
+                request: &Delivery,
+            ) -> ::core::result::Result<_rt::String, Fault> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 7 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 7
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let Delivery {
                         upstream: upstream0,
                         method: method0,
                         path: path0,
                         headers: headers0,
                         body: body0,
-                        timeout_ms: timeout_ms0,
-                        step: step0,
+                        delay_ms: delay_ms0,
+                        attributes: attributes0,
                     } = request;
                     let vec1 = upstream0;
                     let ptr1 = vec1.as_ptr().cast::<u8>();
@@ -386,25 +1974,47 @@ pub mod hookfast {
                     let vec8 = body0;
                     let ptr8 = vec8.as_ptr().cast::<u8>();
                     let len8 = vec8.len();
-                    let (result9_0, result9_1) = match timeout_ms0 {
-                        Some(e) => (1i32, _rt::as_i32(e)),
-                        None => (0i32, 0i32),
+                    let (result9_0, result9_1) = match delay_ms0 {
+                        Some(e) => (1i32, _rt::as_i64(e)),
+                        None => (0i32, 0i64),
                     };
-                    let (result11_0, result11_1, result11_2) = match step0 {
-                        Some(e) => {
-                            let vec10 = e;
-                            let ptr10 = vec10.as_ptr().cast::<u8>();
-                            let len10 = vec10.len();
-                            (1i32, ptr10.cast_mut(), len10)
+                    let vec13 = attributes0;
+                    let len13 = vec13.len();
+                    let layout13 = _rt::alloc::Layout::from_size_align(
+                            vec13.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                            ::core::mem::size_of::<*const u8>(),
+                        )
+                        .unwrap();
+                    let (result13, _cleanup13) = wit_bindgen::rt::Cleanup::new(layout13);
+                    for (i, e) in vec13.into_iter().enumerate() {
+                        let base = result13
+                            .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                        {
+                            let (t10_0, t10_1) = e;
+                            let vec11 = t10_0;
+                            let ptr11 = vec11.as_ptr().cast::<u8>();
+                            let len11 = vec11.len();
+                            *base
+                                .add(::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len11;
+                            *base.add(0).cast::<*mut u8>() = ptr11.cast_mut();
+                            let vec12 = t10_1;
+                            let ptr12 = vec12.as_ptr().cast::<u8>();
+                            let len12 = vec12.len();
+                            *base
+                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>() = len12;
+                            *base
+                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>() = ptr12.cast_mut();
                         }
-                        None => (0i32, ::core::ptr::null_mut(), 0usize),
-                    };
-                    let ptr12 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    }
+                    let ptr14 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "hookfast:plugin/upstream@0.1.0")]
+                    #[link(wasm_import_module = "hookfast:plugin/effects@1.0.0")]
                     unsafe extern "C" {
-                        #[link_name = "call"]
-                        fn wit_import13(
+                        #[link_name = "deliver"]
+                        fn wit_import15(
                             _: *mut u8,
                             _: usize,
                             _: *mut u8,
@@ -416,15 +2026,14 @@ pub mod hookfast {
                             _: *mut u8,
                             _: usize,
                             _: i32,
-                            _: i32,
-                            _: i32,
+                            _: i64,
                             _: *mut u8,
                             _: usize,
                             _: *mut u8,
                         );
                     }
                     #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import13(
+                    unsafe extern "C" fn wit_import15(
                         _: *mut u8,
                         _: usize,
                         _: *mut u8,
@@ -436,15 +2045,14 @@ pub mod hookfast {
                         _: *mut u8,
                         _: usize,
                         _: i32,
-                        _: i32,
-                        _: i32,
+                        _: i64,
                         _: *mut u8,
                         _: usize,
                         _: *mut u8,
                     ) {
                         unreachable!()
                     }
-                    wit_import13(
+                    wit_import15(
                         ptr1.cast_mut(),
                         len1,
                         ptr2.cast_mut(),
@@ -457,162 +2065,111 @@ pub mod hookfast {
                         len8,
                         result9_0,
                         result9_1,
-                        result11_0,
-                        result11_1,
-                        result11_2,
-                        ptr12,
+                        result13,
+                        len13,
+                        ptr14,
                     );
-                    let l14 = i32::from(*ptr12.add(0).cast::<u8>());
-                    let result43 = match l14 {
+                    let l16 = i32::from(*ptr14.add(0).cast::<u8>());
+                    let result35 = match l16 {
                         0 => {
                             let e = {
-                                let l15 = i32::from(
-                                    *ptr12
-                                        .add(::core::mem::size_of::<*const u8>())
-                                        .cast::<u16>(),
-                                );
-                                let l16 = *ptr12
+                                let l17 = *ptr14
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l18 = *ptr14
                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>();
-                                let l17 = *ptr12
-                                    .add(3 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let base24 = l16;
-                                let len24 = l17;
-                                let mut result24 = _rt::Vec::with_capacity(len24);
-                                for i in 0..len24 {
-                                    let base = base24
-                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
-                                    let e24 = {
-                                        let l18 = *base.add(0).cast::<*mut u8>();
-                                        let l19 = *base
-                                            .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>();
-                                        let len20 = l19;
-                                        let bytes20 = _rt::Vec::from_raw_parts(
-                                            l18.cast(),
-                                            len20,
-                                            len20,
-                                        );
-                                        let l21 = *base
-                                            .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>();
-                                        let l22 = *base
-                                            .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>();
-                                        let len23 = l22;
-                                        super::super::super::hookfast::plugin::types::Header {
-                                            name: _rt::string_lift(bytes20),
-                                            value: <_ as From<
-                                                _rt::Vec<_>,
-                                            >>::from(_rt::Vec::from_raw_parts(l21.cast(), len23, len23)),
-                                        }
-                                    };
-                                    result24.push(e24);
-                                }
-                                _rt::cabi_dealloc(
-                                    base24,
-                                    len24 * (4 * ::core::mem::size_of::<*const u8>()),
-                                    ::core::mem::size_of::<*const u8>(),
+                                let len19 = l18;
+                                let bytes19 = _rt::Vec::from_raw_parts(
+                                    l17.cast(),
+                                    len19,
+                                    len19,
                                 );
-                                let l25 = *ptr12
-                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>();
-                                let l26 = *ptr12
-                                    .add(5 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>();
-                                let len27 = l26;
-                                super::super::super::hookfast::plugin::types::Response {
-                                    status: l15 as u16,
-                                    headers: result24,
-                                    body: <_ as From<
-                                        _rt::Vec<_>,
-                                    >>::from(_rt::Vec::from_raw_parts(l25.cast(), len27, len27)),
-                                }
+                                _rt::string_lift(bytes19)
                             };
                             Ok(e)
                         }
                         1 => {
                             let e = {
-                                let l28 = *ptr12
+                                let l20 = *ptr14
                                     .add(::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l29 = *ptr12
+                                let l21 = *ptr14
                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let len30 = l29;
-                                let bytes30 = _rt::Vec::from_raw_parts(
-                                    l28.cast(),
-                                    len30,
-                                    len30,
+                                let len22 = l21;
+                                let bytes22 = _rt::Vec::from_raw_parts(
+                                    l20.cast(),
+                                    len22,
+                                    len22,
                                 );
-                                let l31 = *ptr12
+                                let l23 = *ptr14
                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l32 = *ptr12
+                                let l24 = *ptr14
                                     .add(4 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let len33 = l32;
-                                let bytes33 = _rt::Vec::from_raw_parts(
-                                    l31.cast(),
-                                    len33,
-                                    len33,
+                                let len25 = l24;
+                                let bytes25 = _rt::Vec::from_raw_parts(
+                                    l23.cast(),
+                                    len25,
+                                    len25,
                                 );
-                                let l34 = *ptr12
+                                let l26 = *ptr14
                                     .add(5 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
-                                let l35 = *ptr12
+                                let l27 = *ptr14
                                     .add(6 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                let base42 = l34;
-                                let len42 = l35;
-                                let mut result42 = _rt::Vec::with_capacity(len42);
-                                for i in 0..len42 {
-                                    let base = base42
+                                let base34 = l26;
+                                let len34 = l27;
+                                let mut result34 = _rt::Vec::with_capacity(len34);
+                                for i in 0..len34 {
+                                    let base = base34
                                         .add(i * (4 * ::core::mem::size_of::<*const u8>()));
-                                    let e42 = {
-                                        let l36 = *base.add(0).cast::<*mut u8>();
-                                        let l37 = *base
+                                    let e34 = {
+                                        let l28 = *base.add(0).cast::<*mut u8>();
+                                        let l29 = *base
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let len38 = l37;
-                                        let bytes38 = _rt::Vec::from_raw_parts(
-                                            l36.cast(),
-                                            len38,
-                                            len38,
+                                        let len30 = l29;
+                                        let bytes30 = _rt::Vec::from_raw_parts(
+                                            l28.cast(),
+                                            len30,
+                                            len30,
                                         );
-                                        let l39 = *base
+                                        let l31 = *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l40 = *base
+                                        let l32 = *base
                                             .add(3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        let len41 = l40;
-                                        let bytes41 = _rt::Vec::from_raw_parts(
-                                            l39.cast(),
-                                            len41,
-                                            len41,
+                                        let len33 = l32;
+                                        let bytes33 = _rt::Vec::from_raw_parts(
+                                            l31.cast(),
+                                            len33,
+                                            len33,
                                         );
-                                        (_rt::string_lift(bytes38), _rt::string_lift(bytes41))
+                                        (_rt::string_lift(bytes30), _rt::string_lift(bytes33))
                                     };
-                                    result42.push(e42);
+                                    result34.push(e34);
                                 }
                                 _rt::cabi_dealloc(
-                                    base42,
-                                    len42 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    base34,
+                                    len34 * (4 * ::core::mem::size_of::<*const u8>()),
                                     ::core::mem::size_of::<*const u8>(),
                                 );
                                 super::super::super::hookfast::plugin::types::Fault {
-                                    code: _rt::string_lift(bytes30),
-                                    message: _rt::string_lift(bytes33),
-                                    attributes: result42,
+                                    code: _rt::string_lift(bytes22),
+                                    message: _rt::string_lift(bytes25),
+                                    attributes: result34,
                                 }
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result43
+                    result35
                 }
             }
         }
@@ -627,7 +2184,7 @@ pub mod hookfast {
             pub fn now() -> u64 {
                 unsafe {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "hookfast:plugin/clock@0.1.0")]
+                    #[link(wasm_import_module = "hookfast:plugin/clock@1.0.0")]
                     unsafe extern "C" {
                         #[link_name = "now"]
                         fn wit_import0() -> i64;
@@ -646,7 +2203,7 @@ pub mod hookfast {
             pub fn remaining() -> u64 {
                 unsafe {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "hookfast:plugin/clock@0.1.0")]
+                    #[link(wasm_import_module = "hookfast:plugin/clock@1.0.0")]
                     unsafe extern "C" {
                         #[link_name = "remaining"]
                         fn wit_import0() -> i64;
@@ -685,7 +2242,7 @@ pub mod hookfast {
                     );
                     let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "hookfast:plugin/random@0.1.0")]
+                    #[link(wasm_import_module = "hookfast:plugin/random@1.0.0")]
                     unsafe extern "C" {
                         #[link_name = "bytes"]
                         fn wit_import1(_: i32, _: *mut u8);
@@ -760,7 +2317,7 @@ pub mod hookfast {
                     let len4 = vec4.len();
                     let ptr5 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "hookfast:plugin/crypto@0.1.0")]
+                    #[link(wasm_import_module = "hookfast:plugin/crypto@1.0.0")]
                     unsafe extern "C" {
                         #[link_name = "verify"]
                         fn wit_import6(
@@ -935,7 +2492,7 @@ pub mod hookfast {
                     let len3 = vec3.len();
                     let ptr4 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "hookfast:plugin/crypto@0.1.0")]
+                    #[link(wasm_import_module = "hookfast:plugin/crypto@1.0.0")]
                     unsafe extern "C" {
                         #[link_name = "sign"]
                         fn wit_import5(
@@ -1099,7 +2656,7 @@ pub mod hookfast {
                     let len1 = vec1.len();
                     let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "hookfast:plugin/crypto@0.1.0")]
+                    #[link(wasm_import_module = "hookfast:plugin/crypto@1.0.0")]
                     unsafe extern "C" {
                         #[link_name = "is"]
                         fn wit_import3(
@@ -1223,6 +2780,447 @@ pub mod hookfast {
 pub mod exports {
     pub mod hookfast {
         pub mod plugin {
+            /// Takes back what the attempts of an event have done, before it becomes a dead letter. Called once for a dead letter, of plugins whose
+            /// description says `compensates`.
+            #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+            pub mod compensation {
+                #[used]
+                #[doc(hidden)]
+                static __FORCE_SECTION_REF: fn() = super::super::super::super::__link_custom_section_describing_imports;
+                use super::super::super::super::_rt;
+                pub type Event = super::super::super::super::hookfast::plugin::types::Event;
+                pub type Fault = super::super::super::super::hookfast::plugin::types::Fault;
+                #[doc(hidden)]
+                #[allow(non_snake_case, unused_unsafe)]
+                pub unsafe fn _export_exhausted_cabi<T_: Guest>(
+                    arg0: *mut u8,
+                ) -> *mut u8 {
+                    unsafe {
+                        #[cfg(target_arch = "wasm32")] _rt::run_ctors_once();
+                        let result41 = {
+                            let l0 = *arg0.add(0).cast::<*mut u8>();
+                            let l1 = *arg0
+                                .add(::core::mem::size_of::<*const u8>())
+                                .cast::<usize>();
+                            let len2 = l1;
+                            let bytes2 = _rt::Vec::from_raw_parts(l0.cast(), len2, len2);
+                            let l3 = *arg0
+                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>();
+                            let l4 = *arg0
+                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>();
+                            let len5 = l4;
+                            let bytes5 = _rt::Vec::from_raw_parts(l3.cast(), len5, len5);
+                            let l6 = i32::from(
+                                *arg0
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<u8>(),
+                            );
+                            let l10 = i32::from(
+                                *arg0
+                                    .add(7 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<u8>(),
+                            );
+                            let l14 = *arg0
+                                .add(10 * ::core::mem::size_of::<*const u8>())
+                                .cast::<i32>();
+                            let l15 = *arg0
+                                .add(4 + 10 * ::core::mem::size_of::<*const u8>())
+                                .cast::<i32>();
+                            let l16 = *arg0
+                                .add(8 + 10 * ::core::mem::size_of::<*const u8>())
+                                .cast::<i64>();
+                            let l17 = *arg0
+                                .add(16 + 10 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>();
+                            let l18 = *arg0
+                                .add(16 + 11 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>();
+                            let base25 = l17;
+                            let len25 = l18;
+                            let mut result25 = _rt::Vec::with_capacity(len25);
+                            for i in 0..len25 {
+                                let base = base25
+                                    .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                let e25 = {
+                                    let l19 = *base.add(0).cast::<*mut u8>();
+                                    let l20 = *base
+                                        .add(::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>();
+                                    let len21 = l20;
+                                    let bytes21 = _rt::Vec::from_raw_parts(
+                                        l19.cast(),
+                                        len21,
+                                        len21,
+                                    );
+                                    let l22 = *base
+                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>();
+                                    let l23 = *base
+                                        .add(3 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>();
+                                    let len24 = l23;
+                                    super::super::super::super::hookfast::plugin::types::Header {
+                                        name: _rt::string_lift(bytes21),
+                                        value: <_ as From<
+                                            _rt::Vec<_>,
+                                        >>::from(_rt::Vec::from_raw_parts(l22.cast(), len24, len24)),
+                                    }
+                                };
+                                result25.push(e25);
+                            }
+                            _rt::cabi_dealloc(
+                                base25,
+                                len25 * (4 * ::core::mem::size_of::<*const u8>()),
+                                ::core::mem::size_of::<*const u8>(),
+                            );
+                            let l26 = *arg0
+                                .add(16 + 12 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>();
+                            let l27 = *arg0
+                                .add(16 + 13 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>();
+                            let len28 = l27;
+                            let l29 = *arg0
+                                .add(16 + 14 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>();
+                            let l30 = *arg0
+                                .add(16 + 15 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>();
+                            let base37 = l29;
+                            let len37 = l30;
+                            let mut result37 = _rt::Vec::with_capacity(len37);
+                            for i in 0..len37 {
+                                let base = base37
+                                    .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                let e37 = {
+                                    let l31 = *base.add(0).cast::<*mut u8>();
+                                    let l32 = *base
+                                        .add(::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>();
+                                    let len33 = l32;
+                                    let bytes33 = _rt::Vec::from_raw_parts(
+                                        l31.cast(),
+                                        len33,
+                                        len33,
+                                    );
+                                    let l34 = *base
+                                        .add(2 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<*mut u8>();
+                                    let l35 = *base
+                                        .add(3 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<usize>();
+                                    let len36 = l35;
+                                    let bytes36 = _rt::Vec::from_raw_parts(
+                                        l34.cast(),
+                                        len36,
+                                        len36,
+                                    );
+                                    (_rt::string_lift(bytes33), _rt::string_lift(bytes36))
+                                };
+                                result37.push(e37);
+                            }
+                            _rt::cabi_dealloc(
+                                base37,
+                                len37 * (4 * ::core::mem::size_of::<*const u8>()),
+                                ::core::mem::size_of::<*const u8>(),
+                            );
+                            let l38 = *arg0
+                                .add(16 + 16 * ::core::mem::size_of::<*const u8>())
+                                .cast::<*mut u8>();
+                            let l39 = *arg0
+                                .add(16 + 17 * ::core::mem::size_of::<*const u8>())
+                                .cast::<usize>();
+                            let len40 = l39;
+                            let bytes40 = _rt::Vec::from_raw_parts(
+                                l38.cast(),
+                                len40,
+                                len40,
+                            );
+                            T_::exhausted(
+                                super::super::super::super::hookfast::plugin::types::Event {
+                                    id: _rt::string_lift(bytes2),
+                                    source: _rt::string_lift(bytes5),
+                                    event_type: match l6 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l7 = *arg0
+                                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l8 = *arg0
+                                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let len9 = l8;
+                                                let bytes9 = _rt::Vec::from_raw_parts(
+                                                    l7.cast(),
+                                                    len9,
+                                                    len9,
+                                                );
+                                                _rt::string_lift(bytes9)
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    dedupe_key: match l10 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l11 = *arg0
+                                                    .add(8 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l12 = *arg0
+                                                    .add(9 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let len13 = l12;
+                                                let bytes13 = _rt::Vec::from_raw_parts(
+                                                    l11.cast(),
+                                                    len13,
+                                                    len13,
+                                                );
+                                                _rt::string_lift(bytes13)
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    attempt: l14 as u32,
+                                    max_attempts: l15 as u32,
+                                    received_at: l16 as u64,
+                                    headers: result25,
+                                    body: <_ as From<
+                                        _rt::Vec<_>,
+                                    >>::from(
+                                        _rt::Vec::from_raw_parts(l26.cast(), len28, len28),
+                                    ),
+                                    attributes: result37,
+                                },
+                                _rt::string_lift(bytes40),
+                            )
+                        };
+                        _rt::cabi_dealloc(
+                            arg0,
+                            16 + 18 * ::core::mem::size_of::<*const u8>(),
+                            8,
+                        );
+                        let ptr42 = (&raw mut _RET_AREA.0).cast::<u8>();
+                        match result41 {
+                            Ok(e) => {
+                                *ptr42.add(0).cast::<u8>() = (0i32) as u8;
+                                match e {
+                                    Some(e) => {
+                                        *ptr42
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (1i32) as u8;
+                                        let vec43 = (e.into_bytes()).into_boxed_slice();
+                                        let ptr43 = vec43.as_ptr().cast::<u8>();
+                                        let len43 = vec43.len();
+                                        ::core::mem::forget(vec43);
+                                        *ptr42
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len43;
+                                        *ptr42
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr43.cast_mut();
+                                    }
+                                    None => {
+                                        *ptr42
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<u8>() = (0i32) as u8;
+                                    }
+                                };
+                            }
+                            Err(e) => {
+                                *ptr42.add(0).cast::<u8>() = (1i32) as u8;
+                                let super::super::super::super::hookfast::plugin::types::Fault {
+                                    code: code44,
+                                    message: message44,
+                                    attributes: attributes44,
+                                } = e;
+                                let vec45 = (code44.into_bytes()).into_boxed_slice();
+                                let ptr45 = vec45.as_ptr().cast::<u8>();
+                                let len45 = vec45.len();
+                                ::core::mem::forget(vec45);
+                                *ptr42
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len45;
+                                *ptr42
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = ptr45.cast_mut();
+                                let vec46 = (message44.into_bytes()).into_boxed_slice();
+                                let ptr46 = vec46.as_ptr().cast::<u8>();
+                                let len46 = vec46.len();
+                                ::core::mem::forget(vec46);
+                                *ptr42
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len46;
+                                *ptr42
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = ptr46.cast_mut();
+                                let vec50 = attributes44;
+                                let len50 = vec50.len();
+                                let layout50 = _rt::alloc::Layout::from_size_align(
+                                        vec50.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
+                                    )
+                                    .unwrap();
+                                let (result50, _cleanup50) = wit_bindgen::rt::Cleanup::new(
+                                    layout50,
+                                );
+                                if let Some(cleanup) = _cleanup50 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec50.into_iter().enumerate() {
+                                    let base = result50
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let (t47_0, t47_1) = e;
+                                        let vec48 = (t47_0.into_bytes()).into_boxed_slice();
+                                        let ptr48 = vec48.as_ptr().cast::<u8>();
+                                        let len48 = vec48.len();
+                                        ::core::mem::forget(vec48);
+                                        *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len48;
+                                        *base.add(0).cast::<*mut u8>() = ptr48.cast_mut();
+                                        let vec49 = (t47_1.into_bytes()).into_boxed_slice();
+                                        let ptr49 = vec49.as_ptr().cast::<u8>();
+                                        let len49 = vec49.len();
+                                        ::core::mem::forget(vec49);
+                                        *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len49;
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr49.cast_mut();
+                                    }
+                                }
+                                *ptr42
+                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len50;
+                                *ptr42
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = result50;
+                            }
+                        };
+                        ptr42
+                    }
+                }
+                #[doc(hidden)]
+                #[allow(non_snake_case)]
+                pub unsafe fn __post_return_exhausted<T_: Guest>(arg0: *mut u8) {
+                    unsafe {
+                        let l0 = i32::from(*arg0.add(0).cast::<u8>());
+                        match l0 {
+                            0 => {
+                                let l1 = i32::from(
+                                    *arg0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                match l1 {
+                                    0 => {}
+                                    _ => {
+                                        let l2 = *arg0
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l3 = *arg0
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l2, l3, 1);
+                                    }
+                                }
+                            }
+                            _ => {
+                                let l4 = *arg0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l5 = *arg0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l4, l5, 1);
+                                let l6 = *arg0
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l7 = *arg0
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l6, l7, 1);
+                                let l8 = *arg0
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l9 = *arg0
+                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base14 = l8;
+                                let len14 = l9;
+                                for i in 0..len14 {
+                                    let base = base14
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l10 = *base.add(0).cast::<*mut u8>();
+                                        let l11 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l10, l11, 1);
+                                        let l12 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l13 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l12, l13, 1);
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base14,
+                                    len14 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                            }
+                        }
+                    }
+                }
+                pub trait Guest {
+                    /// `ok(note)`: effects commit together with the dead letter. An error or a trap: it is one all the same, without effects.
+                    #[allow(async_fn_in_trait)]
+                    fn exhausted(
+                        event: Event,
+                        last_error: _rt::String,
+                    ) -> ::core::result::Result<
+                        ::core::option::Option<_rt::String>,
+                        Fault,
+                    >;
+                }
+                #[doc(hidden)]
+                #[macro_export]
+                macro_rules! __export_hookfast_plugin_compensation_1_0_0_cabi {
+                    ($ty:ident with_types_in $($path_to_types:tt)*) => {
+                        const _ : () = { #[unsafe (export_name =
+                        "hookfast:plugin/compensation@1.0.0#exhausted")] unsafe extern
+                        "C" fn export_exhausted(arg0 : * mut u8,) -> * mut u8 { unsafe {
+                        $($path_to_types)*:: _export_exhausted_cabi::<$ty > (arg0) } }
+                        #[unsafe (export_name =
+                        "cabi_post_hookfast:plugin/compensation@1.0.0#exhausted")] unsafe
+                        extern "C" fn _post_return_exhausted(arg0 : * mut u8,) { unsafe {
+                        $($path_to_types)*:: __post_return_exhausted::<$ty > (arg0) } }
+                        };
+                    };
+                }
+                #[doc(hidden)]
+                pub use __export_hookfast_plugin_compensation_1_0_0_cabi;
+                #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                struct _RetArea(
+                    [::core::mem::MaybeUninit<
+                        u8,
+                    >; 7 * ::core::mem::size_of::<*const u8>()],
+                );
+                static mut _RET_AREA: _RetArea = _RetArea(
+                    [::core::mem::MaybeUninit::uninit(); 7
+                        * ::core::mem::size_of::<*const u8>()],
+                );
+            }
             /// What the plugin is. Called once per load on an instance that is thrown away, with every import refused.
             #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
             pub mod metadata {
@@ -1259,26 +3257,26 @@ pub mod exports {
                 }
                 pub trait Guest {
                     /// JSON: `name`, `version`, and optionally `description`, `upstreams` (names it wants to call), `events`, `admits` (whether it proves
-                    /// requests: a source may say `provider = "plugin:NAME"`), and `fixtures`:
+                    /// requests: a source may say `provider = "plugin:NAME"`), `compensates` (whether `exhausted` is to be called), and `fixtures`:
                     /// a list of `{"type", "body"}` that the host runs before a new version serves, each of which must end as done.
                     #[allow(async_fn_in_trait)]
                     fn describe() -> _rt::String;
                 }
                 #[doc(hidden)]
                 #[macro_export]
-                macro_rules! __export_hookfast_plugin_metadata_0_1_0_cabi {
+                macro_rules! __export_hookfast_plugin_metadata_1_0_0_cabi {
                     ($ty:ident with_types_in $($path_to_types:tt)*) => {
                         const _ : () = { #[unsafe (export_name =
-                        "hookfast:plugin/metadata@0.1.0#describe")] unsafe extern "C" fn
+                        "hookfast:plugin/metadata@1.0.0#describe")] unsafe extern "C" fn
                         export_describe() -> * mut u8 { unsafe { $($path_to_types)*::
                         _export_describe_cabi::<$ty > () } } #[unsafe (export_name =
-                        "cabi_post_hookfast:plugin/metadata@0.1.0#describe")] unsafe
+                        "cabi_post_hookfast:plugin/metadata@1.0.0#describe")] unsafe
                         extern "C" fn _post_return_describe(arg0 : * mut u8,) { unsafe {
                         $($path_to_types)*:: __post_return_describe::<$ty > (arg0) } } };
                     };
                 }
                 #[doc(hidden)]
-                pub use __export_hookfast_plugin_metadata_0_1_0_cabi;
+                pub use __export_hookfast_plugin_metadata_1_0_0_cabi;
                 #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                 #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                 struct _RetArea(
@@ -1769,20 +3767,20 @@ pub mod exports {
                 }
                 #[doc(hidden)]
                 #[macro_export]
-                macro_rules! __export_hookfast_plugin_handler_0_1_0_cabi {
+                macro_rules! __export_hookfast_plugin_handler_1_0_0_cabi {
                     ($ty:ident with_types_in $($path_to_types:tt)*) => {
                         const _ : () = { #[unsafe (export_name =
-                        "hookfast:plugin/handler@0.1.0#handle")] unsafe extern "C" fn
+                        "hookfast:plugin/handler@1.0.0#handle")] unsafe extern "C" fn
                         export_handle(arg0 : * mut u8,) -> * mut u8 { unsafe {
                         $($path_to_types)*:: _export_handle_cabi::<$ty > (arg0) } }
                         #[unsafe (export_name =
-                        "cabi_post_hookfast:plugin/handler@0.1.0#handle")] unsafe extern
+                        "cabi_post_hookfast:plugin/handler@1.0.0#handle")] unsafe extern
                         "C" fn _post_return_handle(arg0 : * mut u8,) { unsafe {
                         $($path_to_types)*:: __post_return_handle::<$ty > (arg0) } } };
                     };
                 }
                 #[doc(hidden)]
-                pub use __export_hookfast_plugin_handler_0_1_0_cabi;
+                pub use __export_hookfast_plugin_handler_1_0_0_cabi;
                 #[repr(align(8))]
                 struct _RetArea(
                     [::core::mem::MaybeUninit<
@@ -1795,7 +3793,7 @@ pub mod exports {
                 );
             }
             /// Proves requests of a provider that no file of data can describe. Runs inside the HTTP request, on a small budget, and may use `log`,
-            /// `config`, `crypto`, `clock` and `random`; a call of an upstream is refused.
+            /// `config`, `crypto`, `clock` and `random`; upstreams, state and effects are refused.
             #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
             pub mod ingress {
                 #[used]
@@ -2281,6 +4279,7 @@ pub mod exports {
                                     status: status34,
                                     headers: headers34,
                                     body: body34,
+                                    attributes: attributes34,
                                 } = e;
                                 *ptr19
                                     .add(::core::mem::size_of::<*const u8>())
@@ -2344,91 +4343,135 @@ pub mod exports {
                                 *ptr19
                                     .add(4 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>() = ptr39.cast_mut();
+                                let vec43 = attributes34;
+                                let len43 = vec43.len();
+                                let layout43 = _rt::alloc::Layout::from_size_align(
+                                        vec43.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                        ::core::mem::size_of::<*const u8>(),
+                                    )
+                                    .unwrap();
+                                let (result43, _cleanup43) = wit_bindgen::rt::Cleanup::new(
+                                    layout43,
+                                );
+                                if let Some(cleanup) = _cleanup43 {
+                                    cleanup.forget();
+                                }
+                                for (i, e) in vec43.into_iter().enumerate() {
+                                    let base = result43
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let (t40_0, t40_1) = e;
+                                        let vec41 = (t40_0.into_bytes()).into_boxed_slice();
+                                        let ptr41 = vec41.as_ptr().cast::<u8>();
+                                        let len41 = vec41.len();
+                                        ::core::mem::forget(vec41);
+                                        *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len41;
+                                        *base.add(0).cast::<*mut u8>() = ptr41.cast_mut();
+                                        let vec42 = (t40_1.into_bytes()).into_boxed_slice();
+                                        let ptr42 = vec42.as_ptr().cast::<u8>();
+                                        let len42 = vec42.len();
+                                        ::core::mem::forget(vec42);
+                                        *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>() = len42;
+                                        *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>() = ptr42.cast_mut();
+                                    }
+                                }
+                                *ptr19
+                                    .add(7 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>() = len43;
+                                *ptr19
+                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>() = result43;
                             }
                             Admission::Ignore(e) => {
                                 *ptr19.add(0).cast::<u8>() = (2i32) as u8;
-                                let vec40 = (e.into_bytes()).into_boxed_slice();
-                                let ptr40 = vec40.as_ptr().cast::<u8>();
-                                let len40 = vec40.len();
-                                ::core::mem::forget(vec40);
+                                let vec44 = (e.into_bytes()).into_boxed_slice();
+                                let ptr44 = vec44.as_ptr().cast::<u8>();
+                                let len44 = vec44.len();
+                                ::core::mem::forget(vec44);
                                 *ptr19
                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len40;
+                                    .cast::<usize>() = len44;
                                 *ptr19
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr40.cast_mut();
+                                    .cast::<*mut u8>() = ptr44.cast_mut();
                             }
                             Admission::Reject(e) => {
                                 *ptr19.add(0).cast::<u8>() = (3i32) as u8;
                                 let super::super::super::super::hookfast::plugin::types::Fault {
-                                    code: code41,
-                                    message: message41,
-                                    attributes: attributes41,
+                                    code: code45,
+                                    message: message45,
+                                    attributes: attributes45,
                                 } = e;
-                                let vec42 = (code41.into_bytes()).into_boxed_slice();
-                                let ptr42 = vec42.as_ptr().cast::<u8>();
-                                let len42 = vec42.len();
-                                ::core::mem::forget(vec42);
+                                let vec46 = (code45.into_bytes()).into_boxed_slice();
+                                let ptr46 = vec46.as_ptr().cast::<u8>();
+                                let len46 = vec46.len();
+                                ::core::mem::forget(vec46);
                                 *ptr19
                                     .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len42;
+                                    .cast::<usize>() = len46;
                                 *ptr19
                                     .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr42.cast_mut();
-                                let vec43 = (message41.into_bytes()).into_boxed_slice();
-                                let ptr43 = vec43.as_ptr().cast::<u8>();
-                                let len43 = vec43.len();
-                                ::core::mem::forget(vec43);
+                                    .cast::<*mut u8>() = ptr46.cast_mut();
+                                let vec47 = (message45.into_bytes()).into_boxed_slice();
+                                let ptr47 = vec47.as_ptr().cast::<u8>();
+                                let len47 = vec47.len();
+                                ::core::mem::forget(vec47);
                                 *ptr19
                                     .add(4 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len43;
+                                    .cast::<usize>() = len47;
                                 *ptr19
                                     .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = ptr43.cast_mut();
-                                let vec47 = attributes41;
-                                let len47 = vec47.len();
-                                let layout47 = _rt::alloc::Layout::from_size_align(
-                                        vec47.len() * (4 * ::core::mem::size_of::<*const u8>()),
+                                    .cast::<*mut u8>() = ptr47.cast_mut();
+                                let vec51 = attributes45;
+                                let len51 = vec51.len();
+                                let layout51 = _rt::alloc::Layout::from_size_align(
+                                        vec51.len() * (4 * ::core::mem::size_of::<*const u8>()),
                                         ::core::mem::size_of::<*const u8>(),
                                     )
                                     .unwrap();
-                                let (result47, _cleanup47) = wit_bindgen::rt::Cleanup::new(
-                                    layout47,
+                                let (result51, _cleanup51) = wit_bindgen::rt::Cleanup::new(
+                                    layout51,
                                 );
-                                if let Some(cleanup) = _cleanup47 {
+                                if let Some(cleanup) = _cleanup51 {
                                     cleanup.forget();
                                 }
-                                for (i, e) in vec47.into_iter().enumerate() {
-                                    let base = result47
+                                for (i, e) in vec51.into_iter().enumerate() {
+                                    let base = result51
                                         .add(i * (4 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let (t44_0, t44_1) = e;
-                                        let vec45 = (t44_0.into_bytes()).into_boxed_slice();
-                                        let ptr45 = vec45.as_ptr().cast::<u8>();
-                                        let len45 = vec45.len();
-                                        ::core::mem::forget(vec45);
+                                        let (t48_0, t48_1) = e;
+                                        let vec49 = (t48_0.into_bytes()).into_boxed_slice();
+                                        let ptr49 = vec49.as_ptr().cast::<u8>();
+                                        let len49 = vec49.len();
+                                        ::core::mem::forget(vec49);
                                         *base
                                             .add(::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len45;
-                                        *base.add(0).cast::<*mut u8>() = ptr45.cast_mut();
-                                        let vec46 = (t44_1.into_bytes()).into_boxed_slice();
-                                        let ptr46 = vec46.as_ptr().cast::<u8>();
-                                        let len46 = vec46.len();
-                                        ::core::mem::forget(vec46);
+                                            .cast::<usize>() = len49;
+                                        *base.add(0).cast::<*mut u8>() = ptr49.cast_mut();
+                                        let vec50 = (t48_1.into_bytes()).into_boxed_slice();
+                                        let ptr50 = vec50.as_ptr().cast::<u8>();
+                                        let len50 = vec50.len();
+                                        ::core::mem::forget(vec50);
                                         *base
                                             .add(3 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<usize>() = len46;
+                                            .cast::<usize>() = len50;
                                         *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
-                                            .cast::<*mut u8>() = ptr46.cast_mut();
+                                            .cast::<*mut u8>() = ptr50.cast_mut();
                                     }
                                 }
                                 *ptr19
                                     .add(6 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>() = len47;
+                                    .cast::<usize>() = len51;
                                 *ptr19
                                     .add(5 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>() = result47;
+                                    .cast::<*mut u8>() = result51;
                             }
                         }
                         ptr19
@@ -2620,60 +4663,91 @@ pub mod exports {
                                 let base38 = l36;
                                 let len38 = l37;
                                 _rt::cabi_dealloc(base38, len38 * 1, 1);
-                            }
-                            2 => {
                                 let l39 = *arg0
-                                    .add(::core::mem::size_of::<*const u8>())
+                                    .add(6 * ::core::mem::size_of::<*const u8>())
                                     .cast::<*mut u8>();
                                 let l40 = *arg0
-                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .add(7 * ::core::mem::size_of::<*const u8>())
                                     .cast::<usize>();
-                                _rt::cabi_dealloc(l39, l40, 1);
-                            }
-                            _ => {
-                                let l41 = *arg0
-                                    .add(::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>();
-                                let l42 = *arg0
-                                    .add(2 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>();
-                                _rt::cabi_dealloc(l41, l42, 1);
-                                let l43 = *arg0
-                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>();
-                                let l44 = *arg0
-                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>();
-                                _rt::cabi_dealloc(l43, l44, 1);
-                                let l45 = *arg0
-                                    .add(5 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<*mut u8>();
-                                let l46 = *arg0
-                                    .add(6 * ::core::mem::size_of::<*const u8>())
-                                    .cast::<usize>();
-                                let base51 = l45;
-                                let len51 = l46;
-                                for i in 0..len51 {
-                                    let base = base51
+                                let base45 = l39;
+                                let len45 = l40;
+                                for i in 0..len45 {
+                                    let base = base45
                                         .add(i * (4 * ::core::mem::size_of::<*const u8>()));
                                     {
-                                        let l47 = *base.add(0).cast::<*mut u8>();
-                                        let l48 = *base
+                                        let l41 = *base.add(0).cast::<*mut u8>();
+                                        let l42 = *base
                                             .add(::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l47, l48, 1);
-                                        let l49 = *base
+                                        _rt::cabi_dealloc(l41, l42, 1);
+                                        let l43 = *base
                                             .add(2 * ::core::mem::size_of::<*const u8>())
                                             .cast::<*mut u8>();
-                                        let l50 = *base
+                                        let l44 = *base
                                             .add(3 * ::core::mem::size_of::<*const u8>())
                                             .cast::<usize>();
-                                        _rt::cabi_dealloc(l49, l50, 1);
+                                        _rt::cabi_dealloc(l43, l44, 1);
                                     }
                                 }
                                 _rt::cabi_dealloc(
-                                    base51,
-                                    len51 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    base45,
+                                    len45 * (4 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                            }
+                            2 => {
+                                let l46 = *arg0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l47 = *arg0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l46, l47, 1);
+                            }
+                            _ => {
+                                let l48 = *arg0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l49 = *arg0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l48, l49, 1);
+                                let l50 = *arg0
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l51 = *arg0
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                _rt::cabi_dealloc(l50, l51, 1);
+                                let l52 = *arg0
+                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l53 = *arg0
+                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base58 = l52;
+                                let len58 = l53;
+                                for i in 0..len58 {
+                                    let base = base58
+                                        .add(i * (4 * ::core::mem::size_of::<*const u8>()));
+                                    {
+                                        let l54 = *base.add(0).cast::<*mut u8>();
+                                        let l55 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l54, l55, 1);
+                                        let l56 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l57 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        _rt::cabi_dealloc(l56, l57, 1);
+                                    }
+                                }
+                                _rt::cabi_dealloc(
+                                    base58,
+                                    len58 * (4 * ::core::mem::size_of::<*const u8>()),
                                     ::core::mem::size_of::<*const u8>(),
                                 );
                             }
@@ -2686,10 +4760,10 @@ pub mod exports {
                 }
                 #[doc(hidden)]
                 #[macro_export]
-                macro_rules! __export_hookfast_plugin_ingress_0_1_0_cabi {
+                macro_rules! __export_hookfast_plugin_ingress_1_0_0_cabi {
                     ($ty:ident with_types_in $($path_to_types:tt)*) => {
                         const _ : () = { #[unsafe (export_name =
-                        "hookfast:plugin/ingress@0.1.0#admit")] unsafe extern "C" fn
+                        "hookfast:plugin/ingress@1.0.0#admit")] unsafe extern "C" fn
                         export_admit(arg0 : * mut u8, arg1 : usize, arg2 : * mut u8, arg3
                         : usize, arg4 : i32, arg5 : * mut u8, arg6 : usize, arg7 : * mut
                         u8, arg8 : usize, arg9 : * mut u8, arg10 : usize, arg11 : i64,
@@ -2697,22 +4771,22 @@ pub mod exports {
                         $($path_to_types)*:: _export_admit_cabi::<$ty > (arg0, arg1,
                         arg2, arg3, arg4, arg5, arg6, arg7, arg8, arg9, arg10, arg11,
                         arg12, arg13) } } #[unsafe (export_name =
-                        "cabi_post_hookfast:plugin/ingress@0.1.0#admit")] unsafe extern
+                        "cabi_post_hookfast:plugin/ingress@1.0.0#admit")] unsafe extern
                         "C" fn _post_return_admit(arg0 : * mut u8,) { unsafe {
                         $($path_to_types)*:: __post_return_admit::<$ty > (arg0) } } };
                     };
                 }
                 #[doc(hidden)]
-                pub use __export_hookfast_plugin_ingress_0_1_0_cabi;
+                pub use __export_hookfast_plugin_ingress_1_0_0_cabi;
                 #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                 #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                 struct _RetArea(
                     [::core::mem::MaybeUninit<
                         u8,
-                    >; 7 * ::core::mem::size_of::<*const u8>()],
+                    >; 8 * ::core::mem::size_of::<*const u8>()],
                 );
                 static mut _RET_AREA: _RetArea = _RetArea(
-                    [::core::mem::MaybeUninit::uninit(); 7
+                    [::core::mem::MaybeUninit::uninit(); 8
                         * ::core::mem::size_of::<*const u8>()],
                 );
             }
@@ -2807,21 +4881,6 @@ mod _rt {
             alloc::dealloc(ptr, layout);
         }
     }
-    pub unsafe fn bool_lift(val: u8) -> bool {
-        if cfg!(debug_assertions) {
-            match val {
-                0 => false,
-                1 => true,
-                _ => panic!("invalid bool discriminant"),
-            }
-        } else {
-            val != 0
-        }
-    }
-    #[cfg(target_arch = "wasm32")]
-    pub fn run_ctors_once() {
-        wit_bindgen::rt::run_ctors_once();
-    }
     pub fn as_i64<T: AsI64>(t: T) -> i64 {
         t.as_i64()
     }
@@ -2844,6 +4903,21 @@ mod _rt {
         fn as_i64(self) -> i64 {
             self as i64
         }
+    }
+    pub unsafe fn bool_lift(val: u8) -> bool {
+        if cfg!(debug_assertions) {
+            match val {
+                0 => false,
+                1 => true,
+                _ => panic!("invalid bool discriminant"),
+            }
+        } else {
+            val != 0
+        }
+    }
+    #[cfg(target_arch = "wasm32")]
+    pub fn run_ctors_once() {
+        wit_bindgen::rt::run_ctors_once();
     }
     extern crate alloc as alloc_crate;
 }
@@ -2872,52 +4946,74 @@ macro_rules! __export_plugin_impl {
     };
     ($ty:ident with_types_in $($path_to_types_root:tt)*) => {
         $($path_to_types_root)*::
-        exports::hookfast::plugin::metadata::__export_hookfast_plugin_metadata_0_1_0_cabi!($ty
+        exports::hookfast::plugin::compensation::__export_hookfast_plugin_compensation_1_0_0_cabi!($ty
+        with_types_in $($path_to_types_root)*:: exports::hookfast::plugin::compensation);
+        $($path_to_types_root)*::
+        exports::hookfast::plugin::metadata::__export_hookfast_plugin_metadata_1_0_0_cabi!($ty
         with_types_in $($path_to_types_root)*:: exports::hookfast::plugin::metadata);
         $($path_to_types_root)*::
-        exports::hookfast::plugin::handler::__export_hookfast_plugin_handler_0_1_0_cabi!($ty
+        exports::hookfast::plugin::handler::__export_hookfast_plugin_handler_1_0_0_cabi!($ty
         with_types_in $($path_to_types_root)*:: exports::hookfast::plugin::handler);
         $($path_to_types_root)*::
-        exports::hookfast::plugin::ingress::__export_hookfast_plugin_ingress_0_1_0_cabi!($ty
+        exports::hookfast::plugin::ingress::__export_hookfast_plugin_ingress_1_0_0_cabi!($ty
         with_types_in $($path_to_types_root)*:: exports::hookfast::plugin::ingress);
         const _ : () = { #[rustfmt::skip] #[cfg(target_arch = "wasm32")] #[unsafe
         (link_section =
-        "component-type:wit-bindgen:0.61.1:hookfast:plugin@0.1.0:plugin:imports and exports")]
+        "component-type:wit-bindgen:0.61.1:hookfast:plugin@1.0.0:plugin:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1913] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 2671] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xfc\x0d\x01A\x02\x01\
-A\x19\x01B\x0e\x01p}\x01r\x02\x04names\x05value\0\x04\0\x06header\x03\0\x01\x01o\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xf2\x13\x01A\x02\x01\
+A\x1f\x01B\x0e\x01p}\x01r\x02\x04names\x05value\0\x04\0\x06header\x03\0\x01\x01o\
 \x02ss\x01p\x03\x04\0\x0aattributes\x03\0\x04\x01ks\x01p\x02\x01r\x0a\x02ids\x06\
 sources\x0aevent-type\x06\x0adedupe-key\x06\x07attempty\x0cmax-attemptsy\x0brece\
 ived-atw\x07headers\x07\x04body\0\x0aattributes\x05\x04\0\x05event\x03\0\x08\x01\
-r\x03\x06status{\x07headers\x07\x04body\0\x04\0\x08response\x03\0\x0a\x01r\x03\x04\
-codes\x07messages\x0aattributes\x05\x04\0\x05fault\x03\0\x0c\x03\0\x1bhookfast:p\
-lugin/types@0.1.0\x05\0\x02\x03\0\0\x0aattributes\x01B\x04\x02\x03\x02\x01\x01\x04\
-\0\x0aattributes\x03\0\0\x01@\x03\x05level}\x07messages\x06fields\x01\x01\0\x04\0\
-\x05write\x01\x02\x03\0\x19hookfast:plugin/log@0.1.0\x05\x02\x01B\x03\x01ks\x01@\
-\x01\x03keys\0\0\x04\0\x03get\x01\x01\x03\0\x1chookfast:plugin/config@0.1.0\x05\x03\
-\x02\x03\0\0\x06header\x02\x03\0\0\x08response\x02\x03\0\0\x05fault\x01B\x0f\x02\
-\x03\x02\x01\x04\x04\0\x06header\x03\0\0\x02\x03\x02\x01\x05\x04\0\x08response\x03\
-\0\x02\x02\x03\x02\x01\x06\x04\0\x05fault\x03\0\x04\x01p\x01\x01p}\x01ky\x01ks\x01\
-r\x07\x08upstreams\x06methods\x04paths\x07headers\x06\x04body\x07\x0atimeout-ms\x08\
-\x04step\x09\x04\0\x08outgoing\x03\0\x0a\x01j\x01\x03\x01\x05\x01@\x01\x07reques\
-t\x0b\0\x0c\x04\0\x04call\x01\x0d\x03\0\x1ehookfast:plugin/upstream@0.1.0\x05\x07\
-\x01B\x03\x01@\0\0w\x04\0\x03now\x01\0\x04\0\x09remaining\x01\0\x03\0\x1bhookfas\
-t:plugin/clock@0.1.0\x05\x08\x01B\x03\x01p}\x01@\x01\x06lengthy\0\0\x04\0\x05byt\
-es\x01\x01\x03\0\x1chookfast:plugin/random@0.1.0\x05\x09\x01B\x0b\x02\x03\x02\x01\
-\x06\x04\0\x05fault\x03\0\0\x01p}\x01j\x01\x7f\x01\x01\x01@\x05\x06secrets\x04fo\
-rms\x09algorithms\x07message\x02\x09signature\x02\0\x03\x04\0\x06verify\x01\x04\x01\
-j\x01\x02\x01\x01\x01@\x04\x06secrets\x04forms\x09algorithms\x07message\x02\0\x05\
-\x04\0\x04sign\x01\x06\x01@\x02\x06secrets\x04text\x02\0\x03\x04\0\x02is\x01\x07\
-\x03\0\x1chookfast:plugin/crypto@0.1.0\x05\x0a\x01B\x02\x01@\0\0s\x04\0\x08descr\
-ibe\x01\0\x04\0\x1ehookfast:plugin/metadata@0.1.0\x05\x0b\x02\x03\0\0\x05event\x01\
-B\x0d\x02\x03\x02\x01\x0c\x04\0\x05event\x03\0\0\x02\x03\x02\x01\x01\x04\0\x0aat\
+r\x04\x06status{\x07headers\x07\x04body\0\x0aattributes\x05\x04\0\x08response\x03\
+\0\x0a\x01r\x03\x04codes\x07messages\x0aattributes\x05\x04\0\x05fault\x03\0\x0c\x03\
+\0\x1bhookfast:plugin/types@1.0.0\x05\0\x02\x03\0\0\x0aattributes\x01B\x04\x02\x03\
+\x02\x01\x01\x04\0\x0aattributes\x03\0\0\x01@\x03\x05level}\x07messages\x06field\
+s\x01\x01\0\x04\0\x05write\x01\x02\x03\0\x19hookfast:plugin/log@1.0.0\x05\x02\x01\
+B\x03\x01ks\x01@\x01\x03keys\0\0\x04\0\x03get\x01\x01\x03\0\x1chookfast:plugin/c\
+onfig@1.0.0\x05\x03\x02\x03\0\0\x06header\x02\x03\0\0\x08response\x02\x03\0\0\x05\
+fault\x01B\x14\x02\x03\x02\x01\x01\x04\0\x0aattributes\x03\0\0\x02\x03\x02\x01\x04\
+\x04\0\x06header\x03\0\x02\x02\x03\x02\x01\x05\x04\0\x08response\x03\0\x04\x02\x03\
+\x02\x01\x06\x04\0\x05fault\x03\0\x06\x01p\x03\x01p}\x01ky\x01ks\x01r\x08\x08ups\
+treams\x06methods\x04paths\x07headers\x08\x04body\x09\x0atimeout-ms\x0a\x04step\x0b\
+\x0aattributes\x01\x04\0\x08outgoing\x03\0\x0c\x01j\x01\x05\x01\x07\x01@\x01\x07\
+request\x0d\0\x0e\x04\0\x04call\x01\x0f\x01j\x01s\x01\x07\x01@\x01\x04steps\0\x10\
+\x04\0\x05begin\x01\x11\x03\0\x1ehookfast:plugin/upstream@1.0.0\x05\x07\x01B\x14\
+\x02\x03\x02\x01\x06\x04\0\x05fault\x03\0\0\x01p}\x01r\x02\x05value\x02\x07versi\
+onw\x04\0\x04item\x03\0\x03\x01k\x04\x01j\x01\x05\x01\x01\x01@\x01\x03keys\0\x06\
+\x04\0\x03get\x01\x07\x01kw\x01j\0\x01\x01\x01@\x03\x03keys\x05value\x02\x06ttl-\
+ms\x08\0\x09\x04\0\x03set\x01\x0a\x01@\x01\x03keys\0\x09\x04\0\x06delete\x01\x0b\
+\x01@\x02\x03keys\x07version\x08\0\x09\x04\0\x0eexpect-version\x01\x0c\x01j\x01x\
+\x01\x01\x01@\x02\x03keys\x02byx\0\x0d\x04\0\x09increment\x01\x0e\x03\0\x1bhookf\
+ast:plugin/state@1.0.0\x05\x08\x01B\x13\x02\x03\x02\x01\x01\x04\0\x0aattributes\x03\
+\0\0\x02\x03\x02\x01\x04\x04\0\x06header\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x05\
+fault\x03\0\x04\x01ks\x01p\x03\x01p}\x01kw\x01r\x07\x06targets\x0aevent-type\x06\
+\x07headers\x07\x04body\x08\x0adedupe-key\x06\x08delay-ms\x09\x0aattributes\x01\x04\
+\0\x09new-event\x03\0\x0a\x01r\x07\x08upstreams\x06methods\x04paths\x07headers\x07\
+\x04body\x08\x08delay-ms\x09\x0aattributes\x01\x04\0\x08delivery\x03\0\x0c\x01j\x01\
+s\x01\x05\x01@\x01\x05event\x0b\0\x0e\x04\0\x04emit\x01\x0f\x01@\x01\x07request\x0d\
+\0\x0e\x04\0\x07deliver\x01\x10\x03\0\x1dhookfast:plugin/effects@1.0.0\x05\x09\x01\
+B\x03\x01@\0\0w\x04\0\x03now\x01\0\x04\0\x09remaining\x01\0\x03\0\x1bhookfast:pl\
+ugin/clock@1.0.0\x05\x0a\x01B\x03\x01p}\x01@\x01\x06lengthy\0\0\x04\0\x05bytes\x01\
+\x01\x03\0\x1chookfast:plugin/random@1.0.0\x05\x0b\x01B\x0b\x02\x03\x02\x01\x06\x04\
+\0\x05fault\x03\0\0\x01p}\x01j\x01\x7f\x01\x01\x01@\x05\x06secrets\x04forms\x09a\
+lgorithms\x07message\x02\x09signature\x02\0\x03\x04\0\x06verify\x01\x04\x01j\x01\
+\x02\x01\x01\x01@\x04\x06secrets\x04forms\x09algorithms\x07message\x02\0\x05\x04\
+\0\x04sign\x01\x06\x01@\x02\x06secrets\x04text\x02\0\x03\x04\0\x02is\x01\x07\x03\
+\0\x1chookfast:plugin/crypto@1.0.0\x05\x0c\x02\x03\0\0\x05event\x01B\x08\x02\x03\
+\x02\x01\x0d\x04\0\x05event\x03\0\0\x02\x03\x02\x01\x06\x04\0\x05fault\x03\0\x02\
+\x01ks\x01j\x01\x04\x01\x03\x01@\x02\x05event\x01\x0alast-errors\0\x05\x04\0\x09\
+exhausted\x01\x06\x04\0\"hookfast:plugin/compensation@1.0.0\x05\x0e\x01B\x02\x01\
+@\0\0s\x04\0\x08describe\x01\0\x04\0\x1ehookfast:plugin/metadata@1.0.0\x05\x0f\x01\
+B\x0d\x02\x03\x02\x01\x0d\x04\0\x05event\x03\0\0\x02\x03\x02\x01\x01\x04\0\x0aat\
 tributes\x03\0\x02\x01kw\x01r\x03\x08after-ms\x04\x06reasons\x0aattributes\x03\x04\
 \0\x0aretry-hint\x03\0\x05\x01q\x03\x05retry\x01\x06\0\x07discard\x01s\0\x0bdead\
 -letter\x01s\0\x04\0\x07failure\x03\0\x07\x01ks\x01j\x01\x09\x01\x08\x01@\x01\x05\
-event\x01\0\x0a\x04\0\x06handle\x01\x0b\x04\0\x1dhookfast:plugin/handler@0.1.0\x05\
-\x0d\x01B\x1c\x02\x03\x02\x01\x04\x04\0\x06header\x03\0\0\x02\x03\x02\x01\x05\x04\
+event\x01\0\x0a\x04\0\x06handle\x01\x0b\x04\0\x1dhookfast:plugin/handler@1.0.0\x05\
+\x10\x01B\x1c\x02\x03\x02\x01\x04\x04\0\x06header\x03\0\0\x02\x03\x02\x01\x05\x04\
 \0\x08response\x03\0\x02\x02\x03\x02\x01\x01\x04\0\x0aattributes\x03\0\x04\x02\x03\
 \x02\x01\x06\x04\0\x05fault\x03\0\x06\x01ks\x01p\x01\x01p}\x01r\x07\x06methods\x06\
 targets\x0apublic-url\x08\x07headers\x09\x04body\x0a\x0breceived-atw\x0aattribut\
@@ -2927,9 +5023,9 @@ facts\x0e\x04body\x0f\x04\0\x07arrival\x03\0\x10\x01r\x02\x06status{\x04body\x0a
 \x04\0\x07receipt\x03\0\x12\x01p\x11\x01k\x13\x01r\x02\x06events\x14\x07receipt\x15\
 \x04\0\x0aacceptance\x03\0\x16\x01q\x04\x06accept\x01\x17\0\x07respond\x01\x03\0\
 \x06ignore\x01s\0\x06reject\x01\x07\0\x04\0\x09admission\x03\0\x18\x01@\x01\x07r\
-equest\x0c\0\x19\x04\0\x05admit\x01\x1a\x04\0\x1dhookfast:plugin/ingress@0.1.0\x05\
-\x0e\x04\0\x1chookfast:plugin/plugin@0.1.0\x04\0\x0b\x0c\x01\0\x06plugin\x03\0\0\
-\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.0\x10wit-bind\
+equest\x0c\0\x19\x04\0\x05admit\x01\x1a\x04\0\x1dhookfast:plugin/ingress@1.0.0\x05\
+\x11\x04\0\x1chookfast:plugin/plugin@1.0.0\x04\0\x0b\x0c\x01\0\x06plugin\x03\0\0\
+\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bind\
 gen-rust\x060.61.1";
         };
     };
@@ -2939,39 +5035,55 @@ pub use __export_plugin_impl as export;
 #[rustfmt::skip]
 #[cfg(target_arch = "wasm32")]
 #[unsafe(
-    link_section = "component-type:wit-bindgen:0.61.1:hookfast:plugin@0.1.0:plugin-with-all-of-its-exports-removed:encoded world"
+    link_section = "component-type:wit-bindgen:0.61.1:hookfast:plugin@1.0.0:plugin-with-all-of-its-exports-removed:encoded world"
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1248] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xc3\x08\x01A\x02\x01\
-A\x12\x01B\x0e\x01p}\x01r\x02\x04names\x05value\0\x04\0\x06header\x03\0\x01\x01o\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1885] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xc0\x0d\x01A\x02\x01\
+A\x16\x01B\x0e\x01p}\x01r\x02\x04names\x05value\0\x04\0\x06header\x03\0\x01\x01o\
 \x02ss\x01p\x03\x04\0\x0aattributes\x03\0\x04\x01ks\x01p\x02\x01r\x0a\x02ids\x06\
 sources\x0aevent-type\x06\x0adedupe-key\x06\x07attempty\x0cmax-attemptsy\x0brece\
 ived-atw\x07headers\x07\x04body\0\x0aattributes\x05\x04\0\x05event\x03\0\x08\x01\
-r\x03\x06status{\x07headers\x07\x04body\0\x04\0\x08response\x03\0\x0a\x01r\x03\x04\
-codes\x07messages\x0aattributes\x05\x04\0\x05fault\x03\0\x0c\x03\0\x1bhookfast:p\
-lugin/types@0.1.0\x05\0\x02\x03\0\0\x0aattributes\x01B\x04\x02\x03\x02\x01\x01\x04\
-\0\x0aattributes\x03\0\0\x01@\x03\x05level}\x07messages\x06fields\x01\x01\0\x04\0\
-\x05write\x01\x02\x03\0\x19hookfast:plugin/log@0.1.0\x05\x02\x01B\x03\x01ks\x01@\
-\x01\x03keys\0\0\x04\0\x03get\x01\x01\x03\0\x1chookfast:plugin/config@0.1.0\x05\x03\
-\x02\x03\0\0\x06header\x02\x03\0\0\x08response\x02\x03\0\0\x05fault\x01B\x0f\x02\
-\x03\x02\x01\x04\x04\0\x06header\x03\0\0\x02\x03\x02\x01\x05\x04\0\x08response\x03\
-\0\x02\x02\x03\x02\x01\x06\x04\0\x05fault\x03\0\x04\x01p\x01\x01p}\x01ky\x01ks\x01\
-r\x07\x08upstreams\x06methods\x04paths\x07headers\x06\x04body\x07\x0atimeout-ms\x08\
-\x04step\x09\x04\0\x08outgoing\x03\0\x0a\x01j\x01\x03\x01\x05\x01@\x01\x07reques\
-t\x0b\0\x0c\x04\0\x04call\x01\x0d\x03\0\x1ehookfast:plugin/upstream@0.1.0\x05\x07\
-\x01B\x03\x01@\0\0w\x04\0\x03now\x01\0\x04\0\x09remaining\x01\0\x03\0\x1bhookfas\
-t:plugin/clock@0.1.0\x05\x08\x01B\x03\x01p}\x01@\x01\x06lengthy\0\0\x04\0\x05byt\
-es\x01\x01\x03\0\x1chookfast:plugin/random@0.1.0\x05\x09\x01B\x0b\x02\x03\x02\x01\
-\x06\x04\0\x05fault\x03\0\0\x01p}\x01j\x01\x7f\x01\x01\x01@\x05\x06secrets\x04fo\
-rms\x09algorithms\x07message\x02\x09signature\x02\0\x03\x04\0\x06verify\x01\x04\x01\
-j\x01\x02\x01\x01\x01@\x04\x06secrets\x04forms\x09algorithms\x07message\x02\0\x05\
-\x04\0\x04sign\x01\x06\x01@\x02\x06secrets\x04text\x02\0\x03\x04\0\x02is\x01\x07\
-\x03\0\x1chookfast:plugin/crypto@0.1.0\x05\x0a\x04\0<hookfast:plugin/plugin-with\
--all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&plugin-with-all-of-its-export\
-s-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.\
-258.0\x10wit-bindgen-rust\x060.61.1";
+r\x04\x06status{\x07headers\x07\x04body\0\x0aattributes\x05\x04\0\x08response\x03\
+\0\x0a\x01r\x03\x04codes\x07messages\x0aattributes\x05\x04\0\x05fault\x03\0\x0c\x03\
+\0\x1bhookfast:plugin/types@1.0.0\x05\0\x02\x03\0\0\x0aattributes\x01B\x04\x02\x03\
+\x02\x01\x01\x04\0\x0aattributes\x03\0\0\x01@\x03\x05level}\x07messages\x06field\
+s\x01\x01\0\x04\0\x05write\x01\x02\x03\0\x19hookfast:plugin/log@1.0.0\x05\x02\x01\
+B\x03\x01ks\x01@\x01\x03keys\0\0\x04\0\x03get\x01\x01\x03\0\x1chookfast:plugin/c\
+onfig@1.0.0\x05\x03\x02\x03\0\0\x06header\x02\x03\0\0\x08response\x02\x03\0\0\x05\
+fault\x01B\x14\x02\x03\x02\x01\x01\x04\0\x0aattributes\x03\0\0\x02\x03\x02\x01\x04\
+\x04\0\x06header\x03\0\x02\x02\x03\x02\x01\x05\x04\0\x08response\x03\0\x04\x02\x03\
+\x02\x01\x06\x04\0\x05fault\x03\0\x06\x01p\x03\x01p}\x01ky\x01ks\x01r\x08\x08ups\
+treams\x06methods\x04paths\x07headers\x08\x04body\x09\x0atimeout-ms\x0a\x04step\x0b\
+\x0aattributes\x01\x04\0\x08outgoing\x03\0\x0c\x01j\x01\x05\x01\x07\x01@\x01\x07\
+request\x0d\0\x0e\x04\0\x04call\x01\x0f\x01j\x01s\x01\x07\x01@\x01\x04steps\0\x10\
+\x04\0\x05begin\x01\x11\x03\0\x1ehookfast:plugin/upstream@1.0.0\x05\x07\x01B\x14\
+\x02\x03\x02\x01\x06\x04\0\x05fault\x03\0\0\x01p}\x01r\x02\x05value\x02\x07versi\
+onw\x04\0\x04item\x03\0\x03\x01k\x04\x01j\x01\x05\x01\x01\x01@\x01\x03keys\0\x06\
+\x04\0\x03get\x01\x07\x01kw\x01j\0\x01\x01\x01@\x03\x03keys\x05value\x02\x06ttl-\
+ms\x08\0\x09\x04\0\x03set\x01\x0a\x01@\x01\x03keys\0\x09\x04\0\x06delete\x01\x0b\
+\x01@\x02\x03keys\x07version\x08\0\x09\x04\0\x0eexpect-version\x01\x0c\x01j\x01x\
+\x01\x01\x01@\x02\x03keys\x02byx\0\x0d\x04\0\x09increment\x01\x0e\x03\0\x1bhookf\
+ast:plugin/state@1.0.0\x05\x08\x01B\x13\x02\x03\x02\x01\x01\x04\0\x0aattributes\x03\
+\0\0\x02\x03\x02\x01\x04\x04\0\x06header\x03\0\x02\x02\x03\x02\x01\x06\x04\0\x05\
+fault\x03\0\x04\x01ks\x01p\x03\x01p}\x01kw\x01r\x07\x06targets\x0aevent-type\x06\
+\x07headers\x07\x04body\x08\x0adedupe-key\x06\x08delay-ms\x09\x0aattributes\x01\x04\
+\0\x09new-event\x03\0\x0a\x01r\x07\x08upstreams\x06methods\x04paths\x07headers\x07\
+\x04body\x08\x08delay-ms\x09\x0aattributes\x01\x04\0\x08delivery\x03\0\x0c\x01j\x01\
+s\x01\x05\x01@\x01\x05event\x0b\0\x0e\x04\0\x04emit\x01\x0f\x01@\x01\x07request\x0d\
+\0\x0e\x04\0\x07deliver\x01\x10\x03\0\x1dhookfast:plugin/effects@1.0.0\x05\x09\x01\
+B\x03\x01@\0\0w\x04\0\x03now\x01\0\x04\0\x09remaining\x01\0\x03\0\x1bhookfast:pl\
+ugin/clock@1.0.0\x05\x0a\x01B\x03\x01p}\x01@\x01\x06lengthy\0\0\x04\0\x05bytes\x01\
+\x01\x03\0\x1chookfast:plugin/random@1.0.0\x05\x0b\x01B\x0b\x02\x03\x02\x01\x06\x04\
+\0\x05fault\x03\0\0\x01p}\x01j\x01\x7f\x01\x01\x01@\x05\x06secrets\x04forms\x09a\
+lgorithms\x07message\x02\x09signature\x02\0\x03\x04\0\x06verify\x01\x04\x01j\x01\
+\x02\x01\x01\x01@\x04\x06secrets\x04forms\x09algorithms\x07message\x02\0\x05\x04\
+\0\x04sign\x01\x06\x01@\x02\x06secrets\x04text\x02\0\x03\x04\0\x02is\x01\x07\x03\
+\0\x1chookfast:plugin/crypto@1.0.0\x05\x0c\x04\0<hookfast:plugin/plugin-with-all\
+-of-its-exports-removed@1.0.0\x04\0\x0b,\x01\0&plugin-with-all-of-its-exports-re\
+moved\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.\
+3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

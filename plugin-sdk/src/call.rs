@@ -2,12 +2,15 @@
 //! again.
 
 use crate::bindings::hookfast::plugin::{types, upstream::Outgoing};
+use crate::checked::CheckedRequest;
+use crate::content::Content;
 use crate::event::find_header;
-use crate::{Fault, Header, Payload, PayloadError, StatusError, host, retry_after};
-use serde::{Serialize, de::DeserializeOwned};
+use crate::{Fault, Header, host, retry_after};
+use serde::Serialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use std::time::Duration;
 
-/// How much of a refusal's body is shown in the outcome's reason.
+/// How much of a body is shown in the outcome's reason.
 const EXCERPT_CHARACTERS_MAX: usize = 200;
 
 /// A request that is being built; made by [`Context`](crate::Context).
@@ -31,56 +34,62 @@ const EXCERPT_CHARACTERS_MAX: usize = 200;
 #[derive(Debug)]
 #[must_use = "nothing goes out before `send`"]
 pub struct Request {
-    outgoing: Outgoing,
-    unserializable: Option<serde_json::Error>,
+    upstream: String,
+    method: String,
+    path: String,
+    content: Content,
+    timeout: Option<Duration>,
+    step: Option<String>,
 }
 
 impl Request {
     pub(crate) fn new(method: &str, upstream: &str, path: String) -> Self {
-        let outgoing = Outgoing {
-            upstream: upstream.to_owned(),
-            method: method.to_owned(),
-            path,
-            headers: Vec::new(),
-            body: Vec::new(),
-            timeout_ms: None,
-            step: None,
-        };
-        Self { outgoing, unserializable: None }
+        Self { upstream: upstream.to_owned(), method: method.to_owned(), path, content: Content::default(), timeout: None, step: None }
     }
 
-    /// Names this call, uniquely within the job: 1 to 64 of `a-z A-Z 0-9 _ . -`. Its final response is then durable
-    /// and replayed to later attempts, and the upstream gets an `Idempotency-Key` that stays the same over them.
-    pub fn step(mut self, name: &str) -> Self {
-        self.outgoing.step = Some(name.to_owned());
-        self
+    /// Names this call, uniquely within the job: 1 to 64 of `a-z A-Z 0-9 _ . -`. Its first final response (any status but 401, 403, 408,
+    /// 425, 429 and from 500) is then durable and given to later attempts without a request, and the upstream gets an `Idempotency-Key`
+    /// that stays the same over them. The request must stay the same, too; another one is refused with `step_changed`.
+    pub fn step(self, name: &str) -> Self {
+        Self { step: Some(name.to_owned()), ..self }
+    }
+
+    /// As [`Request::step`], for an upstream that knows no idempotency keys: where an earlier attempt's call may have had its effect, the
+    /// check looks for it first, and the call is made only if that gives `None`. See [`Checked`](crate::Checked).
+    pub fn checked_step<T, E, F>(self, name: &str, check: F) -> CheckedRequest<'_, F>
+    where
+        F: FnOnce() -> Result<Option<T>, E>,
+    {
+        CheckedRequest { request: self.step(name), step: name, check }
     }
 
     /// Adds a header.
     pub fn header(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
-        self.outgoing.headers.push(Header::new(name, value).into());
+        self.content.header(name, value);
         self
     }
 
     /// Sends these bytes; say what they are with `header("content-type", …)`.
     pub fn body(mut self, bytes: impl Into<Vec<u8>>) -> Self {
-        self.outgoing.body = bytes.into();
+        self.content.body(bytes);
         self
     }
 
     /// Sends this value as `application/json`. A value that cannot be JSON fails `send` with `invalid_request`.
     pub fn json(mut self, value: &(impl Serialize + ?Sized)) -> Self {
-        match serde_json::to_vec(value) {
-            Ok(bytes) => return self.header("content-type", "application/json").body(bytes),
-            Err(error) => self.unserializable = Some(error),
-        }
+        self.content.json(value);
         self
     }
 
+    /// Asks for JSON, by `accept: application/json`. Of a step a 2xx that is none (a proxy's page, an answer cut short) is then not final:
+    /// the next attempt makes the call again.
+    pub fn expect_json(self) -> Self {
+        self.header("accept", "application/json")
+    }
+
     /// Shortens the upstream's own total timeout; it never lengthens it.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.outgoing.timeout_ms = Some(u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX));
-        self
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout: Some(timeout), ..self }
     }
 
     /// Sends the request. Any HTTP status is a response; [`Response::success`] judges it.
@@ -88,15 +97,39 @@ impl Request {
     /// # Errors
     /// There is no response: nothing came back, or the host refused the request.
     pub fn send(self) -> Result<Response, Fault> {
-        let request = format!("{} {} {}", self.outgoing.method, self.outgoing.upstream, self.outgoing.path);
-        if let Some(error) = self.unserializable {
-            return Err(Fault { request, code: "invalid_request".to_owned(), message: error.to_string() });
-        }
-        match host::call(&self.outgoing) {
-            Ok(response) => Ok(Response::new(request, response)),
-            Err(fault) => Err(Fault { request, code: fault.code, message: fault.message }),
+        self.prepare()?.send()
+    }
+
+    pub(crate) fn prepare(self) -> Result<Prepared, Fault> {
+        let Self { upstream, method, path, content, timeout, step } = self;
+        let subject = format!("{method} {upstream} {path}");
+        let (headers, body) = content.finish(&subject)?;
+        let timeout_ms = timeout.map(|timeout| u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX));
+        let outgoing = Outgoing { upstream, method, path, headers, body, timeout_ms, step, attributes: Vec::new() };
+        Ok(Prepared { subject, outgoing })
+    }
+}
+
+/// A request that can go out.
+pub(crate) struct Prepared {
+    /// Method, upstream and path, as faults name it.
+    pub(crate) subject: String,
+    outgoing: Outgoing,
+}
+
+impl Prepared {
+    pub(crate) fn send(self) -> Result<Response, Fault> {
+        let Self { subject, outgoing } = self;
+        match host::call(&outgoing) {
+            Ok(response) => Ok(Response::new(subject, outgoing.step.is_some() && !expects_json(&outgoing), response)),
+            Err(fault) => Err(Fault::of_call(subject, &fault)),
         }
     }
+}
+
+/// Whether only JSON is a final response of this step.
+pub(crate) fn expects_json(outgoing: &Outgoing) -> bool {
+    outgoing.headers.iter().any(|header| header.name == "accept" && header.value.starts_with(b"application/json"))
 }
 
 /// An upstream's answer, whatever its status.
@@ -129,13 +162,18 @@ pub struct Response {
     pub headers: Vec<Header>,
     /// The bytes of the body.
     pub body: Vec<u8>,
-    request: String,
+    /// Further facts from the host, by name.
+    pub attributes: Vec<(String, String)>,
+    subject: String,
+    /// Whether later attempts get the same one, whatever it holds.
+    is_durable: bool,
 }
 
 impl Response {
-    fn new(request: String, response: types::Response) -> Self {
+    fn new(subject: String, is_durable: bool, response: types::Response) -> Self {
         let headers = response.headers.into_iter().map(Header::from).collect();
-        Self { status: response.status, headers, body: response.body, request }
+        let types::Response { status, body, attributes, .. } = response;
+        Self { status, headers, body, attributes, subject, is_durable }
     }
 
     /// The first header of that name (any case), if it is UTF-8.
@@ -143,24 +181,76 @@ impl Response {
         find_header(&self.headers, name)
     }
 
+    /// Whether it is a step's response that an earlier attempt got, so that nothing was sent.
+    pub fn is_recorded(&self) -> bool {
+        self.attribute("recorded") == Some("true")
+    }
+
+    /// How old it is, if the upstream did not answer and the operator lets a remembered answer stand in (`stale_if_error`).
+    ///
+    /// ```
+    /// use hookfast_sdk::prelude::*;
+    /// use hookfast_sdk::test::{Answer, Host, fixture};
+    /// use std::time::Duration;
+    ///
+    /// hookfast_sdk::plugin! { name: "rates", upstreams: ["bank"], otherwise => convert, }
+    ///
+    /// fn convert(_: Event, cx: &mut Context) -> Outcome {
+    ///     let rates = cx.get("bank", "/rates").send()?.success()?;
+    ///     match rates.stale_for() {
+    ///         Some(age) if age > Duration::from_secs(3600) => retry("the rates are too old"),
+    ///         _ => done("converted"),
+    ///     }
+    /// }
+    ///
+    /// let hours = |hours: u64| Answer::status(200).stale_for(Duration::from_secs(hours * 3600));
+    /// let mut host = Host::new(&PLUGIN).on_get("bank", "/rates", [hours(2), hours(1), 200.into()]);
+    /// let event = fixture("order.paid", "");
+    /// assert!(host.run(&event).is_retry());
+    /// assert!(host.run(&event).is_done());
+    /// ```
+    pub fn stale_for(&self) -> Option<Duration> {
+        self.attribute("stale-ms")?.parse().ok().map(Duration::from_millis)
+    }
+
     /// The response if its status is 2xx.
     ///
     /// # Errors
-    /// Any other status; `?` retries 408, 425, 429 and 5xx after `Retry-After`, and makes the rest dead letters.
-    pub fn success(self) -> Result<Self, StatusError> {
-        if (200..300).contains(&self.status) {
-            return Ok(self);
-        }
-        let retry_after = self.header("retry-after").and_then(|value| retry_after::parse(value, host::now_ms()));
-        Err(StatusError { status: self.status, retry_after, excerpt: excerpt(&self.body), request: self.request })
+    /// Any other status; `?` retries 401, 403, 408, 425, 429 and those from 500, after `Retry-After`, and makes the rest dead letters.
+    pub fn success(self) -> Result<Self, Fault> {
+        if self.is_success() { Ok(self) } else { Err(self.refusal()) }
     }
 
-    /// The body as JSON.
+    /// The body as JSON, whatever the status.
     ///
     /// # Errors
-    /// The body is not a `T`; `?` makes it a dead letter.
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
-        T::parse(&self.body, "")
+    /// - Of a status that is not 2xx: as [`Response::success`].
+    /// - It is not JSON, but HTML or cut off (`not_json`): `?` retries, since a proxy's page passes. A step's response is durable and would
+    ///   be the same again: dead letter, unless its request says [`Request::expect_json`].
+    /// - It is JSON, but not a `T` (`wrong_shape`): `?` makes it a dead letter.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Fault> {
+        serde_json::from_slice(&self.body).map_err(|error| if self.is_success() { self.malformed(&error) } else { self.refusal() })
+    }
+
+    fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    fn refusal(&self) -> Fault {
+        let retry_after = self.header("retry-after").and_then(|value| retry_after::parse(value, host::now_ms()));
+        Fault::of_status(self.subject.clone(), self.status, &excerpt(&self.body), retry_after)
+    }
+
+    fn malformed(&self, error: &serde_json::Error) -> Fault {
+        let fault = |code, message, is_permanent| Fault::of_answer(self.subject.clone(), self.status, code, message, is_permanent);
+        if serde_json::from_slice::<IgnoredAny>(&self.body).is_ok() {
+            return fault("wrong_shape", error.to_string(), true);
+        }
+        fault("not_json", format!("{error}: {}", excerpt(&self.body)), self.is_durable)
+    }
+
+    fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
     }
 }
 

@@ -1,10 +1,11 @@
 //! What a handler may ask of its host. Everything here is granted and bounded by the operator.
 
-use crate::{Request, Secret, host};
+use crate::{Delivery, Emission, Request, Secret, State, host};
 use std::fmt::Display;
 use std::time::Duration;
 
-/// The handler's view of the host during one attempt.
+/// The handler's view of the host during one attempt. In `admit`, while a request waits for its answer, upstreams, state and effects are
+/// refused.
 ///
 /// ```
 /// use hookfast_sdk::prelude::*;
@@ -63,6 +64,21 @@ impl Context {
     /// A request with any method; the path starts with `/` and is appended to the upstream's base URL.
     pub fn request(&self, method: &str, upstream: &str, path: impl Into<String>) -> Request {
         Request::new(method, upstream, path.into())
+    }
+
+    /// The plugin's state.
+    pub fn state(&self) -> State {
+        State::new()
+    }
+
+    /// An event for a source or topic that is granted to this plugin; it exists once this run is done.
+    pub fn emit(&self, target: &str) -> Emission {
+        Emission::new(target)
+    }
+
+    /// A `POST` that the host shall make on its own once this run is done, with retries; for what the handler needs no answer to.
+    pub fn deliver(&self, upstream: &str, path: impl Into<String>) -> Delivery {
+        Delivery::new(upstream, path.into())
     }
 
     /// A value from the operator's `[grants.NAME] config`. Not for secrets.

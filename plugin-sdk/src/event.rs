@@ -55,6 +55,28 @@ impl<T> Event<T> {
         find_header(&self.headers, name)
     }
 
+    /// If a handler emitted this event: the lineage of the job that did.
+    pub fn parent(&self) -> Option<&str> {
+        self.attribute("parent")
+    }
+
+    /// How many events stand before this one in a chain, each emitted for the one before; 0 of an event that was received. The host cuts
+    /// chains that are too long.
+    ///
+    /// ```
+    /// let mut event = hookfast_sdk::test::fixture("review.due", "");
+    /// assert_eq!((event.parent(), event.depth()), (None, 0));
+    /// event.attributes = vec![("parent".into(), "evt_1.shop".into()), ("depth".into(), "1".into())];
+    /// assert_eq!((event.parent(), event.depth()), (Some("evt_1.shop"), 1));
+    /// ```
+    pub fn depth(&self) -> u32 {
+        self.attribute("depth").and_then(|depth| depth.parse().ok()).unwrap_or_default()
+    }
+
+    fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+    }
+
     /// Another part of the body, by JSON Pointer (RFC 6901); `""` is all of it.
     ///
     /// # Errors

@@ -2,7 +2,8 @@
 //! gets its class from the author; the classes that errors have by themselves stand beside those errors.
 
 use crate::bindings::exports::hookfast::plugin::handler as wire;
-use crate::{Fault, PayloadError, StatusError};
+use crate::bindings::hookfast::plugin::types;
+use crate::{Fault, PayloadError};
 use std::fmt::{self, Display};
 use std::time::Duration;
 
@@ -188,14 +189,7 @@ impl From<serde_json::Error> for Failure {
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
         let reason = fault.to_string();
-        if fault.is_permanent() { Self::DeadLetter(reason) } else { Self::Retry { after: None, reason } }
-    }
-}
-
-impl From<StatusError> for Failure {
-    fn from(error: StatusError) -> Self {
-        let reason = error.to_string();
-        if error.is_permanent() { Self::DeadLetter(reason) } else { Self::Retry { after: error.retry_after, reason } }
+        if fault.is_permanent() { Self::DeadLetter(reason) } else { Self::Retry { after: fault.retry_after, reason } }
     }
 }
 
@@ -219,5 +213,17 @@ impl From<Failure> for wire::Failure {
             Failure::Discard(reason) => Self::Discard(reason),
             Failure::DeadLetter(reason) => Self::DeadLetter(reason),
         }
+    }
+}
+
+/// Of a compensation, which is not run again whatever it says.
+impl From<Failure> for types::Fault {
+    fn from(failure: Failure) -> Self {
+        let code = match failure {
+            Failure::Retry { .. } => "retry",
+            Failure::Discard(_) => "discard",
+            Failure::DeadLetter(_) => "dead_letter",
+        };
+        Self { code: code.to_owned(), message: failure.to_string(), attributes: Vec::new() }
     }
 }

@@ -7,6 +7,7 @@ use crate::{Context, Event, Failure, Incoming, Outcome, Payload, Ruling, admit, 
 use serde::Serialize;
 
 type Handler = fn(Event, &mut Context) -> Outcome;
+type Compensate = fn(Event, &str, &mut Context) -> Outcome;
 type Admit = fn(Incoming, &mut Context) -> Ruling;
 
 /// A plugin, as declared by [`plugin!`](crate::plugin!).
@@ -19,6 +20,7 @@ pub struct Plugin {
     fixtures: &'static [Fixture],
     routes: &'static [Route],
     admit: Option<Admit>,
+    compensate: Option<Compensate>,
 }
 
 impl Plugin {
@@ -32,13 +34,19 @@ impl Plugin {
         routes: &'static [Route],
     ) -> Self {
         assert!(!name.is_empty(), "a plugin needs a name");
-        Self { name, version, description, upstreams, fixtures, routes, admit: None }
+        Self { name, version, description, upstreams, fixtures, routes, admit: None, compensate: None }
     }
 
     /// The same, and it proves requests.
     #[doc(hidden)]
     pub const fn admitting(self, admit: Admit) -> Self {
         Self { admit: Some(admit), ..self }
+    }
+
+    /// The same, and it takes back what was done for a dead letter.
+    #[doc(hidden)]
+    pub const fn compensating(self, compensate: Compensate) -> Self {
+        Self { compensate: Some(compensate), ..self }
     }
 
     /// The name under which the operator grants and routes to this plugin.
@@ -49,6 +57,11 @@ impl Plugin {
     /// The upstreams that the plugin says it calls.
     pub fn upstreams(&self) -> &'static [&'static str] {
         self.upstreams
+    }
+
+    /// Whether it takes back what was done for a dead letter.
+    pub fn compensates(&self) -> bool {
+        self.compensate.is_some()
     }
 
     /// The JSON that `metadata.describe` answers: name, version, description, upstreams and events.
@@ -64,8 +77,8 @@ impl Plugin {
     pub fn describe(&self) -> String {
         let events: Vec<&str> = self.routes.iter().map(|route| route.pattern).collect();
         let Self { name, version, description, upstreams, fixtures, .. } = self;
-        let admits = self.admit.is_some();
-        serde_json::to_string(&Description { name, version, description, upstreams, fixtures, events, admits })
+        let (admits, compensates) = (self.admit.is_some(), self.compensates());
+        serde_json::to_string(&Description { name, version, description, upstreams, fixtures, events, admits, compensates })
             .expect("a description is strings and lists")
     }
 
@@ -74,6 +87,13 @@ impl Plugin {
     pub fn handle(&self, event: types::Event) -> Result<Option<String>, wire::Failure> {
         panic::report_to_log();
         self.run(event.into()).map(|done| done.0).map_err(Failure::into)
+    }
+
+    /// Answers `compensation.exhausted`.
+    #[doc(hidden)]
+    pub fn exhausted(&self, event: types::Event, last_error: &str) -> Result<Option<String>, types::Fault> {
+        panic::report_to_log();
+        self.compensate(event.into(), last_error).map(|done| done.0).map_err(Failure::into)
     }
 
     /// Answers `ingress.admit`.
@@ -88,6 +108,14 @@ impl Plugin {
         match self.admit {
             Some(admit) => admit(request, &mut Context::new()),
             None => reject("no_admit", "the plugin has no `admit`"),
+        }
+    }
+
+    /// Takes back what was done for an event.
+    pub(crate) fn compensate(&self, event: Event, last_error: &str) -> Outcome {
+        match self.compensate {
+            Some(compensate) => compensate(event, last_error, &mut Context::new()),
+            None => discard("the plugin has no `compensate`"),
         }
     }
 
@@ -112,6 +140,8 @@ struct Description<'a> {
     events: Vec<&'a str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     admits: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    compensates: bool,
 }
 
 /// An event that this version must handle before it may serve.
@@ -182,6 +212,18 @@ pub fn run_typed<T: Payload>(
     handler(event.parse(pointer)?, context)
 }
 
+/// Parses the payload as [`run_typed`] does, then runs the author's compensation.
+#[doc(hidden)]
+pub fn compensate_typed<T: Payload>(
+    compensation: fn(Event<T>, &str, &mut Context) -> Outcome,
+    pointer: &str,
+    event: Event,
+    last_error: &str,
+    context: &mut Context,
+) -> Outcome {
+    compensation(event.parse(pointer)?, last_error, context)
+}
+
 /// Declares the crate's plugin, `PLUGIN`, and exports it when the target is WebAssembly.
 ///
 /// - `name`: the plugin's name. Version and description come from the crate's `Cargo.toml`.
@@ -190,6 +232,9 @@ pub fn run_typed<T: Payload>(
 ///   200 and nothing sent; one that does not end as done keeps the version out. May be left out.
 /// - `admit => FUNCTION`: proves the requests of sources with `provider = "plugin:NAME"`; a `fn(Incoming, &mut Context) -> Ruling`. May be
 ///   left out, and mostly is: see [`Incoming`](crate::Incoming).
+/// - `compensate at POINTER => FUNCTION`: takes back what the attempts of an event did, before it becomes a dead letter; a
+///   `fn(Event<T>, &str, &mut Context) -> Outcome` whose text is the last error. The host calls it once for a dead letter, and commits its
+///   effects with it; if it fails there are none, and the dead letter is one all the same. POINTER as below; may be left out, all of it.
 /// - `on TYPE at POINTER => HANDLER,`: TYPE is exact or ends in `.*`; POINTER (JSON Pointer, RFC 6901) says where the
 ///   payload sits, and without it the whole body is the payload. The first line that fits an event runs.
 /// - `otherwise => HANDLER,`: every other event. Without this line they are discarded as `not handled: TYPE`.
@@ -232,6 +277,7 @@ macro_rules! plugin {
         $(upstreams: [$($upstream:literal),* $(,)?],)?
         $(fixtures: [$($fixture_type:literal => $fixture:expr),* $(,)?],)?
         $(admit => $admit:path,)?
+        $(compensate $(at $compensation_pointer:literal)? => $compensation:path,)?
         $(on $event_type:literal $(at $pointer:literal)? => $handler:path,)*
         $(otherwise => $fallback:path,)?
     ) => {
@@ -248,11 +294,13 @@ macro_rules! plugin {
                 }),)*
                 $($crate::Route::new("*", |event, cx| $crate::run_typed($fallback, "", event, cx)),)?
             ],
-        )$(.admitting($admit))?;
+        )$(.admitting($admit))?$(.compensating(|event, last_error, cx| {
+            $crate::compensate_typed($compensation, concat!($($compensation_pointer)?), event, last_error, cx)
+        }))?;
 
         #[cfg(target_arch = "wasm32")]
         const _: () = {
-            use $crate::bindings::exports::hookfast::plugin::{handler, ingress, metadata};
+            use $crate::bindings::exports::hookfast::plugin::{compensation, handler, ingress, metadata};
 
             struct Component;
 
@@ -267,6 +315,15 @@ macro_rules! plugin {
                     event: handler::Event,
                 ) -> ::core::result::Result<::core::option::Option<::std::string::String>, handler::Failure> {
                     PLUGIN.handle(event)
+                }
+            }
+
+            impl compensation::Guest for Component {
+                fn exhausted(
+                    event: compensation::Event,
+                    last_error: ::std::string::String,
+                ) -> ::core::result::Result<::core::option::Option<::std::string::String>, compensation::Fault> {
+                    PLUGIN.exhausted(event, &last_error)
                 }
             }
 

@@ -16,6 +16,8 @@ hookfast_sdk::plugin! {
     upstreams: ["shop"],
     on "order.paid" at "/order" => paid,
     on "order.odd" => odd,
+    on "order.priced" at "/step" => priced,
+    on "order.classed" => classed,
     on "order.*" => any_order,
 }
 
@@ -29,6 +31,27 @@ fn odd(_: Event, cx: &mut Context) -> Outcome {
     let unserializable = std::collections::BTreeMap::from([((1, 2), 3)]);
     cx.post("shop", "/paid").json(&unserializable).send()?;
     done("sent")
+}
+
+/// Reads JSON, with a step or without.
+fn priced(event: Event<bool>, cx: &mut Context) -> Outcome {
+    let request = cx.get("shop", "/price");
+    let answer = if event.data { request.step("price") } else { request }.send()?;
+    let price: u64 = answer.json()?;
+    done(price.to_string())
+}
+
+/// Goes on without an answer where the class says so, and tells the class otherwise.
+fn classed(_: Event, cx: &mut Context) -> Outcome {
+    let status = status(cx).fallback(&[FaultClass::RateLimited, FaultClass::Ambiguous], |fault| fault.class.to_string());
+    match status {
+        Ok(text) => done(text),
+        Err(fault) => discard(fault.class.as_str()),
+    }
+}
+
+fn status(cx: &Context) -> Result<String, Fault> {
+    Ok(cx.post("shop", "/paid").send()?.success()?.status.to_string())
 }
 
 fn any_order(event: Event, _: &mut Context) -> Outcome {
@@ -71,8 +94,8 @@ fn a_status_decides_between_done_retry_and_dead_letter() {
         }
     };
     check(&[200, 201, 202, 204, 299], "done");
-    check(&[408, 425, 429, 500, 501, 502, 503, 504, 599], "retry");
-    check(&[199, 300, 301, 304, 400, 401, 403, 404, 409, 410, 413, 422, 424, 426, 428, 499, 600], "dead letter");
+    check(&[401, 403, 408, 425, 429, 500, 501, 502, 503, 504, 599, 600], "retry");
+    check(&[199, 300, 301, 304, 400, 402, 404, 407, 409, 410, 413, 422, 424, 426, 428, 499], "dead letter");
 }
 
 #[test]
@@ -82,9 +105,64 @@ fn a_fault_code_decides_between_retry_and_dead_letter() {
             assert_eq!(class(&answered(Answer::fault(code))), expected, "{code}");
         }
     };
-    check(&["timeout", "connect", "reset", "tls", "a_code_of_tomorrow", ""], "retry");
-    check(&["unknown_upstream", "not_granted", "private_address"], "dead letter");
-    check(&["invalid_request", "response_too_large", "too_many_calls"], "dead letter");
+    check(&["timeout", "connect", "reset", "tls", "breaker_open", "rate_limited", "auth_failed", "tls_failed"], "retry");
+    check(&["a_code_of_tomorrow", ""], "retry");
+    check(&["unknown_upstream", "not_granted", "private_address", "too_many_redirects"], "dead letter");
+    check(&["invalid_request", "response_too_large", "too_many_calls", "step_changed"], "dead letter");
+}
+
+#[test]
+fn an_author_sees_the_class_and_names_those_to_go_on_without() {
+    let check = |answer: Answer, expected: &str| {
+        let mut host = Host::new(&PLUGIN).on_post("shop", "/paid", answer);
+        let run = host.run(&fixture("order.classed", ""));
+        assert_eq!(format!("{} {}", class(&run), run.text()), expected);
+        let warned = host.logs().iter().any(|line| line.level == 2 && line.message.starts_with("going on without an answer: POST shop"));
+        assert_eq!(warned, expected.starts_with("done") && expected != "done 200", "{expected}");
+    };
+    check(Answer::status(200), "done 200");
+    check(Answer::status(429), "done rate_limited");
+    check(Answer::fault("rate_limited"), "done rate_limited");
+    check(Answer::fault("timeout"), "done ambiguous");
+    check(Answer::fault("timeout").class(FaultClass::Transient), "discard transient");
+    check(Answer::fault("a_code_of_tomorrow").class(FaultClass::Auth), "discard auth");
+    check(Answer::fault("connect"), "discard transient");
+    check(Answer::fault("auth_failed"), "discard auth");
+    check(Answer::status(401), "discard auth");
+    check(Answer::status(403), "discard auth");
+    check(Answer::status(503), "discard transient");
+    check(Answer::status(404), "discard permanent");
+    check(Answer::fault("not_granted"), "discard permanent");
+}
+
+#[test]
+fn the_class_of_the_host_counts_and_its_wait_is_honoured() {
+    let permanent = answered(Answer::fault("a_code_of_tomorrow").class(FaultClass::Permanent));
+    assert_eq!(class(&permanent), "dead letter");
+    let limited = answered(Answer::fault("rate_limited").retry_after(Duration::from_secs(8)));
+    assert_eq!(class(&limited), "retry after 8");
+    assert_eq!(class(&answered(Answer::status(429).retry_after(Duration::from_secs(8)))), "retry after 8");
+}
+
+#[test]
+fn json_that_was_promised_and_did_not_come_is_told_apart() {
+    let check = |status: u16, body: &str, of_call: &str, of_step: &str| {
+        for (step, expected) in [(false, of_call), (true, of_step)] {
+            let mut host = Host::new(&PLUGIN).on_get("shop", "/price", (status, body));
+            let run = host.run(&fixture("order.priced", json!({ "step": step }).to_string()));
+            assert_eq!(class(&run), expected, "{status} {body:?}, step {step}: {}", run.text());
+        }
+    };
+    check(200, "1250", "done", "done");
+    for unreadable in ["<html>maintenance</html>", "", "12,", r#"{"cents":"#, "\"1250"] {
+        check(200, unreadable, "retry", "dead letter");
+    }
+    for other in [r#"{"cents":1250}"#, "-1", "null", "\"1250\""] {
+        check(200, other, "dead letter", "dead letter");
+    }
+    check(503, "<html>", "retry", "retry");
+    check(503, r#"{"error":"later"}"#, "retry", "retry");
+    check(404, r#"{"error":"unknown"}"#, "dead letter", "dead letter");
 }
 
 #[test]

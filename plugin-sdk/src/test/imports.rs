@@ -1,7 +1,7 @@
 //! The native side of `host`: each import, answered by the test host that is running on this thread.
 
 use super::world::{LogLine, World};
-use crate::bindings::hookfast::plugin::{types, upstream::Outgoing};
+use crate::bindings::hookfast::plugin::{effects, state::Item, types, upstream::Outgoing};
 use std::cell::RefCell;
 
 thread_local! {
@@ -21,7 +21,39 @@ fn running<T>(import: impl FnOnce(&mut World) -> T) -> T {
 }
 
 pub(crate) fn call(outgoing: &Outgoing) -> Result<types::Response, types::Fault> {
-    running(|world| world.call(outgoing)).0
+    running(|world| world.call(outgoing))
+}
+
+pub(crate) fn begin(step: &str) -> Result<String, types::Fault> {
+    running(|world| world.begin(step))
+}
+
+pub(crate) fn state_get(key: &str) -> Result<Option<Item>, types::Fault> {
+    running(|world| world.state()?.get(key))
+}
+
+pub(crate) fn state_set(key: &str, value: &[u8], ttl_ms: Option<u64>) -> Result<(), types::Fault> {
+    running(|world| world.state()?.set(key, value, ttl_ms))
+}
+
+pub(crate) fn state_delete(key: &str) -> Result<(), types::Fault> {
+    running(|world| world.state()?.delete(key))
+}
+
+pub(crate) fn state_expect_version(key: &str, version: Option<u64>) -> Result<(), types::Fault> {
+    running(|world| world.state()?.expect_version(key, version))
+}
+
+pub(crate) fn state_increment(key: &str, by: i64) -> Result<i64, types::Fault> {
+    running(|world| world.state()?.increment(key, by))
+}
+
+pub(crate) fn emit(event: &effects::NewEvent) -> Result<String, types::Fault> {
+    running(|world| world.emit(event))
+}
+
+pub(crate) fn deliver(request: &effects::Delivery) -> Result<String, types::Fault> {
+    running(|world| world.deliver(request))
 }
 
 pub(crate) fn config(key: &str) -> Option<String> {

@@ -1,5 +1,6 @@
 //! The source's secrets as the test host has them: HMACs and tokens, which is what a test can sign for.
 
+use super::fault;
 use super::world::World;
 use crate::bindings::hookfast::plugin::types::Fault;
 use base64::Engine;
@@ -54,8 +55,4 @@ fn mac<M: Mac + KeyInit>(key: &[u8], message: &[u8]) -> Vec<u8> {
     let mut mac = <M as KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(message);
     mac.finalize().into_bytes().to_vec()
-}
-
-fn fault(code: &str, message: String) -> Fault {
-    Fault { code: code.to_owned(), message, attributes: Vec::new() }
 }

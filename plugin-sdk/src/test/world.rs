@@ -1,12 +1,14 @@
-//! Everything the test host knows: the script, what was sent and logged, and the journal of steps.
+//! Everything the test host knows: the script, what was sent and logged, the journal of steps, state and effects.
 
-use super::Answer;
-use crate::bindings::hookfast::plugin::upstream::Outgoing;
+use super::journal::Journal;
+use super::kept::{Conflict, Kept};
+use super::outbox::Outbox;
+use super::{Answer, digest, fault};
+use crate::bindings::hookfast::plugin::{effects, types, upstream::Outgoing};
 use crate::event::find_header;
 use crate::{Event, Header, Plugin};
 use serde::de::DeserializeOwned;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 /// 2026-01-01 00:00:00 UTC; a fixed time, so that a test means the same tomorrow.
@@ -29,10 +31,21 @@ pub(crate) struct World {
     pub(super) unexpected: Vec<String>,
     plugin: &'static Plugin,
     script: HashMap<(Method, Upstream, Path), VecDeque<Answer>>,
-    journal: HashMap<String, Answer>,
+    journal: Journal,
+    kept: Kept,
+    pub(super) outbox: Outbox,
+    /// Upstreams, targets or `state` that the operator does not grant.
+    pub(super) refused: HashSet<String>,
+    doing: Doing,
     lineage: String,
     attempt: u32,
-    steps: HashSet<String>,
+}
+
+/// What the plugin is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    Handling,
+    Admitting,
 }
 
 impl World {
@@ -47,10 +60,13 @@ impl World {
             unexpected: Vec::new(),
             plugin,
             script: HashMap::new(),
-            journal: HashMap::new(),
+            journal: Journal::default(),
+            kept: Kept::default(),
+            outbox: Outbox::default(),
+            refused: HashSet::new(),
+            doing: Doing::Handling,
             lineage: String::new(),
             attempt: 0,
-            steps: HashSet::new(),
         }
     }
 
@@ -59,39 +75,84 @@ impl World {
         self.script.entry(request).or_default().extend(answers);
     }
 
-    pub(super) fn begin(&mut self, event: &Event) {
+    pub(super) fn start_run(&mut self, event: &Event) {
+        self.doing = Doing::Handling;
         self.lineage = format!("{}.{}", event.id, self.plugin.name());
         self.attempt = event.attempt;
-        self.steps.clear();
+        self.journal.start_run();
+        self.kept.start_run();
+        self.outbox.start_run(&self.lineage, event);
     }
 
-    pub(super) fn call(&mut self, outgoing: &Outgoing) -> Answer {
-        if let Some(problem) = self.refuse(outgoing) {
-            return Answer::fault_with("invalid_request", problem);
+    pub(super) fn start_admitting(&mut self) {
+        self.doing = Doing::Admitting;
+    }
+
+    /// Makes what the run wrote, emitted and handed over true.
+    pub(super) fn commit(&mut self) -> Result<(), Conflict> {
+        self.kept().commit()?;
+        self.outbox.commit();
+        Ok(())
+    }
+
+    pub(super) fn call(&mut self, outgoing: &Outgoing) -> Result<types::Response, types::Fault> {
+        self.granted(&outgoing.upstream)?;
+        if !outgoing.path.starts_with('/') {
+            return Err(fault("invalid_request", format!("path `{}` does not start with `/`", outgoing.path)));
         }
-        let key = outgoing.step.as_ref().map(|step| format!("{}/{step}", self.lineage));
-        if let Some(remembered) = key.as_ref().and_then(|key| self.journal.get(key)) {
-            return remembered.clone();
+        let Some(step) = &outgoing.step else { return self.send(outgoing, None).0 };
+        if let Some(recorded) = self.journal.replay(&self.lineage, step, outgoing)? {
+            return recorded.0;
         }
+        let answer = self.send(outgoing, Some(&format!("{}/{step}", self.lineage)));
+        self.journal.record(&self.lineage, step, outgoing, &answer);
+        answer.0
+    }
+
+    fn send(&mut self, outgoing: &Outgoing, idempotency_key: Option<&str>) -> Answer {
         let answer = self.answer(outgoing);
-        self.sent.push(Sent::new(outgoing, key.as_deref()));
-        if let Some(key) = key.filter(|_| answer.is_final()) {
-            self.journal.insert(key, answer.clone());
-        }
+        self.sent.push(Sent::new(outgoing, idempotency_key));
         answer
     }
 
-    /// What the real host answers with `invalid_request`.
-    fn refuse(&mut self, outgoing: &Outgoing) -> Option<String> {
-        if !outgoing.path.starts_with('/') {
-            return Some(format!("path `{}` does not start with `/`", outgoing.path));
-        }
-        let step = outgoing.step.as_ref()?;
-        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
-        if !(1..=64).contains(&step.len()) || !step.bytes().all(is_allowed) {
-            return Some(format!("step `{step}` is not 1 to 64 of `a-z A-Z 0-9 _ . -`"));
-        }
-        (!self.steps.insert(step.clone())).then(|| format!("step `{step}` is used twice in one attempt"))
+    pub(super) fn begin(&mut self, step: &str) -> Result<String, types::Fault> {
+        self.handling()?;
+        self.journal.begin(&self.lineage, step)
+    }
+
+    pub(super) fn state(&mut self) -> Result<&mut Kept, types::Fault> {
+        self.granted("state")?;
+        Ok(self.kept())
+    }
+
+    /// The state, at the present time.
+    pub(super) fn kept(&mut self) -> &mut Kept {
+        self.kept.now_ms = self.now_ms;
+        &mut self.kept
+    }
+
+    pub(super) fn committed_state(&self, key: &str) -> Option<&[u8]> {
+        self.kept.committed(key, self.now_ms)
+    }
+
+    pub(super) fn emit(&mut self, event: &effects::NewEvent) -> Result<String, types::Fault> {
+        self.granted(&event.target)?;
+        self.outbox.emit(event)
+    }
+
+    pub(super) fn deliver(&mut self, request: &effects::Delivery) -> Result<String, types::Fault> {
+        self.granted(&request.upstream)?;
+        self.outbox.deliver(request)
+    }
+
+    fn granted(&self, name: &str) -> Result<(), types::Fault> {
+        self.handling()?;
+        if self.refused.contains(name) { Err(fault("not_granted", format!("`{name}` is not granted to this plugin"))) } else { Ok(()) }
+    }
+
+    fn handling(&self) -> Result<(), types::Fault> {
+        let refusal = || fault("not_granted", "upstreams, state and effects are not there while a request waits for its answer".to_owned());
+        (self.doing == Doing::Handling).then_some(()).ok_or_else(refusal)
     }
 
     fn answer(&mut self, outgoing: &Outgoing) -> Answer {
@@ -109,11 +170,7 @@ impl World {
 
     /// The same for the same attempt of the same job, another for every other.
     pub(super) fn random(&self, length: u32) -> Vec<u8> {
-        let block = |index: u32| {
-            let mut hasher = DefaultHasher::new();
-            (&self.lineage, self.attempt, index).hash(&mut hasher);
-            hasher.finish().to_le_bytes()
-        };
+        let block = |index: u32| digest(&(&self.lineage, self.attempt, index)).to_le_bytes();
         (0..length.div_ceil(8)).flat_map(block).take(length as usize).collect()
     }
 }

@@ -1,4 +1,7 @@
 //! Copies paid Stripe invoices to the CRM: one request an invoice, idempotent over all attempts.
+//!
+//! More of it where the operator says so: config `totals = "on"` counts in state what each customer has paid, and `notify = "on"` hands a
+//! notice over to the upstream `notify`. Both need their grant.
 
 use hookfast_sdk::prelude::*;
 
@@ -24,8 +27,20 @@ fn paid(event: Event<Invoice>, cx: &mut Context) -> Outcome {
     let currency = currency.or_else(|| cx.config("currency")).or_dead_letter("no currency: neither in the invoice nor in config")?;
     let entry = json!({ "invoice": id, "customer": customer, "amount_paid": amount_paid, "currency": currency });
     cx.post("crm", "/invoices").step("crm").json(&entry).send()?.success()?;
+    if is_on(cx, "totals") {
+        let cents = amount_paid.try_into().or_dead_letter("amount_paid")?;
+        cx.state().increment(&format!("paid/{customer}/{currency}"), cents)?;
+    }
+    if is_on(cx, "notify") {
+        let text = format!("{customer} has paid {id}: {amount_paid} {currency}");
+        cx.deliver("notify", "/messages").json(&json!({ "text": text })).send()?;
+    }
     cx.info("invoice synced", &[("invoice", &id), ("amount_paid", &amount_paid)]);
     done(format!("synced {id}"))
+}
+
+fn is_on(cx: &Context, key: &str) -> bool {
+    cx.config(key).is_some_and(|value| value == "on")
 }
 
 #[cfg(test)]
@@ -67,6 +82,32 @@ mod tests {
         let key = format!("{}.stripe-crm/crm", event.id);
         let keys: Vec<_> = host.sent("crm").iter().map(|sent| sent.header("idempotency-key")).collect();
         assert_eq!(keys, [Some(key.as_str()), Some(&key)]);
+    }
+
+    #[test]
+    fn totals_and_notices_are_there_where_the_operator_wants_them_and_once() {
+        let host = Host::new(&PLUGIN).config("totals", "on").config("notify", "on").on_post("crm", "/invoices", [503, 201]);
+        let mut host = host.seed("paid/cus_ThXk2pQ9vB41Ls/eur", "100");
+        let event = fixture("invoice.paid", PAID);
+        assert!(host.run(&event).is_retry());
+        assert!(host.delivered("notify").is_empty());
+        assert!(host.run(&event).is_done());
+
+        assert_eq!(host.state("paid/cus_ThXk2pQ9vB41Ls/eur"), Some("5000"));
+        let [notice] = host.delivered("notify")[..] else { panic!("one notice") };
+        assert_eq!((notice.method.as_str(), notice.path.as_str()), ("POST", "/messages"));
+        let text = "cus_ThXk2pQ9vB41Ls has paid in_1SkQ2bLkdIwHu7ixPaW4f0Yz: 4900 eur";
+        assert_eq!(notice.json::<Value>(), json!({ "text": text }));
+    }
+
+    #[test]
+    fn without_them_it_needs_no_grant_but_the_crm() {
+        let mut host = Host::new(&PLUGIN).without_grant("state").without_grant("notify").on_post("crm", "/invoices", 201);
+        assert!(host.run(&fixture("invoice.paid", PAID)).is_done());
+        assert!(host.delivered("notify").is_empty());
+
+        let mut host = Host::new(&PLUGIN).without_grant("state").config("totals", "on").on_post("crm", "/invoices", 201);
+        assert!(host.run(&fixture("invoice.paid", PAID)).is_dead_letter());
     }
 
     #[test]
