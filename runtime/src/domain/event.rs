@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{EventId, Headers, OrderingKey, Route, SourceName, Timestamp};
+use super::{EventId, Headers, Lineage, OrderingKey, Route, SourceName, Timestamp};
 
 /// How many events a request may hold. They are stored in one transaction, and others wait for it.
 pub const EVENTS_PER_REQUEST_MAX: usize = 5000;
@@ -29,6 +29,17 @@ pub struct Event {
     pub headers: Headers,
     /// The body's exact bytes, or those of this event's item where a request was a batch; a secret in it reads `[verified]`.
     pub body: Bytes,
+    /// Who emitted it, where it did not come from outside.
+    pub parent: Option<Parent>,
+}
+
+/// The job for which a handler emitted an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parent {
+    /// That job's lineage.
+    pub lineage: Lineage,
+    /// How many emitted events the chain has up to this one, from 1.
+    pub depth: u32,
 }
 
 /// An event on its way into the store, with the key that decides whether it is new.
@@ -44,6 +55,8 @@ pub struct NewEvent {
     pub answer: Answer,
     /// Where it goes.
     pub routes: Vec<Route>,
+    /// How long after the commit its jobs become due.
+    pub delay: Duration,
 }
 
 impl NewEvent {

@@ -3,13 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::UpstreamName;
+use super::{SourceName, UpstreamName};
 
 /// One plugin's `[grants.NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     /// Upstreams it may call.
     pub upstreams: BTreeSet<UpstreamName>,
+    /// Sources and topics it may emit events to.
+    pub emits: BTreeSet<SourceName>,
+    /// The state it may keep.
+    pub state: Option<StateGrant>,
     /// Values it may read; not secrets.
     pub config: BTreeMap<String, String>,
     /// Its bounds.
@@ -21,8 +25,24 @@ pub struct Grant {
 
 impl Default for Grant {
     fn default() -> Self {
-        Self { upstreams: BTreeSet::new(), config: BTreeMap::new(), limits: Limits::default(), events_per_instance: 1 }
+        Self {
+            upstreams: BTreeSet::new(),
+            emits: BTreeSet::new(),
+            state: None,
+            config: BTreeMap::new(),
+            limits: Limits::default(),
+            events_per_instance: 1,
+        }
     }
+}
+
+/// What state a plugin may keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StateGrant {
+    /// So many bytes its keys and values may have together, of each source where those are apart.
+    pub quota_bytes: u64,
+    /// Whether each source has a state of its own.
+    pub is_per_source: bool,
 }
 
 /// The bounds of one attempt.

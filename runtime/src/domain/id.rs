@@ -4,9 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
 use uuid::{Builder, Uuid};
 
-use super::{RouteName, Timestamp};
+use super::{RouteName, Step, Timestamp};
 
 /// An accepted webhook's id: `evt_` and the 32 hexadecimal digits of a UUIDv7 (RFC 9562 §5.7).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -98,6 +99,14 @@ impl EventId {
         Self(Builder::from_unix_timestamp_millis(number >> Self::NUMBERS_BITS, &bytes).into_uuid())
     }
 
+    /// The id of the event that a job emits as its `position`-th: the same whenever the job is run again. Of the same time as the job's
+    /// own event, so that the two are found side by side.
+    pub fn derived(lineage: &Lineage, position: usize) -> Self {
+        let digest = Sha256::digest(format!("{lineage}/emit/{position}"));
+        let millis = lineage.event.0.as_u64_pair().0 >> 16;
+        Self(Builder::from_unix_timestamp_millis(millis, digest.first_chunk().expect("a SHA-256 has 32 bytes")).into_uuid())
+    }
+
     /// The number of an id that was made by [`Self::numbered`]; of any other id, some number.
     pub fn number(&self) -> i64 {
         let (high, low) = self.0.as_u64_pair();
@@ -158,6 +167,23 @@ pub struct Lineage {
     pub route: RouteName,
 }
 
+impl Lineage {
+    /// What names an effect to an upstream, the same over all attempts: `<event>.<route>/<step>`, or of a delivery its lineage; with `.r<n>`
+    /// once a recorded failure was replayed. `None` for a call that is no step.
+    pub fn idempotency_key(&self, step: Option<&Step>, replays: u32) -> Option<String> {
+        let mut key = self.to_string();
+        match step {
+            Some(step) => key.extend(["/", step.as_str()]),
+            None if !self.route.is_delivery() => return None,
+            None => {}
+        }
+        if replays > 0 {
+            key.push_str(&format!(".r{replays}"));
+        }
+        Some(key)
+    }
+}
+
 impl fmt::Display for Lineage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.event, self.route)
@@ -176,7 +202,7 @@ impl FromStr for Lineage {
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let invalid = || InvalidId { text: text.chars().take(128).collect(), prefix: "evt" };
         let (event, route) = text.split_once('.').ok_or_else(invalid)?;
-        Ok(Self { event: event.parse()?, route: route.parse().map_err(|_| invalid())? })
+        Ok(Self { event: event.parse()?, route: RouteName::of_job(route).map_err(|_| invalid())? })
     }
 }
 

@@ -5,13 +5,13 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use super::{Line, Lineage, NodeId, PluginName, SourceName, Timestamp};
+use super::{Line, Lineage, NodeId, PluginName, SourceName, Timestamp, UpstreamName};
 
 /// A job's number in the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct JobId(pub i64);
 
-/// One piece of owed work: run a plugin for an event.
+/// One piece of owed work: run a plugin for an event, or deliver a request.
 #[derive(Debug, Clone)]
 pub struct Job {
     /// Its number.
@@ -22,7 +22,7 @@ pub struct Job {
     pub lineage: Lineage,
     /// The source, whose policies apply.
     pub source: SourceName,
-    /// The plugin that handles it.
+    /// The plugin that handles it, or that asked for its delivery.
     pub plugin: PluginName,
     /// Which attempt this run is, from 1; counts on over rescues and dead-letter replays.
     pub attempt: u32,
@@ -46,7 +46,7 @@ pub enum JobState {
     Running,
     /// Waits in its line for the one before it.
     Waiting,
-    /// Waits for something that is not time: its plugin to be loaded.
+    /// Waits for something that is not time: its plugin to be loaded, its upstream to come back.
     Parked,
     /// Finished: the handler succeeded.
     Done,
@@ -89,20 +89,28 @@ impl FromStr for JobState {
 }
 
 /// Why a job is parked; unparked by the same thing's return.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ParkReason {
     /// Its plugin is not loaded.
     PluginMissing,
     /// Its plugin wants an upstream that it is no longer granted.
     GrantMissing,
+    /// It needs an upstream that takes no calls now.
+    UpstreamDown(UpstreamName),
 }
 
 impl ParkReason {
     /// The word used in the store and the API.
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::PluginMissing => "plugin_missing",
             Self::GrantMissing => "grant_missing",
+            Self::UpstreamDown(_) => "upstream_down",
         }
+    }
+
+    /// The upstream that is waited for.
+    pub fn upstream(&self) -> Option<&UpstreamName> {
+        if let Self::UpstreamDown(upstream) = self { Some(upstream) } else { None }
     }
 }

@@ -79,6 +79,25 @@ name! {
     UpstreamName
 }
 
+impl RouteName {
+    /// The route of a delivery, under which its job is known: that of the job that asked for it, and a number from 1.
+    pub fn of_delivery(&self, number: usize) -> Self {
+        Self(format!("{self}:{number}").into())
+    }
+
+    /// Whether it is the route of a delivery.
+    pub fn is_delivery(&self) -> bool {
+        self.0.contains(':')
+    }
+
+    /// The name that is stored or shown: an operator's, or that of a delivery.
+    pub fn of_job(text: &str) -> Result<Self, InvalidName> {
+        let (name, number) = text.split_once(':').map_or((text, None), |(name, number)| (name, Some(number)));
+        let is_number = |number: &str| (1..=12).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
+        if is_name(name) && number.is_none_or(is_number) { Ok(Self(text.into())) } else { Err(InvalidName) }
+    }
+}
+
 impl From<PluginName> for RouteName {
     fn from(plugin: PluginName) -> Self {
         Self(plugin.0)

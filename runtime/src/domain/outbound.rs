@@ -1,12 +1,12 @@
 //! An outbound request of a plugin, in words that neither wasmtime nor the HTTP client knows.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::DateTime;
+use serde::de::IgnoredAny;
 
-use super::Headers;
+use super::{Headers, Step, Timestamp};
 
 /// What a plugin asks of an upstream.
 #[derive(Debug, Clone)]
@@ -36,6 +36,29 @@ pub struct OutboundAnswer {
     pub headers: Headers,
     /// The body's bytes, within the response cap.
     pub body: Bytes,
+    /// How old it is, where it is a remembered one that stands in for one that did not come.
+    pub stale_for: Option<Duration>,
+}
+
+impl OutboundAnswer {
+    /// How long its `Retry-After` asks to wait (RFC 9110 §10.2.3: seconds, or a date); `None` where it says nothing that can be read.
+    pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
+        let text = self.headers.text("retry-after")?.trim();
+        let until = || Some(Timestamp::from_millis(DateTime::parse_from_rfc2822(text).ok()?.timestamp_millis()).since(now));
+        text.parse().ok().map(Duration::from_secs).or_else(until)
+    }
+
+    /// Whether it is JSON if it is a 2xx and its request, by `accept: application/json`, wants nothing else: a page that something on the way
+    /// put in an answer's place, or an answer cut short, is none.
+    pub fn is_as_promised(&self, request: &Headers) -> bool {
+        let wants_json = request.text("accept").is_some_and(|accept| accept.starts_with("application/json"));
+        !wants_json || !(200..300).contains(&self.status) || serde_json::from_slice::<IgnoredAny>(&self.body).is_ok()
+    }
+
+    /// Whether another attempt would be answered the same: then it is a step's final response.
+    pub fn is_final(&self) -> bool {
+        !matches!(self.status, 401 | 403 | 408 | 425 | 429 | 500..) && self.stale_for.is_none()
+    }
 }
 
 /// Why no answer came.
@@ -46,12 +69,57 @@ pub struct CallFault {
     pub kind: CallFaultKind,
     /// One sentence that may be shown to the plugin's author.
     pub message: String,
+    /// Whether the request may have had its effect: it was sent, and no answer came.
+    pub may_have_happened: bool,
+    /// Not before this long another attempt makes sense, where that is known.
+    pub retry_after: Option<Duration>,
 }
 
 impl CallFault {
     /// A fault of a kind, with its sentence.
     pub fn new(kind: CallFaultKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), may_have_happened: false, retry_after: None }
+    }
+
+    /// What kind of failure it is, for whoever decides what to do.
+    pub fn class(&self) -> CallFaultClass {
+        use CallFaultKind::*;
+        match self.kind {
+            Timeout | Connect | Reset | Tls if self.may_have_happened => CallFaultClass::Ambiguous,
+            Timeout | Connect | Reset | Tls | BreakerOpen => CallFaultClass::Transient,
+            RateLimited => CallFaultClass::RateLimited,
+            AuthFailed | TlsFailed => CallFaultClass::Auth,
+            ResponseTooLarge | TooManyRedirects | UnknownUpstream | NotGranted | PrivateAddress | InvalidRequest | TooManyCalls
+            | StepChanged => CallFaultClass::Permanent,
+        }
+    }
+}
+
+/// What to do about a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CallFaultClass {
+    /// It may pass.
+    Transient,
+    /// It passes after a known time.
+    RateLimited,
+    /// The operator has to mend something at the upstream.
+    Auth,
+    /// It will be so again.
+    Permanent,
+    /// The request was sent and no answer came: it may have had its effect.
+    Ambiguous,
+}
+
+impl CallFaultClass {
+    /// The stable code of the contract in `plugin-sdk/wit`.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::RateLimited => "rate_limited",
+            Self::Auth => "auth",
+            Self::Permanent => "permanent",
+            Self::Ambiguous => "ambiguous",
+        }
     }
 }
 
@@ -78,9 +146,26 @@ pub enum CallFaultKind {
     InvalidRequest,
     /// The attempt made more calls than it may.
     TooManyCalls,
+    /// The upstream redirected more often than is followed, or to another origin.
+    TooManyRedirects,
+    /// The upstream's limits leave no room now.
+    RateLimited,
+    /// The upstream's breaker is open.
+    BreakerOpen,
+    /// The upstream refuses its credentials, again and again.
+    AuthFailed,
+    /// TLS with the upstream fails, again and again.
+    TlsFailed,
+    /// The step is recorded for another request.
+    StepChanged,
 }
 
 impl CallFaultKind {
+    /// Whether the upstream takes no calls now: whoever needs it waits, and burns no attempt.
+    pub fn is_upstream_down(self) -> bool {
+        matches!(self, Self::RateLimited | Self::BreakerOpen | Self::AuthFailed | Self::TlsFailed)
+    }
+
     /// The stable code of the contract in `plugin-sdk/wit`.
     pub fn code(self) -> &'static str {
         match self {
@@ -94,26 +179,12 @@ impl CallFaultKind {
             Self::PrivateAddress => "private_address",
             Self::InvalidRequest => "invalid_request",
             Self::TooManyCalls => "too_many_calls",
+            Self::TooManyRedirects => "too_many_redirects",
+            Self::RateLimited => "rate_limited",
+            Self::BreakerOpen => "breaker_open",
+            Self::AuthFailed => "auth_failed",
+            Self::TlsFailed => "tls_failed",
+            Self::StepChanged => "step_changed",
         }
-    }
-}
-
-/// A step's name: 1 to 64 of `a-z A-Z 0-9 _ . -`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Step(String);
-
-impl FromStr for Step {
-    type Err = CallFault;
-
-    fn from_str(text: &str) -> Result<Self, CallFault> {
-        let valid = (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
-        let fault = || CallFault::new(CallFaultKind::InvalidRequest, "a step is 1 to 64 of a-z A-Z 0-9 _ . -");
-        if valid { Ok(Self(text.into())) } else { Err(fault()) }
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }

@@ -38,11 +38,27 @@ pub enum FailureKind {
     OutOfBounds,
     /// The guest moved more bytes through host calls than allowed.
     HostCallLimit,
+    /// State that the handler relied on changed before its outcome could be committed, again and again.
+    StateConflict,
     /// The host failed to run the guest at all.
     Host,
 }
 
 impl FailureKind {
+    /// Whether the sandbox ended the run, and not the handler or the host.
+    pub fn is_trap_or_limit(self) -> bool {
+        match self {
+            Self::Handler | Self::StateConflict | Self::Host => false,
+            Self::Trap
+            | Self::CpuLimit
+            | Self::WallTimeout
+            | Self::MemoryLimit
+            | Self::StackOverflow
+            | Self::OutOfBounds
+            | Self::HostCallLimit => true,
+        }
+    }
+
     /// A stable code.
     pub fn code(self) -> &'static str {
         match self {
@@ -54,6 +70,7 @@ impl FailureKind {
             Self::StackOverflow => "stack_overflow",
             Self::OutOfBounds => "out_of_bounds",
             Self::HostCallLimit => "host_call_limit",
+            Self::StateConflict => "state_conflict",
             Self::Host => "host",
         }
     }
@@ -175,6 +192,9 @@ pub struct CallRecord {
     /// The fault's code, where none came.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
+    /// Whether nothing was sent: the answer is a step's, from the journal.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recorded: bool,
     /// From the start of the call to the end of the answer, milliseconds.
     pub ms: u64,
 }

@@ -1,5 +1,6 @@
 //! How often something may happen: the rule, and the one who keeps it. Asks no clock; whoever takes says when.
 
+use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -23,6 +24,18 @@ impl Rate {
         Self { interval_nanos: interval_nanos.max(1), burst: burst.max(1) }
     }
 
+    /// How many in a second, on average.
+    pub fn per_second(self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "at most 10^12 for the least rate")]
+        let interval_nanos = self.interval_nanos as f64;
+        1e9 / interval_nanos
+    }
+
+    /// How many at once after a time of silence.
+    pub fn burst(self) -> u32 {
+        self.burst
+    }
+
     fn burst_nanos(self) -> i64 {
         self.interval_nanos.saturating_mul(i64::from(self.burst))
     }
@@ -43,6 +56,19 @@ impl FromStr for Rate {
         };
         let count: u32 = count.parse().ok().filter(|count| (1..=1_000_000).contains(count)).ok_or(FORM)?;
         Ok(Self::new(f64::from(count) / seconds, count))
+    }
+}
+
+impl fmt::Display for Rate {
+    /// As it is written where the burst is all of it, else by the second: `100/s`, `2.5/s with 10 at once`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole = [(1.0, "s"), (60.0, "m"), (3600.0, "h")]
+            .into_iter()
+            .find(|(seconds, _)| Self::new(f64::from(self.burst) / seconds, self.burst) == *self);
+        match whole {
+            Some((_, unit)) => write!(f, "{}/{unit}", self.burst),
+            None => write!(f, "{:.3}/s with {} at once", self.per_second(), self.burst),
+        }
     }
 }
 
@@ -71,6 +97,14 @@ impl RateLimiter {
         let now = now.as_millis().saturating_mul(1_000_000);
         let before = self.even_at.update(Ordering::Relaxed, Ordering::Relaxed, |even_at| self.step(even_at, now).0);
         self.step(before, now).1
+    }
+
+    /// How many would be let through now.
+    pub fn room(&self, now: Timestamp) -> u32 {
+        let now = now.as_millis().saturating_mul(1_000_000);
+        let latest = now.saturating_add(self.rate.burst_nanos());
+        let even_at = self.even_at.load(Ordering::Relaxed).clamp(now, latest);
+        u32::try_from((latest - even_at) / self.rate.interval_nanos).unwrap_or(self.rate.burst)
     }
 
     /// The next state, and what it means for the one who asked.
@@ -118,9 +152,22 @@ mod tests {
     }
 
     #[test]
+    fn the_room_is_what_would_pass() {
+        let limiter = RateLimiter::new(Rate::new(10.0, 3));
+        assert_eq!(limiter.room(at(0)), 3);
+        assert_eq!((limiter.take(at(0)), limiter.room(at(0))), (Ok(()), 2));
+        assert_eq!((limiter.take(at(0)), limiter.take(at(0)), limiter.room(at(99))), (Ok(()), Ok(()), 0));
+        assert_eq!((limiter.room(at(100)), limiter.room(at(60_000))), (1, 3));
+    }
+
+    #[test]
     fn rates_are_read_as_written() {
         assert_eq!("100/s".parse(), Ok(Rate::new(100.0, 100)));
         assert_eq!("30/m".parse(), Ok(Rate::new(0.5, 30)));
+        for text in ["100/s", "30/m", "7/h", "1000000/s", "1/s", "7/m"] {
+            assert_eq!(text.parse::<Rate>().expect("a rate").to_string(), text);
+        }
+        assert_eq!(Rate::new(2.5, 10).to_string(), "2.500/s with 10 at once");
         for bad in ["", "100", "/s", "0/s", "-1/s", "1.5/s", "100/d", "1000001/s", "100 /s"] {
             assert!(bad.parse::<Rate>().is_err(), "{bad}");
         }

@@ -20,7 +20,7 @@ pub struct RawRequest {
 }
 
 /// What is known of who sent a request that was let in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verified {
     /// What proved that it came from the source's provider; `None` where the source asks for no proof.
     pub held: Option<Held>,

@@ -89,14 +89,20 @@ pub struct EventView {
     pub dedupe_key: Option<String>,
     /// What it is ordered by.
     pub ordering_key: Option<String>,
+    /// The job that emitted it; absent where it came from outside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<ParentView>,
     /// When it arrived.
     pub received_at: Timestamp,
     /// The body's length in bytes.
     pub body_bytes: usize,
     /// Where it stands.
     pub status: EventStatus,
-    /// Its jobs.
+    /// Its jobs, and those of the deliveries that they asked for, by route.
     pub jobs: Vec<JobView>,
+    /// The events that its jobs emitted, in order; empty in lists.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub emitted: Vec<EventId>,
     /// Its attempts, in order; empty in lists.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<AttemptView>,
@@ -105,10 +111,26 @@ pub struct EventView {
     pub content: Option<(Headers, Bytes)>,
 }
 
+impl EventView {
+    /// Its job of this route.
+    pub(super) fn job_mut(&mut self, route: &str) -> Option<&mut JobView> {
+        self.jobs.iter_mut().find(|job| job.route == route)
+    }
+}
+
+/// The job that emitted an event, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ParentView {
+    /// Its lineage: `<event>.<route>`.
+    pub lineage: String,
+    /// How many emitted events the chain has up to this one, from 1.
+    pub depth: u32,
+}
+
 /// One job of an event.
 #[derive(Debug, Clone, Serialize)]
 pub struct JobView {
-    /// The route.
+    /// The route; that of a delivery is the route of the job that asked for it and a number, as in `crm:1`.
     pub route: String,
     /// The plugin.
     pub plugin: String,
@@ -119,9 +141,53 @@ pub struct JobView {
     /// When it runs next, where it is ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub due_at: Option<Timestamp>,
-    /// Why it is parked, dead or discarded.
+    /// Why it is parked (`upstream_down: crm`), dead or discarded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What it delivers, where it is a delivery; absent in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<DeliveryView>,
+    /// What its journal knows of its steps, by name; empty in lists.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepView>,
+}
+
+/// A delivery as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeliveryView {
+    /// The upstream's name.
+    pub upstream: String,
+    /// The HTTP method.
+    pub method: String,
+    /// Path below the upstream's base URL, without the query.
+    pub path: String,
+    /// The body's length in bytes.
+    pub body_bytes: usize,
+    /// How often it was replayed after the upstream had refused it.
+    pub replays: u32,
+}
+
+/// A step of a job as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StepView {
+    /// Its name.
+    pub name: String,
+    /// `recorded`: its final response is kept; `begun`: whether its call was made is not known; `forgotten`: it failed and was replayed.
+    pub state: String,
+    /// Method, upstream and path of its request, where a response is recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    /// The recorded response's HTTP status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The attempt that began it, or that made its call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// From the start of the recorded call to the end of the answer, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ms: Option<u64>,
+    /// How often it was forgotten for a replay.
+    pub replays: u32,
 }
 
 /// One attempt of a job.
@@ -256,6 +322,11 @@ pub struct JobCounts {
     pub dead: u64,
     /// When the oldest due job became due.
     pub oldest_due: Option<Timestamp>,
+}
+
+/// A path without its query, whose values are nobody's to see.
+pub(super) fn without_query(path: &str) -> String {
+    path.split('?').next().unwrap_or_default().to_owned()
 }
 
 /// The calls or log lines of an attempt as JSON; `None` where there were none.

@@ -60,6 +60,9 @@ pub enum SettleError {
     /// The job is no longer this process's at this attempt: whoever has it will settle it.
     #[error("the job is no longer owned at this attempt")]
     Stale,
+    /// State is not what the run relied on, or over its quota by now: nothing changed, the job is still owned, and is to be run again.
+    #[error("state changed before the outcome could be committed")]
+    Conflict,
     /// The store closed first; the job will be rescued.
     #[error("the store is closed")]
     Closed,

@@ -6,6 +6,7 @@ mod rush;
 mod admission;
 mod answer;
 mod error;
+mod state;
 mod sqlite;
 mod postgres;
 
@@ -18,15 +19,16 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 use crate::clock::Clock;
 use crate::domain::{
-    AttemptRecord, Digest, EventId, Job, Lineage, NewEvent, NodeId, Outcome, PluginName, Quarantined, Refusal, RequestId, SourceName,
-    Timestamp,
+    AttemptRecord, Digest, Effects, EventId, Job, JournalEntry, Lineage, NewEvent, NodeId, Outcome, PluginName, Quarantined, Refusal,
+    RequestId, SourceName, StateItem, StateScope, Timestamp, UpstreamName,
 };
 use crate::metrics::Metrics;
 use crate::random::Random;
 
 use admission::Admission;
 pub use answer::{
-    AttemptView, DeadLetterView, EventFilter, EventStatus, EventView, JobCounts, JobView, NodeView, Page, RequestFilter, RequestView,
+    AttemptView, DeadLetterView, DeliveryView, EventFilter, EventStatus, EventView, JobCounts, JobView, NodeView, Page, ParentView,
+    RequestFilter, RequestView, StepView,
 };
 pub use error::{AdmitError, Cause, SettleError, StoreError};
 use postgres::Postgres;
@@ -34,7 +36,7 @@ use sqlite::Sqlite;
 
 pub use postgres::PostgresUrl;
 pub use rush::Rush;
-pub use work::{Admitted, Backlog, Claimed, DeadFilter, Held, HeldPlace, NodeFacts, Rescued, Slots};
+pub use work::{Admitted, Backlog, Claimed, DeadFilter, Held, HeldPlace, NodeFacts, Rescued, Slots, Work, host_name};
 
 /// Where the store is and what it is given to work with.
 pub struct StoreSettings {
@@ -163,10 +165,41 @@ impl Store {
         answer.await.unwrap_or(Err(AdmitError::Saturated))
     }
 
-    /// Commits an attempt's outcome and record together, if the job is still this process's at this attempt.
+    /// Commits an attempt's outcome, record and effects together, if the job is still this process's at this attempt.
     /// `record` is `None` where the plugin was not run.
-    pub async fn settle(&self, job: &Job, outcome: Outcome, record: Option<AttemptRecord>) -> Result<(), SettleError> {
-        on!(self, driver => driver.settle(job.clone(), outcome, record).await)
+    pub async fn settle(&self, job: &Job, outcome: Outcome, record: Option<AttemptRecord>, effects: Effects) -> Result<(), SettleError> {
+        on!(self, driver => driver.settle(job.clone(), outcome, record, effects).await)
+    }
+
+    /// Keeps a step of a running job, synced, if the job is still this process's at this attempt: its final response, or that its call
+    /// comes next. What is recorded already stays as it is.
+    pub async fn journal(&self, job: &Job, entry: JournalEntry) -> Result<(), SettleError> {
+        on!(self, driver => driver.journal(job.clone(), entry).await)
+    }
+
+    /// What is known of a job's steps.
+    pub async fn steps(&self, lineage: &Lineage) -> Result<Vec<JournalEntry>, StoreError> {
+        on!(self, driver => driver.steps(lineage).await)
+    }
+
+    /// What is committed under a key of state and has not expired.
+    pub async fn state(&self, scope: &StateScope, key: &str) -> Result<Option<StateItem>, StoreError> {
+        on!(self, driver => driver.state(scope, key).await)
+    }
+
+    /// The bytes that a scope's keys and values take together.
+    pub async fn state_bytes(&self, scope: &StateScope) -> Result<u64, StoreError> {
+        on!(self, driver => driver.state_bytes(scope).await)
+    }
+
+    /// Makes up to `jobs_max` jobs that were parked for this upstream ready again, the oldest first; how many there were.
+    pub async fn unpark_upstream(&self, upstream: &UpstreamName, jobs_max: u32) -> Result<u64, StoreError> {
+        on!(self, driver => driver.unpark_upstream(upstream.clone(), jobs_max).await)
+    }
+
+    /// The upstreams that jobs are parked for, with how many.
+    pub async fn parked_upstreams(&self) -> Result<Vec<(UpstreamName, u64)>, StoreError> {
+        on!(self, driver => driver.parked_upstreams().await)
     }
 
     /// Takes as many due jobs as there are places, fairly over the sources that have any.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::domain::{Answer, Digest, Event, EventId, Job, Lineage, PluginName, RawRequest, SourceName, Timestamp};
+use crate::domain::{Answer, Delivery, Digest, Event, EventId, Job, Lineage, PluginName, RawRequest, SourceName, Timestamp};
 
 /// What became of an admission.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,15 +16,26 @@ pub enum Admitted {
     Duplicate { of: EventId, key_reused: bool, answer: Answer },
 }
 
-/// A job that this process owns and must settle, with its event and its place.
+/// A job that this process owns and must settle, with what it works on and its place.
 #[derive(Debug)]
 pub struct Claimed {
     /// The job.
     pub job: Job,
-    /// Its event.
-    pub event: Arc<Event>,
+    /// What is owed.
+    pub work: Work,
+    /// Whether it was born running: then it has had no run before.
+    pub is_born: bool,
     /// The place it runs in; given back when dropped.
     pub place: OwnedSemaphorePermit,
+}
+
+/// What a job is about.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// An event, for the job's plugin.
+    Handle(Arc<Event>),
+    /// A request, for its upstream.
+    Deliver(Arc<Delivery>),
 }
 
 /// When work in the database becomes due. A hint that is exact for SQLite: whoever claims sleeps until then, or until it changes.
@@ -148,6 +159,6 @@ pub struct NodeFacts {
 }
 
 /// The machine's name; empty where the system does not tell.
-pub(super) fn host_name() -> String {
+pub fn host_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }

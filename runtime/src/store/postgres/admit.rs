@@ -16,7 +16,7 @@ use super::settle::number;
 use super::{Node, Run};
 use crate::domain::{Answer, EventId, Job, JobId, Lineage, NewEvent, NodeId, Route};
 use crate::store::admission::Admission;
-use crate::store::{AdmitError, Admitted, Claimed};
+use crate::store::{AdmitError, Admitted, Claimed, Work};
 
 // The keys are inserted in their order, so that two flushers never wait for each other. A key whose time is over is taken anew.
 // A job is born running only under a lease that is still there: else nobody would rescue it.
@@ -51,9 +51,14 @@ const FIRSTS: &str = "SELECT k.hash, k.event_id, k.body_hash, e.id IS NOT NULL A
      FROM dedupe_keys k LEFT JOIN events e ON e.id = k.event_id WHERE k.hash = ANY($1)";
 
 /// The line that an event's jobs join, and when that goes on without a head that fails.
-fn line_of(new: &NewEvent) -> Option<(Uuid, Option<i32>)> {
+pub(super) fn line_of(new: &NewEvent) -> Option<(Uuid, Option<i32>)> {
     let line = new.ordering.as_ref()?.line;
     Some((Uuid::from_bytes(line.hash), line.skip_after.map(number)))
+}
+
+/// The answer's status; `None` where it is the usual answer.
+pub(super) fn answer_status(new: &NewEvent) -> Option<i16> {
+    (new.answer != Answer::default()).then(|| i16::try_from(new.answer.status).unwrap_or(202))
 }
 
 /// What is known of the event that came first under a key.
@@ -211,7 +216,7 @@ impl Node {
         };
         self.held().insert(Run::of(&job));
         // The receiver is gone only while the worker ends: the job is given back with the lease.
-        let _ = self.born.send(Claimed { job, event, place });
+        let _ = self.born.send(Claimed { job, work: Work::Handle(event), place, is_born: true });
     }
 }
 
@@ -225,7 +230,6 @@ async fn insert(
     fn column<'a, T>(sent: &[&'a NewEvent], of: impl Fn(&'a NewEvent) -> T) -> Vec<T> {
         sent.iter().map(|new| of(new)).collect()
     }
-    let unusual = |new: &NewEvent| new.answer != Answer::default();
     sqlx::query(ADMIT)
         .bind(node.given_now())
         .bind(Uuid::from_bytes(*lease.as_bytes()))
@@ -239,7 +243,7 @@ async fn insert(
         .bind(column(sent, |new| new.event.received_at.as_millis()))
         .bind(column(sent, |new| new.event.headers.as_bytes()))
         .bind(column(sent, |new| &new.event.body[..]))
-        .bind(column(sent, |new| unusual(new).then(|| i16::try_from(new.answer.status).unwrap_or(202))))
+        .bind(column(sent, answer_status))
         .bind(column(sent, |new| new.answer.body.as_deref()))
         .bind(column(sent, |new| new.ordering.as_ref().map(|ordering| ordering.text.as_str())))
         .bind(owed.iter().map(|owed| Uuid::from_bytes(*owed.new.event.id.as_bytes())).collect::<Vec<_>>())

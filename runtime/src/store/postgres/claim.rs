@@ -1,6 +1,5 @@
 //! Taking due jobs in batches as large as the free places, one statement for each source that has any, in equal shares.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -13,8 +12,10 @@ use tracing::error;
 use super::line;
 use super::link::{Failure, STATEMENT_MAX, within};
 use super::{Node, Run};
-use crate::domain::{DeadReason, Event, EventId, Headers, Job, JobId, Line, Lineage, NodeId, Timestamp};
-use crate::store::{Backlog, Claimed, QUIET_FOR_EACH_CHARGE, StoreError};
+use crate::domain::{
+    DeadReason, Delivery, Digest, Event, EventId, Headers, Job, JobId, Line, Lineage, NodeId, Parent, RouteName, Timestamp,
+};
+use crate::store::{Backlog, Claimed, QUIET_FOR_EACH_CHARGE, StoreError, Work};
 
 // A loose index scan: one step a source, however many jobs each has. Literal states, so that the partial index serves.
 const SOURCES: &str = "WITH RECURSIVE s AS ( \
@@ -23,26 +24,39 @@ const SOURCES: &str = "WITH RECURSIVE s AS ( \
        SELECT n.source, n.due_at FROM s CROSS JOIN LATERAL (SELECT source, due_at FROM jobs \
          WHERE state = 'ready' AND NOT suspect AND source > s.source ORDER BY source, due_at LIMIT 1) n \
      ) SELECT source, due_at, hookfast_now($1) AS now FROM s";
-const CLAIM: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now), \
+/// What the taken jobs work on: an event, or a delivery. Only the one that it is is looked up.
+macro_rules! work_of_taken {
+    () => {
+        "e.event_type, e.dedupe_key, e.received_at, e.parent, e.depth, coalesce(e.headers, d.headers) AS headers, coalesce(e.body, d.body) AS body, \
+           d.digest, d.upstream, d.method, d.path, d.replays FROM taken t \
+           LEFT JOIN events e ON e.id = CASE WHEN t.route NOT LIKE '%:%' THEN t.event_id END \
+           LEFT JOIN deliveries d ON d.event_id = CASE WHEN t.route LIKE '%:%' THEN t.event_id END AND d.route = t.route"
+    };
+}
+const CLAIM: &str = concat!(
+    "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now), \
      lease AS MATERIALIZED (SELECT id FROM nodes WHERE id = $2 FOR KEY SHARE), \
      picked AS MATERIALIZED (SELECT id FROM jobs WHERE state = 'ready' AND NOT suspect AND source = $3 AND due_at <= (SELECT now FROM clock) \
        ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED), \
      taken AS (UPDATE jobs j SET state = 'running', owner = l.id, attempt = j.attempt + 1 FROM lease l WHERE j.id = ANY (ARRAY(SELECT id FROM picked)) \
        RETURNING j.id, j.event_id, j.source, j.route, j.plugin, j.attempt, j.attempts_before, j.owed_since, j.suspect, j.line, j.skip_after) \
-     SELECT t.id AS job, t.event_id, t.source, t.route, t.plugin, t.attempt, t.attempts_before, (SELECT now FROM clock) - t.owed_since AS owed_for, t.suspect, t.line, t.skip_after, \
-       e.event_type, e.dedupe_key, e.received_at, e.headers, e.body FROM taken t LEFT JOIN events e ON e.id = t.event_id";
-const SUSPECT: &str = "WITH lease AS MATERIALIZED (SELECT id FROM nodes WHERE id = $1 FOR KEY SHARE), \
+     SELECT t.id AS job, t.event_id, t.source, t.route, t.plugin, t.attempt, t.attempts_before, (SELECT now FROM clock) - t.owed_since AS owed_for, t.suspect, t.line, t.skip_after, ",
+    work_of_taken!()
+);
+const SUSPECT: &str = concat!(
+    "WITH lease AS MATERIALIZED (SELECT id FROM nodes WHERE id = $1 FOR KEY SHARE), \
      picked AS MATERIALIZED (SELECT id FROM jobs WHERE state = 'ready' AND suspect AND charges <= $2 ORDER BY charges, id LIMIT 1 FOR UPDATE SKIP LOCKED), \
      taken AS (UPDATE jobs j SET state = 'running', owner = l.id, attempt = j.attempt + 1 FROM lease l WHERE j.id = ANY (ARRAY(SELECT id FROM picked)) \
        RETURNING j.id, j.event_id, j.source, j.route, j.plugin, j.attempt, j.attempts_before, j.owed_since, j.suspect, j.line, j.skip_after) \
-     SELECT t.id AS job, t.event_id, t.source, t.route, t.plugin, t.attempt, t.attempts_before, hookfast_now($3) - t.owed_since AS owed_for, t.suspect, t.line, t.skip_after, \
-       e.event_type, e.dedupe_key, e.received_at, e.headers, e.body FROM taken t LEFT JOIN events e ON e.id = t.event_id";
+     SELECT t.id AS job, t.event_id, t.source, t.route, t.plugin, t.attempt, t.attempts_before, hookfast_now($3) - t.owed_since AS owed_for, t.suspect, t.line, t.skip_after, ",
+    work_of_taken!()
+);
 const BURY: &str = "WITH gone AS (DELETE FROM jobs WHERE id = $1 RETURNING event_id, source, route, plugin, attempt, line, skip_after) \
      INSERT INTO dead_letters (event_id, source, route, plugin, attempts, cause, reason, died_at, line) \
      SELECT event_id, source, route, plugin, attempt, $2, $3, hookfast_now($4), CASE WHEN skip_after IS NULL THEN line END FROM gone";
 
-/// A job and its event, taken and not yet handed over.
-type Taken = (Job, Arc<Event>);
+/// A job and what it works on, taken and not yet handed over.
+type Taken = (Job, Work);
 
 impl Node {
     pub(super) async fn claim(&self, places: Vec<OwnedSemaphorePermit>) -> Result<Vec<Claimed>, StoreError> {
@@ -79,7 +93,7 @@ impl Node {
         if !taken.is_empty() {
             self.committed();
         }
-        taken.into_iter().zip(places).map(|((job, event), place)| Claimed { job, event, place }).collect()
+        taken.into_iter().zip(places).map(|((job, work), place)| Claimed { job, work, place, is_born: false }).collect()
     }
 
     /// Runs statements on a connection of the pool.
@@ -172,7 +186,7 @@ impl Node {
         Ok(rows.len())
     }
 
-    /// The job with its event. One whose event cannot be read becomes a dead letter, so that it does not hold up the others.
+    /// The job with its event or delivery. Where that cannot be read it becomes a dead letter, so that it does not hold up the others.
     async fn readable(&self, connection: &mut PgConnection, lease: NodeId, row: &PgRow) -> Result<Option<Taken>, sqlx::Error> {
         if let Some(taken) = read(lease, row, self.clock.now()) {
             return Ok(Some(taken));
@@ -194,24 +208,15 @@ fn skip_after(row: &PgRow) -> Option<u32> {
     row.get::<Option<i32>, _>("skip_after").and_then(|failures| u32::try_from(failures).ok())
 }
 
-/// `None` where the row does not hold a job and its event. How long it is owed is the database's to say: this node's clock may be off.
+/// `None` where the row does not hold a job and what it works on. How long it is owed is the database's to say: this node's clock may
+/// be off.
 fn read(owner: NodeId, row: &PgRow, now: Timestamp) -> Option<Taken> {
-    let id = EventId::from_bytes(row.get::<Uuid, _>("event_id").into_bytes());
-    let source = row.get::<&str, _>("source").parse().ok()?;
-    let event = Event {
-        id,
-        source,
-        event_type: row.get("event_type"),
-        dedupe_key: row.get("dedupe_key"),
-        received_at: Timestamp::from_millis(row.get::<Option<i64>, _>("received_at")?),
-        headers: Headers::from_bytes(row.get::<Option<Vec<u8>>, _>("headers")?)?,
-        body: row.get::<Option<Vec<u8>>, _>("body")?.into(),
-    };
+    let event = EventId::from_bytes(row.get::<Uuid, _>("event_id").into_bytes());
     let job = Job {
         id: JobId(row.get("job")),
         owner,
-        lineage: Lineage { event: id, route: row.get::<&str, _>("route").parse().ok()? },
-        source: event.source.clone(),
+        lineage: Lineage { event, route: RouteName::of_job(row.get("route")).ok()? },
+        source: row.get::<&str, _>("source").parse().ok()?,
         plugin: row.get::<&str, _>("plugin").parse().ok()?,
         attempt: u32::try_from(row.get::<i32, _>("attempt")).ok()?,
         attempts_before: u32::try_from(row.get::<i32, _>("attempts_before")).ok()?,
@@ -219,7 +224,42 @@ fn read(owner: NodeId, row: &PgRow, now: Timestamp) -> Option<Taken> {
         is_suspect: row.get("suspect"),
         line: row.get::<Option<Uuid>, _>("line").map(|hash| Line { hash: hash.into_bytes(), skip_after: skip_after(row) }),
     };
-    Some((job, Arc::new(event)))
+    let work = if job.lineage.route.is_delivery() {
+        Work::Deliver(delivery(&job, row)?.into())
+    } else {
+        Work::Handle(read_event(&job, row)?.into())
+    };
+    Some((job, work))
+}
+
+fn read_event(job: &Job, row: &PgRow) -> Option<Event> {
+    Some(Event {
+        id: job.lineage.event,
+        source: job.source.clone(),
+        event_type: row.get("event_type"),
+        dedupe_key: row.get("dedupe_key"),
+        received_at: Timestamp::from_millis(row.get::<Option<i64>, _>("received_at")?),
+        headers: Headers::from_bytes(row.get::<Option<Vec<u8>>, _>("headers")?)?,
+        body: row.get::<Option<Vec<u8>>, _>("body")?.into(),
+        parent: match row.get::<Option<&str>, _>("parent") {
+            None => None,
+            Some(lineage) => Some(Parent { lineage: lineage.parse().ok()?, depth: row.get::<Option<i32>, _>("depth")?.try_into().ok()? }),
+        },
+    })
+}
+
+fn delivery(job: &Job, row: &PgRow) -> Option<Delivery> {
+    Some(Delivery {
+        lineage: job.lineage.clone(),
+        digest: Digest::from_bytes(row.get::<Option<Vec<u8>>, _>("digest")?.try_into().ok()?),
+        upstream: row.get::<Option<&str>, _>("upstream")?.parse().ok()?,
+        method: row.get::<Option<String>, _>("method")?,
+        path: row.get::<Option<String>, _>("path")?,
+        headers: Headers::from_bytes(row.get::<Option<Vec<u8>>, _>("headers")?)?,
+        body: row.get::<Option<Vec<u8>>, _>("body")?.into(),
+        delay: Duration::ZERO,
+        replays: row.get::<Option<i32>, _>("replays")?.try_into().ok()?,
+    })
 }
 
 pub(super) fn millis_ago(millis: i64) -> Duration {

@@ -5,7 +5,7 @@ use sqlx::types::Uuid;
 use sqlx::{Connection, PgConnection, Row};
 
 use super::{Node, Postgres, line};
-use crate::domain::{Diagnosis, EventId, Headers, Lineage, PluginName, Refusal, Timestamp};
+use crate::domain::{Diagnosis, EventId, Headers, Lineage, PluginName, Refusal, RouteName, Timestamp, UpstreamName};
 use crate::store::{DeadFilter, StoreError};
 
 /// So many refused requests are kept of each source.
@@ -15,7 +15,9 @@ const BATCH: i64 = 500;
 const PRUNE_BATCH: i64 = 5000;
 
 const UNPARK: &str = "UPDATE jobs SET state = 'ready', park_reason = NULL, due_at = hookfast_now($2) \
-     WHERE id IN (SELECT id FROM jobs WHERE state = 'parked' AND plugin = $1 LIMIT $3 FOR UPDATE SKIP LOCKED)";
+     WHERE id IN (SELECT id FROM jobs WHERE state = 'parked' AND upstream IS NULL AND plugin = $1 LIMIT $3 FOR UPDATE SKIP LOCKED)";
+const UNPARK_UPSTREAM: &str = "UPDATE jobs SET state = 'ready', park_reason = NULL, upstream = NULL, due_at = hookfast_now($2) \
+     WHERE id = ANY (ARRAY(SELECT id FROM jobs WHERE upstream = $1 ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED))";
 const REFUSALS: &str = "INSERT INTO requests (id, source, at, cause, status, detail, body_bytes, skew_ms, headers, diagnosis, finding, advice) \
      SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::smallint[], $6::text[], $7::bigint[], \
      $8::bigint[], $9::bytea[], $10::text[], $11::text[], $12::text[])";
@@ -24,9 +26,15 @@ const TRIM: &str = "DELETE FROM requests WHERE source IS NOT DISTINCT FROM $1 AN
 const DEAD: &str = "SELECT id, event_id, route, line FROM dead_letters \
      WHERE ($1::uuid IS NULL OR event_id = $1) AND ($2::text IS NULL OR route = $2) AND ($3::text IS NULL OR source = $3) \
      ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED";
-// A replay resumes the lineage: attempts count on, the retry budget begins anew.
-const REPLAY: &str = "WITH risen AS (DELETE FROM dead_letters WHERE id = ANY($1) RETURNING event_id, source, route, plugin, attempts, line), \
-     clock AS MATERIALIZED (SELECT hookfast_now($2) AS now) \
+// A replay resumes the lineage: attempts count on, the retry budget begins anew. Calls that failed for good are forgotten, and a
+// delivery that was refused for good is another one; what succeeded, or may have, stays.
+const REPLAY: &str = "WITH risen AS (DELETE FROM dead_letters WHERE id = ANY($1) RETURNING event_id, source, route, plugin, attempts, line, cause), \
+     clock AS MATERIALIZED (SELECT hookfast_now($2) AS now), \
+     forgotten AS (UPDATE steps s SET state = 'forgotten', replays = s.replays + 1, attempt = NULL, request = NULL, summary = NULL, status = NULL, \
+         headers = NULL, body = NULL, latency_ms = NULL \
+       FROM risen r WHERE s.event_id = r.event_id AND s.route = r.route AND s.state = 'recorded' AND s.status >= 400), \
+     renewed AS (UPDATE deliveries d SET replays = d.replays + 1 \
+       FROM risen r WHERE r.cause = 'permanent' AND d.event_id = r.event_id AND d.route = r.route) \
      INSERT INTO jobs (event_id, source, route, plugin, state, due_at, attempt, attempts_before, owed_since, suspect, charges, line) \
      SELECT event_id, source, route, plugin, 'ready', now, attempts, attempts, now, false, 0, line FROM risen, clock";
 const DISCARD: &str = "WITH gone AS (DELETE FROM dead_letters WHERE id = ANY($1) RETURNING event_id, route, plugin, attempts) \
@@ -42,8 +50,10 @@ const EXPIRE: &str = "WITH batch AS MATERIALIZED (SELECT id, received_at FROM ev
        AND NOT EXISTS (SELECT FROM jobs WHERE event_id = b.id) AND NOT EXISTS (SELECT FROM dead_letters WHERE event_id = b.id)), \
      a AS (DELETE FROM attempts WHERE event_id IN (SELECT id FROM old)), \
      d AS (DELETE FROM discards WHERE event_id IN (SELECT id FROM old)), \
+     s AS (DELETE FROM steps WHERE event_id IN (SELECT id FROM old)), \
+     o AS (DELETE FROM deliveries WHERE event_id IN (SELECT id FROM old)), \
      e AS (DELETE FROM events WHERE id IN (SELECT id FROM old)) \
-     SELECT id, (SELECT min(received_at) FROM batch) AS oldest FROM batch ORDER BY id DESC LIMIT 1";
+     SELECT id FROM batch ORDER BY id DESC LIMIT 1";
 
 impl Postgres {
     pub(in crate::store) async fn expire(&self, cutoff: Timestamp) -> Result<(), StoreError> {
@@ -52,29 +62,28 @@ impl Postgres {
             let batch = self.node.statements(async |connection| {
                 sqlx::query(EXPIRE).bind(after).bind(BATCH).bind(cutoff.as_millis()).fetch_optional(connection).await
             });
-            let Some(last) = batch.await?.filter(|row| row.get::<i64, _>("oldest") < cutoff.as_millis()) else { return Ok(()) };
+            let Some(last) = batch.await? else { return Ok(()) };
             after = last.get("id");
+            // Ids begin with their time, which for an emitted event is that of the first one of its chain: it arrived then or later.
+            if i64::try_from(after.as_u64_pair().0 >> 16).is_ok_and(|millis| millis >= cutoff.as_millis()) {
+                return Ok(());
+            }
         }
     }
 
     pub(in crate::store) async fn unpark(&self, plugin: PluginName) -> Result<u64, StoreError> {
-        let node = &self.node;
         let mut unparked = 0;
         loop {
-            let given = node.given_now();
-            let more = node.statements(async |connection| {
-                let unpark = sqlx::query(UNPARK).bind(plugin.as_str()).bind(given).bind(BATCH);
-                unpark.execute(connection).await.map(|done| done.rows_affected())
-            });
-            let more = more.await?;
+            let more = self.node.wake(UNPARK, plugin.as_str(), BATCH).await?;
             unparked += more;
-            if more > 0 {
-                node.changed();
-            }
             if more < BATCH.unsigned_abs() {
                 return Ok(unparked);
             }
         }
+    }
+
+    pub(in crate::store) async fn unpark_upstream(&self, upstream: UpstreamName, jobs_max: u32) -> Result<u64, StoreError> {
+        self.node.wake(UNPARK_UPSTREAM, upstream.as_str(), jobs_max.into()).await
     }
 
     pub(in crate::store) async fn record_refusals(&self, refusals: Vec<Refusal>) -> Result<(), StoreError> {
@@ -96,7 +105,7 @@ impl Postgres {
                 sqlx::query(PRUNE).bind(given).bind(PRUNE_BATCH).execute(connection).await.map(|done| done.rows_affected())
             });
             if pruned.await? < PRUNE_BATCH.unsigned_abs() {
-                return Ok(());
+                return self.node.prune_state().await;
             }
         }
     }
@@ -107,6 +116,17 @@ impl Node {
     fn changed(&self) {
         self.becomes_due(self.clock.now());
         self.committed();
+    }
+
+    /// Makes up to so many jobs ready that wait for the thing of this name; how many there were.
+    async fn wake(&self, sql: &'static str, name: &str, jobs_max: i64) -> Result<u64, StoreError> {
+        let given = self.given_now();
+        let woken = self.statements(async |connection| sqlx::query(sql).bind(name).bind(given).bind(jobs_max).execute(connection).await);
+        let woken = woken.await?.rows_affected();
+        if woken > 0 {
+            self.changed();
+        }
+        Ok(woken)
     }
 
     /// In batches, so that no statement takes long.
@@ -135,8 +155,8 @@ impl Node {
             let rows = rows.await?;
             for row in &rows {
                 let event = EventId::from_bytes(row.get::<Uuid, _>("event_id").into_bytes());
-                let route =
-                    row.get::<&str, _>("route").parse().map_err(|_| StoreError::Damaged { table: "dead_letters", what: "route" })?;
+                let route = RouteName::of_job(row.get("route"));
+                let route = route.map_err(|_| StoreError::Damaged { table: "dead_letters", what: "route" })?;
                 moved.push(Lineage { event, route });
             }
             if !rows.is_empty() {

@@ -14,8 +14,11 @@ const LOCKS: u16 = 1024;
 const LOCK_CLASS: i32 = 0x1f_0000;
 
 const LOCK: &str = "SELECT pg_advisory_xact_lock($1, number) FROM unnest($2::integer[]) AS number";
-// The budget of a job begins when it may run.
-const ADVANCE: &str = "UPDATE jobs SET state = 'ready', due_at = c.now, owed_since = c.now \
+// The budget of a job begins when it may run: now, whatever the clock did since it came, or once the delay has passed with which it was
+// emitted.
+const ADVANCE: &str = "UPDATE jobs SET state = 'ready', \
+       due_at = CASE WHEN due_at > owed_since THEN greatest(due_at, c.now) ELSE c.now END, \
+       owed_since = CASE WHEN due_at > owed_since THEN greatest(due_at, c.now) ELSE c.now END \
      FROM unnest($2::uuid[], $3::text[]) AS l (line, route) \
        CROSS JOIN (SELECT hookfast_now($1) AS now) c \
        CROSS JOIN LATERAL (SELECT id FROM jobs WHERE line = l.line AND route = l.route AND state = 'waiting' ORDER BY id LIMIT 1) next \

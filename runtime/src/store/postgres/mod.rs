@@ -7,6 +7,11 @@ mod link;
 mod queue;
 mod admit;
 mod settle;
+mod effects;
+mod state;
+mod emit;
+mod deliveries;
+mod steps;
 mod line;
 mod claim;
 mod keeper;
@@ -33,7 +38,7 @@ use self::settle::Settlement;
 use super::admission::Admission;
 use super::{AdmitError, Backlog, Claimed, NodeFacts, SettleError, Slots, StoreError};
 use crate::clock::Clock;
-use crate::domain::{AttemptRecord, EventId, Job, JobId, NodeId, Outcome, Timestamp};
+use crate::domain::{AttemptRecord, Effects, EventId, Job, JobId, NodeId, Outcome, Timestamp};
 use crate::metrics::Metrics;
 use crate::random::Random;
 
@@ -69,7 +74,10 @@ struct Node {
     /// When the database last said that its disk is full.
     full_at: Mutex<Option<Instant>>,
     admissions: Queue<Admission>,
-    settlements: Queue<Settlement>,
+    settlements: Arc<Queue<Settlement>>,
+    /// Settlements with effects: others do not wait for them.
+    effects: Arc<Queue<Settlement>>,
+    journal: Queue<steps::Entry>,
     born: mpsc::UnboundedSender<Claimed>,
     commits: watch::Sender<u64>,
     backlog: watch::Sender<Backlog>,
@@ -105,10 +113,17 @@ impl Postgres {
         self.node.admissions.push(admission, bytes).map_err(|_| AdmitError::Saturated)
     }
 
-    pub(super) async fn settle(&self, job: Job, outcome: Outcome, record: Option<AttemptRecord>) -> Result<(), SettleError> {
+    pub(super) async fn settle(
+        &self,
+        job: Job,
+        outcome: Outcome,
+        record: Option<AttemptRecord>,
+        effects: Effects,
+    ) -> Result<(), SettleError> {
         let (reply, answer) = oneshot::channel();
-        let bytes = record.as_ref().map_or(0, AttemptRecord::bytes);
-        self.node.settlements.push(Settlement { job, outcome, record, reply }, bytes).map_err(|_| SettleError::Closed)?;
+        let bytes = record.as_ref().map_or(0, AttemptRecord::bytes) + effects.bytes();
+        let queue = if effects.is_empty() { &self.node.settlements } else { &self.node.effects };
+        queue.push(Settlement { job, outcome, record, effects, is_again: false, reply }, bytes).map_err(|_| SettleError::Closed)?;
         answer.await.unwrap_or(Err(SettleError::Closed))
     }
 
@@ -147,6 +162,8 @@ impl Postgres {
     pub(super) async fn close(&self) {
         self.node.admissions.close();
         self.node.settlements.close();
+        self.node.effects.close();
+        self.node.journal.close();
         self.closing.cancel();
         self.tasks.close();
         self.tasks.wait().await;

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::link::Link;
 use super::queue::Queue;
 use super::settle::Links;
-use super::{Node, Postgres, PostgresUrl, admit, keeper, rescue, settle};
+use super::{Node, Postgres, PostgresUrl, admit, keeper, rescue, settle, steps};
 use crate::store::{Backlog, Found, StoreError, StoreSettings, require_version};
 
 /// Connections for everything but the groups of admissions and settlements, which have their own.
@@ -66,7 +66,9 @@ impl Postgres {
             is_writable: AtomicBool::new(true),
             full_at: Mutex::default(),
             admissions: Queue::new(ADMISSIONS_MAX, ADMISSION_BYTES_MAX),
-            settlements: Queue::new(Semaphore::MAX_PERMITS, Semaphore::MAX_PERMITS),
+            settlements: Arc::new(Queue::new(Semaphore::MAX_PERMITS, Semaphore::MAX_PERMITS)),
+            effects: Arc::new(Queue::new(Semaphore::MAX_PERMITS, Semaphore::MAX_PERMITS)),
+            journal: Queue::new(Semaphore::MAX_PERMITS, Semaphore::MAX_PERMITS),
             born: born_sender,
             commits: watch::Sender::new(0),
             clock,
@@ -77,7 +79,11 @@ impl Postgres {
             tasks.spawn(admit::flush(Arc::clone(&node), link(options.clone())));
         }
         let relaxed = self::options(&url.0, "off");
-        tasks.spawn(settle::flush(Arc::clone(&node), Links { synced: link(options), relaxed: link(relaxed) }));
+        for queue in [&node.settlements, &node.effects] {
+            let links = Links { synced: link(options.clone()), relaxed: link(relaxed.clone()) };
+            tasks.spawn(settle::flush(Arc::clone(&node), Arc::clone(queue), links));
+        }
+        tasks.spawn(steps::flush(Arc::clone(&node), link(options)));
         tasks.spawn(keeper::keep(Arc::clone(&node), closing.clone()));
         Ok((Self { node, tasks, closing }, Found { born, rescued, has_work }))
     }

@@ -4,22 +4,25 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
 use sqlx::{PgConnection, Row};
 
-use super::Postgres;
+use super::{Postgres, deliveries, steps};
 use crate::domain::{EventId, Headers, Timestamp};
 use crate::store::answer::recorded;
-use crate::store::{AttemptView, EventFilter, EventStatus, EventView, JobView, Page, StoreError};
+use crate::store::{AttemptView, EventFilter, EventStatus, EventView, JobView, Page, ParentView, StoreError};
 
-const EVENTS: &str = "SELECT id, source, event_type, dedupe_key, ordering_key, received_at, length(body) AS body_bytes FROM events \
+const EVENTS: &str = "SELECT id, source, event_type, dedupe_key, ordering_key, parent, depth, received_at, length(body) AS body_bytes FROM events \
      WHERE ($1::text IS NULL OR source = $1) AND ($2::text IS NULL OR event_type = $2) AND ($3::uuid IS NULL OR id < $3) ORDER BY id DESC LIMIT $4";
-const EVENT: &str = "SELECT id, source, event_type, dedupe_key, ordering_key, received_at, length(body) AS body_bytes, headers, body FROM events WHERE id = $1";
+const EVENT: &str = "SELECT id, source, event_type, dedupe_key, ordering_key, parent, depth, received_at, length(body) AS body_bytes, headers, body FROM events \
+     WHERE id = $1";
 // A live job, else a dead letter, else an operator's discard, else what its last attempt came to.
-const JOBS: &str = "SELECT event_id, route, plugin, state, attempt AS attempts, CASE state WHEN 'ready' THEN due_at END AS due_at, park_reason AS reason \
+const JOBS: &str = "SELECT event_id, route, plugin, state, attempt AS attempts, CASE state WHEN 'ready' THEN due_at END AS due_at, \
+       park_reason || coalesce(': ' || upstream, '') AS reason \
        FROM jobs WHERE event_id = ANY($1) \
      UNION ALL SELECT event_id, route, plugin, 'dead', attempts, NULL, cause || ': ' || reason FROM dead_letters WHERE event_id = ANY($1) \
      UNION ALL SELECT event_id, route, plugin, 'discarded', attempts, NULL, reason FROM discards WHERE event_id = ANY($1) \
      UNION ALL (SELECT * FROM (SELECT DISTINCT ON (event_id, route) event_id, route, plugin, outcome, attempt, NULL::bigint, detail FROM attempts \
        WHERE event_id = ANY($1) ORDER BY event_id, route, attempt DESC) last WHERE outcome IN ('done', 'discarded')) \
      ORDER BY 1, 2";
+const EMITTED: &str = "SELECT id FROM events WHERE parent = ANY($1) ORDER BY received_at, parent, nth";
 const ATTEMPTS: &str = "SELECT * FROM attempts WHERE event_id = $1 ORDER BY route, attempt";
 
 impl Postgres {
@@ -46,6 +49,7 @@ impl Postgres {
         let Some(mut event) = with_jobs(&mut connection, &rows).await?.pop() else { return Ok(None) };
         let attempts = sqlx::query(ATTEMPTS).bind(id).fetch_all(&mut *connection).await?;
         event.attempts = attempts.iter().map(attempt).collect::<Result<_, _>>()?;
+        add_details(&mut connection, &mut event).await?;
         let headers = Headers::from_bytes(rows[0].get("headers"));
         let headers = headers.ok_or(StoreError::Damaged { table: "events", what: "headers" })?;
         event.content = Some((headers, rows[0].get::<Vec<u8>, _>("body").into()));
@@ -68,15 +72,36 @@ async fn with_jobs(connection: &mut PgConnection, rows: &[PgRow]) -> Result<Vec<
                 event_type: row.get("event_type"),
                 dedupe_key: row.get("dedupe_key"),
                 ordering_key: row.get("ordering_key"),
+                parent: row.get::<Option<String>, _>("parent").map(|lineage| ParentView { lineage, depth: depth(row) }),
                 received_at: Timestamp::from_millis(row.get("received_at")),
                 body_bytes: usize::try_from(row.get::<i32, _>("body_bytes")).unwrap_or(0),
                 status: EventStatus::of(&jobs),
                 jobs,
+                emitted: Vec::new(),
                 attempts: Vec::new(),
                 content: None,
             })
         })
         .collect()
+}
+
+/// What is known of its jobs beyond where they stand.
+async fn add_details(connection: &mut PgConnection, event: &mut EventView) -> Result<(), sqlx::Error> {
+    let id = Uuid::from_bytes(*event.id.as_bytes());
+    let lineages: Vec<String> = event.jobs.iter().map(|job| format!("{}.{}", event.id, job.route)).collect();
+    let emitted = sqlx::query(EMITTED).bind(lineages).fetch_all(&mut *connection).await?;
+    event.emitted = emitted.iter().map(|row| EventId::from_bytes(row.get::<Uuid, _>("id").into_bytes())).collect();
+    for (route, delivery) in deliveries::views(connection, id).await? {
+        event.job_mut(&route).into_iter().for_each(|job| job.delivery = Some(delivery.clone()));
+    }
+    for (route, step) in steps::views(connection, id).await? {
+        event.job_mut(&route).into_iter().for_each(|job| job.steps.push(step.clone()));
+    }
+    Ok(())
+}
+
+fn depth(row: &PgRow) -> u32 {
+    row.get::<Option<i32>, _>("depth").map_or(0, count)
 }
 
 fn job(row: &PgRow) -> Result<JobView, StoreError> {
@@ -87,6 +112,8 @@ fn job(row: &PgRow) -> Result<JobView, StoreError> {
         attempts: count(row.get("attempts")),
         due_at: row.get::<Option<i64>, _>("due_at").map(Timestamp::from_millis),
         reason: row.get("reason"),
+        delivery: None,
+        steps: Vec::new(),
     })
 }
 

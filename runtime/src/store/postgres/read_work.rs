@@ -8,7 +8,7 @@ use super::Postgres;
 use super::claim::millis_ago;
 use super::edit::parts;
 use super::read_events::count;
-use crate::domain::{EventId, Headers, RequestId, Timestamp};
+use crate::domain::{EventId, Headers, RequestId, Timestamp, UpstreamName};
 use crate::store::{DeadFilter, DeadLetterView, JobCounts, Page, RequestFilter, RequestView, StoreError};
 
 const DEAD: &str = "SELECT d.event_id, e.event_type, d.source, d.route, d.plugin, d.attempts, d.cause, d.reason, d.died_at \
@@ -25,6 +25,8 @@ const COUNTS: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now
        count(*) FILTER (WHERE state = 'ready' AND due_at <= now) AS due, count(*) FILTER (WHERE state = 'running') AS running, \
        count(*) FILTER (WHERE state = 'waiting') AS waiting, count(*) FILTER (WHERE state = 'parked') AS parked, max(now - due_at) FILTER (WHERE state = 'ready' AND due_at <= now) AS due_for, \
        (SELECT count(*) FROM dead_letters) AS dead FROM jobs, clock";
+
+const PARKED: &str = "SELECT upstream, count(*) FROM jobs WHERE upstream IS NOT NULL GROUP BY upstream ORDER BY upstream";
 
 impl Postgres {
     pub(in crate::store) async fn dead_letters(&self, filter: &DeadFilter, limit: u32) -> Result<Vec<DeadLetterView>, StoreError> {
@@ -56,6 +58,15 @@ impl Postgres {
     pub(in crate::store) async fn request(&self, id: RequestId) -> Result<Option<RequestView>, StoreError> {
         let row = sqlx::query(REQUEST).bind(Uuid::from_bytes(*id.as_bytes())).fetch_optional(&self.node.pool).await?;
         Ok(row.as_ref().map(request))
+    }
+
+    pub(in crate::store) async fn parked_upstreams(&self) -> Result<Vec<(UpstreamName, u64)>, StoreError> {
+        let rows = sqlx::query(PARKED).fetch_all(&self.node.pool).await?;
+        let parked = |row: &PgRow| {
+            let upstream = row.get::<&str, _>(0).parse().map_err(|_| StoreError::Damaged { table: "jobs", what: "upstream" })?;
+            Ok((upstream, row.get::<i64, _>(1).unsigned_abs()))
+        };
+        rows.iter().map(parked).collect()
     }
 
     pub(in crate::store) async fn job_counts(&self) -> Result<JobCounts, StoreError> {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension, Row, params};
 use tracing::error;
 
-use super::line;
 use super::operation::Applied;
 use super::settle::INSERT_DEAD;
 use super::writer::Round;
-use crate::domain::{DeadReason, Event, EventId, Headers, Job, JobId, Line, Lineage, Timestamp};
-use crate::store::{Backlog, QUIET_FOR_EACH_CHARGE};
+use super::{deliveries, line};
+use crate::domain::{DeadReason, Event, EventId, Headers, Job, JobId, Line, Lineage, Parent, RouteName, SourceName, Timestamp};
+use crate::store::{Backlog, QUIET_FOR_EACH_CHARGE, Work};
 
 // A loose index scan: one step a source, however many jobs each has.
 const SOURCES: &str = "WITH RECURSIVE s (source) AS ( \
@@ -24,7 +24,7 @@ const SUSPECT: &str = "SELECT id FROM jobs WHERE state = 'ready' AND suspect = 1
 const ANY_SUSPECT: &str = "SELECT EXISTS (SELECT 1 FROM jobs WHERE state = 'ready' AND suspect = 1)";
 const TAKE: &str = "UPDATE jobs SET state = 'running', owner = ?2, attempt = attempt + 1 WHERE id = ?1 AND state = 'ready' \
      RETURNING event_seq, source, route, plugin, attempt, attempts_before, owed_since, suspect, line, skip_after";
-const EVENT: &str = "SELECT id, event_type, dedupe_key, received_at, headers, body FROM events WHERE seq = ?1";
+const EVENT: &str = "SELECT id, event_type, dedupe_key, received_at, headers, body, parent, depth FROM events WHERE seq = ?1";
 
 pub(super) fn apply(round: &mut Round<'_>, places: usize) -> Result<Applied, rusqlite::Error> {
     let sources = sources(round)?;
@@ -120,19 +120,23 @@ fn take(round: &Round<'_>, id: i64) -> Result<Taken, rusqlite::Error> {
     })
 }
 
-/// The job with its event. One whose event cannot be read becomes a dead letter, so that it does not hold up the others.
-fn load(round: &mut Round<'_>, taken: &Taken) -> Result<Option<(Job, Arc<Event>)>, rusqlite::Error> {
-    let read = |row: &Row<'_>| Ok(read_event(row, &taken.source));
-    let event = round.connection.prepare_cached(EVENT)?.query_row([taken.event_seq], read).optional()?.flatten();
-    let (Some(event), Ok(route), Ok(plugin)) = (event, taken.route.parse(), taken.plugin.parse()) else {
-        bury(round, taken)?;
-        return Ok(None);
+/// The job with what it works on. One whose event or delivery cannot be read becomes a dead letter, so that it does not hold up the others.
+fn load(round: &mut Round<'_>, taken: &Taken) -> Result<Option<(Job, Work)>, rusqlite::Error> {
+    let names = (RouteName::of_job(&taken.route), taken.source.parse::<SourceName>(), taken.plugin.parse());
+    let (Ok(route), Ok(source), Ok(plugin)) = names else { return bury(round, taken).map(|()| None) };
+    let found = if route.is_delivery() {
+        deliveries::load(round, taken.event_seq, &route)?.map(|delivery| (delivery.lineage.event, Work::Deliver(Arc::new(delivery))))
+    } else {
+        let read = |row: &Row<'_>| Ok(read_event(row, &source));
+        let event = round.connection.prepare_cached(EVENT)?.query_row([taken.event_seq], read).optional()?.flatten();
+        event.map(|event| (event.id, Work::Handle(Arc::new(event))))
     };
+    let Some((event, work)) = found else { return bury(round, taken).map(|()| None) };
     let job = Job {
         id: JobId(taken.id),
         owner: round.node,
-        lineage: Lineage { event: event.id, route },
-        source: event.source.clone(),
+        lineage: Lineage { event, route },
+        source,
         plugin,
         attempt: taken.attempt,
         attempts_before: taken.attempts_before,
@@ -140,7 +144,7 @@ fn load(round: &mut Round<'_>, taken: &Taken) -> Result<Option<(Job, Arc<Event>)
         is_suspect: taken.is_suspect,
         line: taken.line,
     };
-    Ok(Some((job, Arc::new(event))))
+    Ok(Some((job, work)))
 }
 
 fn bury(round: &mut Round<'_>, taken: &Taken) -> Result<(), rusqlite::Error> {
@@ -156,14 +160,20 @@ fn bury(round: &mut Round<'_>, taken: &Taken) -> Result<(), rusqlite::Error> {
 }
 
 /// `None` where the row does not hold an event. A value that is not of its column's kind is damage too, and fails no other job.
-fn read_event(row: &Row<'_>, source: &str) -> Option<Event> {
+fn read_event(row: &Row<'_>, source: &SourceName) -> Option<Event> {
     Some(Event {
         id: EventId::from_bytes(row.get(0).ok()?),
-        source: source.parse().ok()?,
+        source: source.clone(),
         event_type: row.get(1).ok()?,
         dedupe_key: row.get(2).ok()?,
         received_at: Timestamp::from_millis(row.get(3).ok()?),
         headers: Headers::from_bytes(row.get(4).ok()?)?,
         body: row.get::<_, Vec<u8>>(5).ok()?.into(),
+        parent: read_parent(row)?,
     })
+}
+
+fn read_parent(row: &Row<'_>) -> Option<Option<Parent>> {
+    let Some(lineage) = row.get::<_, Option<String>>(6).ok()? else { return Some(None) };
+    Some(Some(Parent { lineage: lineage.parse().ok()?, depth: row.get(7).ok()? }))
 }

@@ -2,12 +2,10 @@
 
 use rusqlite::{ToSql, params};
 
-use super::expire;
-use super::line;
 use super::operation::{Edit, Edited};
-use super::quarantine;
 use super::writer::Round;
-use crate::domain::{Diagnosis, EventId, Headers, Lineage, Refusal};
+use super::{deliveries, expire, line, quarantine, state, steps};
+use crate::domain::{DeadReason, Diagnosis, EventId, Headers, Lineage, Refusal, RouteName};
 use crate::store::DeadFilter;
 
 /// So many refused requests are kept of each source.
@@ -19,24 +17,28 @@ const PRUNE_BATCH: i64 = 10_000;
 
 pub(super) fn apply(round: &mut Round<'_>, edit: &Edit) -> Result<Edited, rusqlite::Error> {
     match edit {
-        Edit::Unpark(plugin) => unpark(round, plugin.as_str()).map(Edited::Rows),
+        Edit::Unpark(plugin) => unpark(round, UNPARK, plugin.as_str(), EDIT_BATCH).map(Edited::Rows),
+        Edit::UnparkUpstream { upstream, jobs_max } => unpark(round, UNPARK_UPSTREAM, upstream.as_str(), *jobs_max).map(Edited::Rows),
         Edit::Refusals(refusals) => insert_refusals(round, refusals).map(Edited::Rows),
         Edit::Quarantine(requests) => quarantine::keep(round, requests).map(Edited::Rows),
         Edit::Release(seqs) => quarantine::release(round, seqs).map(Edited::Rows),
         Edit::ExpireQuarantine { cutoff } => quarantine::expire(round, *cutoff).map(Edited::Rows),
         Edit::ReplayDead(filter) => replay(round, filter).map(Edited::Lineages),
         Edit::DiscardDead(filter, reason) => discard(round, filter, reason).map(Edited::Lineages),
+        Edit::ExpireState => state::expire(round).map(Edited::Rows),
         Edit::Prune { after } => prune(round, *after).map(Edited::Next),
         Edit::Expire { after, cutoff } => expire::apply(round, *after, *cutoff).map(Edited::Next),
     }
 }
 
-fn unpark(round: &mut Round<'_>, plugin: &str) -> Result<u64, rusqlite::Error> {
-    let unparked = round.connection.execute(
-        "UPDATE jobs SET state = 'ready', park_reason = NULL, due_at = ?2 \
-         WHERE id IN (SELECT id FROM jobs WHERE state = 'parked' AND plugin = ?1 LIMIT ?3)",
-        params![plugin, round.now.as_millis(), EDIT_BATCH],
-    )?;
+const UNPARK: &str = "UPDATE jobs SET state = 'ready', park_reason = NULL, due_at = ?2 \
+     WHERE id IN (SELECT id FROM jobs WHERE state = 'parked' AND upstream IS NULL AND plugin = ?1 LIMIT ?3)";
+const UNPARK_UPSTREAM: &str = "UPDATE jobs SET state = 'ready', park_reason = NULL, upstream = NULL, due_at = ?2 \
+     WHERE id IN (SELECT id FROM jobs WHERE upstream = ?1 ORDER BY id LIMIT ?3)";
+
+/// Makes up to `jobs_max` jobs ready that wait for the thing of this name.
+fn unpark(round: &mut Round<'_>, statement: &str, name: &str, jobs_max: u32) -> Result<u64, rusqlite::Error> {
+    let unparked = round.connection.prepare_cached(statement)?.execute(params![name, round.now.as_millis(), jobs_max])?;
     if unparked > 0 {
         round.draft.becomes_due(round.now);
     }
@@ -76,10 +78,15 @@ fn insert_refusals(round: &Round<'_>, refusals: &[Refusal]) -> Result<u64, rusql
     Ok(refusals.len() as u64)
 }
 
-/// A replay resumes the lineage: attempts count on, the retry budget begins anew.
+/// A replay resumes the lineage: attempts count on, the retry budget begins anew. What upstreams had refused is asked again, under another key.
 fn replay(round: &mut Round<'_>, filter: &DeadFilter) -> Result<Vec<Lineage>, rusqlite::Error> {
     let dead = matching(round, filter)?;
-    for Dead { id, .. } in &dead {
+    for Dead { id, event_seq, lineage, is_refused, .. } in &dead {
+        let route = lineage.route.as_str();
+        steps::forget_failed(round, *event_seq, route)?;
+        if *is_refused && lineage.route.is_delivery() {
+            deliveries::count_replay(round, *event_seq, route)?;
+        }
         round.connection.prepare_cached(
             "INSERT INTO jobs (id, event_seq, source, route, plugin, state, due_at, attempt, attempts_before, owed_since, suspect, charges, line) \
              SELECT ?2, event_seq, source, route, plugin, 'ready', ?3, attempts, attempts, ?3, 0, 0, line FROM dead_letters WHERE id = ?1",
@@ -95,7 +102,7 @@ fn replay(round: &mut Round<'_>, filter: &DeadFilter) -> Result<Vec<Lineage>, ru
 
 fn discard(round: &mut Round<'_>, filter: &DeadFilter, reason: &str) -> Result<Vec<Lineage>, rusqlite::Error> {
     let dead = matching(round, filter)?;
-    for Dead { id, line, lineage } in &dead {
+    for Dead { id, line, lineage, .. } in &dead {
         round
             .connection
             .prepare_cached(
@@ -114,7 +121,10 @@ fn discard(round: &mut Round<'_>, filter: &DeadFilter, reason: &str) -> Result<V
 /// A dead letter that is meant, with the line that it holds up.
 struct Dead {
     id: i64,
+    event_seq: i64,
     lineage: Lineage,
+    /// Whether it died of a permanent answer.
+    is_refused: bool,
     line: Option<[u8; 16]>,
 }
 
@@ -126,14 +136,19 @@ fn matching(round: &Round<'_>, filter: &DeadFilter) -> Result<Vec<Dead>, rusqlit
         return Ok(Vec::new());
     }
     let mut statement = round.connection.prepare_cached(
-        "SELECT d.id, e.id, d.route, d.line FROM dead_letters d JOIN events e ON e.seq = d.event_seq \
+        "SELECT d.id, d.event_seq, e.id, d.route, d.cause, d.line FROM dead_letters d JOIN events e ON e.seq = d.event_seq \
          WHERE (?1 IS NULL OR e.id = ?1) AND (?2 IS NULL OR d.route = ?2) AND (?3 IS NULL OR d.source = ?3) ORDER BY d.id LIMIT ?4",
     )?;
     let values: [&dyn ToSql; 4] = [&event, &route, &source, &EDIT_BATCH];
     let rows = statement.query_map(values, |row| {
-        let route: String = row.get(2)?;
-        let route = route.parse().map_err(|_| rusqlite::Error::InvalidColumnName("route".into()))?;
-        Ok(Dead { id: row.get(0)?, lineage: Lineage { event: EventId::from_bytes(row.get(1)?), route }, line: row.get(3)? })
+        let route = RouteName::of_job(row.get_ref(3)?.as_str()?).map_err(|_| rusqlite::Error::InvalidColumnName("route".into()))?;
+        Ok(Dead {
+            id: row.get(0)?,
+            event_seq: row.get(1)?,
+            lineage: Lineage { event: EventId::from_bytes(row.get(2)?), route },
+            is_refused: row.get_ref(4)?.as_str()? == DeadReason::Permanent.code(),
+            line: row.get(5)?,
+        })
     })?;
     rows.collect()
 }

@@ -20,6 +20,14 @@ static OLD: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+const FORGET: [&str; 5] = [
+    "DELETE FROM attempts WHERE event_seq = ?1",
+    "DELETE FROM discards WHERE event_seq = ?1",
+    "DELETE FROM steps WHERE event_seq = ?1",
+    "DELETE FROM deliveries WHERE event_seq = ?1",
+    "DELETE FROM events WHERE seq = ?1",
+];
+
 /// Looks at the next events after `after`; the last one's number, `None` once those are young.
 pub(super) fn apply(round: &Round<'_>, after: i64, cutoff: Timestamp) -> Result<Option<i64>, rusqlite::Error> {
     let found = |row: &rusqlite::Row<'_>| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?));
@@ -31,9 +39,7 @@ pub(super) fn apply(round: &Round<'_>, after: i64, cutoff: Timestamp) -> Result<
     let mut old = round.connection.prepare_cached(&OLD)?;
     let old = old.query_map(params![after, last, cutoff.as_millis()], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
     for seq in old {
-        for forget in
-            ["DELETE FROM attempts WHERE event_seq = ?1", "DELETE FROM discards WHERE event_seq = ?1", "DELETE FROM events WHERE seq = ?1"]
-        {
+        for forget in FORGET {
             round.connection.prepare_cached(forget)?.execute([seq])?;
         }
     }

@@ -1,19 +1,25 @@
 //! First in, first out for each route and ordering key. Whatever takes a head out of its line, or lets the line go on without it,
 //! calls [`advance`].
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::writer::Round;
 use crate::domain::{Line, Timestamp};
 
 const IS_OCCUPIED: &str = "SELECT EXISTS (SELECT 1 FROM jobs WHERE line = ?1 AND route = ?2) \
      OR EXISTS (SELECT 1 FROM dead_letters WHERE line = ?1 AND route = ?2)";
-// The budget of a job begins when it may run.
-const ADVANCE: &str = "UPDATE jobs SET state = 'ready', due_at = ?3, owed_since = ?3 \
+// The budget of a job begins when it may run: now, whatever the clock did since it came, or once the delay has passed with which it was
+// emitted.
+const ADVANCE: &str = "UPDATE jobs SET state = 'ready', \
+       due_at = CASE WHEN due_at > owed_since THEN max(due_at, ?3) ELSE ?3 END, \
+       owed_since = CASE WHEN due_at > owed_since THEN max(due_at, ?3) ELSE ?3 END \
      WHERE id = (SELECT min(id) FROM jobs WHERE line = ?1 AND route = ?2 AND state = 'waiting') \
        AND NOT EXISTS (SELECT 1 FROM jobs WHERE line = ?1 AND route = ?2 AND state <> 'waiting') \
-       AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE line = ?1 AND route = ?2)";
-const ADVANCE_ALL: &str = "UPDATE jobs SET state = 'ready', due_at = ?1, owed_since = ?1 \
+       AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE line = ?1 AND route = ?2) \
+     RETURNING due_at";
+const ADVANCE_ALL: &str = "UPDATE jobs SET state = 'ready', \
+       due_at = CASE WHEN due_at > owed_since THEN max(due_at, ?1) ELSE ?1 END, \
+       owed_since = CASE WHEN due_at > owed_since THEN max(due_at, ?1) ELSE ?1 END \
      WHERE id IN (SELECT min(id) FROM jobs w WHERE line IS NOT NULL AND state = 'waiting' \
          AND NOT EXISTS (SELECT 1 FROM jobs h WHERE h.line = w.line AND h.route = w.route AND h.state <> 'waiting') \
          AND NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.line = w.line AND d.route = w.route) \
@@ -26,9 +32,10 @@ pub(super) fn is_occupied(round: &Round<'_>, line: Line, route: &str) -> Result<
 
 /// Makes the next job of a line ready, if nothing stands before it.
 pub(super) fn advance(round: &mut Round<'_>, line: [u8; 16], route: &str) -> Result<(), rusqlite::Error> {
-    let advanced = round.connection.prepare_cached(ADVANCE)?.execute(params![line, route, round.now.as_millis()])?;
-    if advanced > 0 {
-        round.draft.becomes_due(round.now);
+    let values = params![line, route, round.now.as_millis()];
+    let due: Option<i64> = round.connection.prepare_cached(ADVANCE)?.query_row(values, |row| row.get(0)).optional()?;
+    if let Some(due) = due {
+        round.draft.becomes_due(Timestamp::from_millis(due));
     }
     Ok(())
 }

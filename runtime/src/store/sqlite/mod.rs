@@ -16,6 +16,9 @@ mod read_events;
 mod read_work;
 mod rescue;
 mod settle;
+mod state;
+mod steps;
+mod deliveries;
 mod writer;
 mod wal;
 
@@ -30,12 +33,14 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use self::edit::EDIT_BATCH;
 use self::inbox::Inbox;
 use self::numbers::Numbers;
-use self::operation::{Edit, Edited, Operation, Settlement};
+use self::operation::{Edit, Edited, Noted, Operation, Settlement};
 use super::admission::Admission;
 use super::work::host_name;
 use super::{AdmitError, Backlog, Claimed, DeadFilter, NodeFacts, NodeView, SettleError, StoreError};
 use crate::clock::Clock;
-use crate::domain::{AttemptRecord, EventId, Job, Lineage, NodeId, Outcome, PluginName, Refusal, Timestamp};
+use crate::domain::{
+    AttemptRecord, Effects, EventId, Job, JournalEntry, Lineage, NodeId, Outcome, PluginName, Refusal, Timestamp, UpstreamName,
+};
 
 /// An open database.
 pub(super) struct Sqlite {
@@ -64,10 +69,23 @@ impl Sqlite {
         self.inbox.push(Operation::Admit(admission)).map_err(|_| AdmitError::Saturated)
     }
 
-    pub(super) async fn settle(&self, job: Job, outcome: Outcome, record: Option<AttemptRecord>) -> Result<(), SettleError> {
+    pub(super) async fn settle(
+        &self,
+        job: Job,
+        outcome: Outcome,
+        record: Option<AttemptRecord>,
+        effects: Effects,
+    ) -> Result<(), SettleError> {
         let (reply, answer) = oneshot::channel();
-        let settlement = Settlement { job, outcome, record, reply };
+        let settlement = Settlement { job, outcome, record, effects, reply };
         self.inbox.push(Operation::Settle(Box::new(settlement))).map_err(|_| SettleError::Closed)?;
+        answer.await.unwrap_or(Err(SettleError::Closed))
+    }
+
+    pub(super) async fn journal(&self, job: Job, entry: JournalEntry) -> Result<(), SettleError> {
+        let (reply, answer) = oneshot::channel();
+        let noted = Noted { job, entry, reply };
+        self.inbox.push(Operation::Journal(Box::new(noted))).map_err(|_| SettleError::Closed)?;
         answer.await.unwrap_or(Err(SettleError::Closed))
     }
 
@@ -88,6 +106,19 @@ impl Sqlite {
                 return Ok(unparked);
             }
         }
+    }
+
+    pub(super) async fn unpark_upstream(&self, upstream: UpstreamName, jobs_max: u32) -> Result<u64, StoreError> {
+        let mut unparked = 0;
+        while unparked < jobs_max.into() {
+            let jobs_max = EDIT_BATCH.min(jobs_max - u32::try_from(unparked).unwrap_or(jobs_max));
+            let more = self.edit(Edit::UnparkUpstream { upstream: upstream.clone(), jobs_max }).await?.rows();
+            unparked += more;
+            if more < jobs_max.into() {
+                break;
+            }
+        }
+        Ok(unparked)
     }
 
     pub(super) async fn record_refusals(&self, refusals: Vec<Refusal>) -> Result<(), StoreError> {
@@ -116,6 +147,7 @@ impl Sqlite {
     }
 
     pub(super) async fn prune(&self) -> Result<(), StoreError> {
+        self.expire_state().await?;
         self.go_through(|after| Edit::Prune { after }).await
     }
 

@@ -29,9 +29,10 @@ impl Numbers {
 /// The last millisecond whose numbers fit.
 const MILLIS_MAX: i64 = i64::MAX >> EventId::NUMBERS_BITS;
 
-/// The number of the event with the id `?1`, whose number is `?2` if it is not from before numbers were a part of ids.
+/// The number of the event with the id `?1`, whose number is `?2` if it is not from before numbers were a part of ids, nor emitted: such an
+/// id was made before the event had a number.
 pub(super) const SEQ_OF_ID: &str = "coalesce((SELECT seq FROM events WHERE seq = ?2 AND id = ?1), \
-     (SELECT seq FROM events WHERE id = ?1 AND seq < 1099511627776))";
+     (SELECT seq FROM events WHERE id = ?1 AND seq < 1099511627776), (SELECT seq FROM events WHERE id = ?1 AND parent IS NOT NULL))";
 
 /// Whether the event `e` has a live job: one that shares its number, or another.
 pub(super) const HAS_JOB: &str = "(EXISTS (SELECT 1 FROM jobs WHERE id = e.seq AND event_seq = e.seq) \
@@ -54,14 +55,16 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_found_by_its_id_also_one_from_before_its_number_was_in_it() {
+    fn an_event_is_found_by_its_id_also_one_whose_number_is_not_in_it() {
         let connection = rusqlite::Connection::open_in_memory().expect("a database");
-        let tables = "CREATE TABLE events (seq INTEGER PRIMARY KEY, id BLOB NOT NULL); CREATE UNIQUE INDEX i ON events (id) WHERE seq < 1099511627776";
+        let tables = "CREATE TABLE events (seq INTEGER PRIMARY KEY, id BLOB NOT NULL, parent TEXT)";
         connection.execute_batch(tables).expect("tables");
         let old = EventId::new(Timestamp::from_millis(1_600_000_000_000), [7; 10]);
         let new = EventId::numbered(1_700_000_000_000 << 20, [7; 10]);
-        for (seq, id) in [(3, old), (new.number(), new)] {
-            connection.execute("INSERT INTO events (seq, id) VALUES (?1, ?2)", rusqlite::params![seq, id.as_bytes()]).expect("a row");
+        let emitted = EventId::new(Timestamp::from_millis(1_700_000_000_000), [9; 10]);
+        for (seq, id, parent) in [(3, old, None), (new.number(), new, None), (new.number() + 1, emitted, Some("evt_1.crm"))] {
+            let values = rusqlite::params![seq, id.as_bytes(), parent];
+            connection.execute("INSERT INTO events (seq, id, parent) VALUES (?1, ?2, ?3)", values).expect("a row");
         }
         let seq = |id: EventId| {
             let found = connection.query_row(&format!("SELECT {SEQ_OF_ID}"), rusqlite::params![id.as_bytes(), id.number()], |row| {
@@ -70,6 +73,6 @@ mod tests {
             found.expect("an answer")
         };
         let guessed = EventId::numbered(new.number(), [8; 10]);
-        assert_eq!([seq(old), seq(new), seq(guessed)], [Some(3), Some(new.number()), None]);
+        assert_eq!([seq(old), seq(new), seq(emitted), seq(guessed)], [Some(3), Some(new.number()), Some(new.number() + 1), None]);
     }
 }

@@ -118,7 +118,8 @@ fn prepare(path: &Path, settings: StoreSettings) -> Result<(Writer, Parts, Found
     let rescued = rescue(&mut connection, now)?;
     connection.execute("INSERT INTO boots (node_id, started_at) VALUES (?1, ?2)", params![node.as_bytes(), now.as_millis()])?;
     let boot = connection.last_insert_rowid();
-    let last = "SELECT max(coalesce((SELECT max(seq) FROM events), 0), coalesce((SELECT max(id) FROM jobs), 0))";
+    let last = "SELECT max(coalesce((SELECT max(seq) FROM events), 0), coalesce((SELECT max(id) FROM jobs), 0), \
+         coalesce((SELECT max(version) FROM state_usage), 0))";
     let numbers = Numbers::after(connection.query_row(last, [], |row| row.get(0))?);
     let window = Window::load(&connection, now, dedupe_keys_max)?;
     let inbox = Arc::new(Inbox::new(rush.clone()));

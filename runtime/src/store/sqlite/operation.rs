@@ -1,18 +1,19 @@
 //! One write on its way to the writer thread, and the answer that goes back once it is committed.
 
-use std::sync::Arc;
-
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::dedupe::Seen;
-use crate::domain::{AttemptRecord, Event, Job, Lineage, Outcome, PluginName, Quarantined, Refusal, Timestamp};
+use crate::domain::{
+    AttemptRecord, Effects, Job, JournalEntry, Lineage, Outcome, PluginName, Quarantined, Refusal, StepState, Timestamp, UpstreamName,
+};
 use crate::store::admission::Admission;
-use crate::store::{Admitted, Backlog, Claimed, DeadFilter, SettleError, StoreError};
+use crate::store::{Admitted, Backlog, Claimed, DeadFilter, SettleError, StoreError, Work};
 
 /// A write. Everything it needs travels with it, so that a group can be tried again in halves.
 pub(super) enum Operation {
     Admit(Admission),
     Settle(Box<Settlement>),
+    Journal(Box<Noted>),
     Claim { places: Vec<OwnedSemaphorePermit>, reply: Reply<Vec<Claimed>> },
     ClaimSuspect { place: Option<OwnedSemaphorePermit>, reply: Reply<Option<Claimed>> },
     Edit { edit: Edit, reply: Reply<Edited> },
@@ -25,13 +26,33 @@ pub(super) struct Settlement {
     pub(super) job: Job,
     pub(super) outcome: Outcome,
     pub(super) record: Option<AttemptRecord>,
+    pub(super) effects: Effects,
     pub(super) reply: oneshot::Sender<Result<(), SettleError>>,
+}
+
+/// A step to keep.
+pub(super) struct Noted {
+    pub(super) job: Job,
+    pub(super) entry: JournalEntry,
+    pub(super) reply: oneshot::Sender<Result<(), SettleError>>,
+}
+
+impl Noted {
+    fn bytes(&self) -> usize {
+        const REST: usize = 512;
+        if let StepState::Recorded(step) = &self.entry.state {
+            step.answer.body.len() + step.answer.headers.as_bytes().len() + REST
+        } else {
+            REST
+        }
+    }
 }
 
 /// The rare writes.
 #[derive(Debug)]
 pub(super) enum Edit {
     Unpark(PluginName),
+    UnparkUpstream { upstream: UpstreamName, jobs_max: u32 },
     Refusals(Vec<Refusal>),
     Quarantine(Vec<Quarantined>),
     Release(Vec<i64>),
@@ -39,6 +60,7 @@ pub(super) enum Edit {
     ReplayDead(DeadFilter),
     DiscardDead(DeadFilter, String),
     Prune { after: i64 },
+    ExpireState,
     Expire { after: i64, cutoff: Timestamp },
 }
 
@@ -54,7 +76,8 @@ pub(super) enum Edited {
 pub(super) enum Applied {
     Admitted(Vec<Admitted>),
     Settled(Result<(), SettleError>),
-    Claimed(Vec<(Job, Arc<Event>)>),
+    Journalled(Result<(), SettleError>),
+    Claimed(Vec<(Job, Work)>),
     Edited(Edited),
 }
 
@@ -89,7 +112,8 @@ impl Operation {
     /// About how many bytes it adds to its transaction.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Settle(settlement) => settlement.record.as_ref().map_or(0, AttemptRecord::bytes),
+            Self::Settle(settlement) => settlement.record.as_ref().map_or(0, AttemptRecord::bytes) + settlement.effects.bytes(),
+            Self::Journal(noted) => noted.bytes(),
             _ => self.admission_bytes().unwrap_or(0),
         }
     }

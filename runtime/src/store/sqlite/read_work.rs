@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteArguments;
 
 use super::Sqlite;
 use super::read_events::seq_after;
-use crate::domain::{EventId, Headers, RequestId, Timestamp};
+use crate::domain::{EventId, Headers, RequestId, Timestamp, UpstreamName};
 use crate::store::{DeadFilter, DeadLetterView, JobCounts, Page, RequestFilter, RequestView, StoreError};
 
 const DEAD: &str = "SELECT e.id, e.event_type, d.source, d.route, d.plugin, d.attempts, d.cause, d.reason, d.died_at \
@@ -18,6 +18,7 @@ const REQUESTS: &str = "SELECT seq, id, source, at, cause, status, detail, body_
      WHERE (?1 IS NULL OR source = ?1) AND (?2 IS NULL OR cause = ?2) AND (?3 IS NULL OR seq < ?3) ORDER BY seq DESC LIMIT ?4";
 const REQUEST: &str = "SELECT id, source, at, cause, status, detail, body_bytes, skew_ms, headers, diagnosis, finding, advice FROM requests \
      WHERE id = ?1 ORDER BY seq DESC LIMIT 1";
+const PARKED_UPSTREAMS: &str = "SELECT upstream, count(*) AS jobs FROM jobs WHERE upstream IS NOT NULL GROUP BY upstream ORDER BY upstream";
 const COUNTS: &str = "SELECT count(*) FILTER (WHERE state = 'ready') AS ready, \
      count(*) FILTER (WHERE state = 'ready' AND due_at <= ?1) AS due, count(*) FILTER (WHERE state = 'running') AS running, \
      count(*) FILTER (WHERE state = 'waiting') AS waiting, count(*) FILTER (WHERE state = 'parked') AS parked, min(due_at) FILTER (WHERE state = 'ready' AND due_at <= ?1) AS oldest_due, \
@@ -50,6 +51,15 @@ impl Sqlite {
     pub(in crate::store) async fn request(&self, id: RequestId) -> Result<Option<RequestView>, StoreError> {
         let row = sqlx::query(REQUEST).bind(id.as_bytes().to_vec()).fetch_optional(&self.reads).await?;
         row.as_ref().map(request).transpose()
+    }
+
+    pub(in crate::store) async fn parked_upstreams(&self) -> Result<Vec<(UpstreamName, u64)>, StoreError> {
+        let rows = sqlx::query(PARKED_UPSTREAMS).fetch_all(&self.reads).await?;
+        let parked = |row: &sqlx::sqlite::SqliteRow| {
+            let upstream = row.get::<&str, _>("upstream").parse().map_err(|_| StoreError::Damaged { table: "jobs", what: "upstream" })?;
+            Ok((upstream, row.get::<i64, _>("jobs").unsigned_abs()))
+        };
+        rows.iter().map(parked).collect()
     }
 
     pub(in crate::store) async fn job_counts(&self) -> Result<JobCounts, StoreError> {

@@ -1,10 +1,10 @@
-//! Committing an attempt's end: the fence, the job's move, the attempt's row, the dead letter.
+//! Committing an attempt's end: the fence, the job's move, the attempt's row, the dead letter, and what the handler asked for.
 
 use rusqlite::{OptionalExtension, ToSql, params};
 
-use super::line;
 use super::operation::Settlement;
 use super::writer::Round;
+use super::{admit, deliveries, line, state};
 use crate::domain::{AttemptRecord, DeadReason, Job, Outcome};
 use crate::store::{SettleError, answer};
 
@@ -14,17 +14,28 @@ const FINISH: &str = "DELETE FROM jobs WHERE id = ?1 AND state = 'running' AND o
 const RETRY: &str = "UPDATE jobs SET state = 'ready', owner = NULL, due_at = ?4, suspect = 0, \
        line = CASE WHEN attempt - attempts_before >= skip_after THEN NULL ELSE line END \
      WHERE id = ?1 AND state = 'running' AND owner = ?2 AND attempt = ?3 RETURNING event_seq";
-const PARK: &str = "UPDATE jobs SET state = 'parked', owner = NULL, attempt = attempt - 1, park_reason = ?4, suspect = 0 \
+const PARK: &str = "UPDATE jobs SET state = 'parked', owner = NULL, attempt = attempt - 1, park_reason = ?4, upstream = ?5, suspect = 0 \
      WHERE id = ?1 AND state = 'running' AND owner = ?2 AND attempt = ?3 RETURNING event_seq";
 const RELEASE: &str = "UPDATE jobs SET state = 'ready', owner = NULL, attempt = attempt - 1 \
      WHERE id = ?1 AND state = 'running' AND owner = ?2 AND attempt = ?3 RETURNING event_seq";
-const INSERT_ATTEMPT: &str = "INSERT INTO attempts (event_seq, route, attempt, boot, plugin, digest, started_at, duration_us, outcome, \
+const RUNNING: &str = "SELECT event_seq FROM jobs WHERE id = ?1 AND state = 'running' AND owner = ?2 AND attempt = ?3";
+// A run that ended parked has given its number back: the next one takes its place.
+const INSERT_ATTEMPT: &str = "INSERT OR REPLACE INTO attempts (event_seq, route, attempt, boot, plugin, digest, started_at, duration_us, outcome, \
      failure, detail, retry_at, calls, log) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 pub(super) const INSERT_DEAD: &str = "INSERT INTO dead_letters (event_seq, source, route, plugin, attempts, cause, reason, died_at, line) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 
 pub(super) fn apply(round: &mut Round<'_>, settlement: &Settlement) -> Result<Result<(), SettleError>, rusqlite::Error> {
-    let Settlement { job, outcome, record, .. } = settlement;
+    let Settlement { job, outcome, record, effects, .. } = settlement;
+    if let Some(changes) = &effects.state {
+        // A conflict leaves the job as it is, and so is found before its move.
+        if event_of_running(round, job)?.is_none() {
+            return Ok(Err(SettleError::Stale));
+        }
+        if state::apply(round, changes)?.is_err() {
+            return Ok(Err(SettleError::Conflict));
+        }
+    }
     let Some(event_seq) = move_job(round, job, outcome)? else { return Ok(Err(SettleError::Stale)) };
     if let Some(record) = record {
         insert_attempt(round, event_seq, job, outcome, record)?;
@@ -35,7 +46,19 @@ pub(super) fn apply(round: &mut Round<'_>, settlement: &Settlement) -> Result<Re
     if let Some(line) = job.line {
         line::advance(round, line.hash, job.lineage.route.as_str())?;
     }
+    // Behind those of their line that waited for this job.
+    for new in &effects.events {
+        admit::apply(round, new)?;
+    }
+    for delivery in &effects.deliveries {
+        deliveries::insert(round, event_seq, job, delivery)?;
+    }
     Ok(Ok(()))
+}
+
+/// The number of the event of a job, where the job is still this process's at this attempt.
+pub(super) fn event_of_running(round: &Round<'_>, job: &Job) -> Result<Option<i64>, rusqlite::Error> {
+    round.connection.prepare_cached(RUNNING)?.query_row(params![job.id.0, round.boot, job.attempt], |row| row.get(0)).optional()
 }
 
 /// Makes the job's move and returns its event's number; `None` where the fence holds.
@@ -48,7 +71,10 @@ fn move_job(round: &mut Round<'_>, job: &Job, outcome: &Outcome) -> Result<Optio
             round.draft.becomes_due(*at);
             first(RETRY, params![id, boot, attempt, at.as_millis()])
         }
-        Outcome::Park { reason } => first(PARK, params![id, boot, attempt, reason.as_str()]),
+        Outcome::Park { reason } => {
+            let upstream = reason.upstream().map(|upstream| upstream.as_str());
+            first(PARK, params![id, boot, attempt, reason.as_str(), upstream])
+        }
         Outcome::Release => {
             round.draft.becomes_due(round.now);
             first(RELEASE, params![id, boot, attempt])

@@ -14,9 +14,9 @@ use super::dedupe::{Seen, Window};
 use super::inbox::Inbox;
 use super::numbers::Numbers;
 use super::operation::{Applied, Draft, Operation, Settlement};
-use super::{admit, claim, edit, settle, wal};
+use super::{admit, claim, edit, settle, steps, wal};
 use crate::clock::Clock;
-use crate::domain::{DeadReason, NodeId, Outcome, Timestamp};
+use crate::domain::{DeadReason, Effects, NodeId, Outcome, Timestamp};
 use crate::metrics::Metrics;
 use crate::store::{AdmitError, Backlog, Claimed, SettleError, Slots, StoreError};
 
@@ -191,7 +191,7 @@ impl Writer {
         for operation in batch {
             match operation {
                 Operation::Admit(admission) => admission.answer(Err(AdmitError::Saturated)),
-                Operation::Settle(_) => self.deferred.push(operation),
+                Operation::Settle(_) | Operation::Journal(_) => self.deferred.push(operation),
                 Operation::Claim { reply, .. } => drop(reply.send(Err(StoreError::Unavailable(error_again(error).into())))),
                 Operation::ClaimSuspect { reply, .. } => drop(reply.send(Err(StoreError::Unavailable(error_again(error).into())))),
                 Operation::Edit { reply, .. } => drop(reply.send(Err(StoreError::Unavailable(error_again(error).into())))),
@@ -213,6 +213,10 @@ impl Writer {
                 warn!(%error, event = %settlement.job.lineage.event, lineage = %settlement.job.lineage, "the database refuses this settlement; the job becomes a dead letter");
                 self.round(vec![Operation::Settle(Box::new(unstorable(*settlement)))]);
             }
+            Operation::Journal(noted) => {
+                error!(%error, event = %noted.job.lineage.event, lineage = %noted.job.lineage, step = %noted.entry.step, "the database refuses a step");
+                drop(noted.reply.send(Err(SettleError::Stale)));
+            }
             Operation::Claim { reply, .. } => drop(reply.send(Err(StoreError::Refused(error.into())))),
             Operation::ClaimSuspect { reply, .. } => drop(reply.send(Err(StoreError::Refused(error.into())))),
             Operation::Edit { reply, .. } => drop(reply.send(Err(StoreError::Refused(error.into())))),
@@ -228,6 +232,7 @@ impl Round<'_> {
                 admitted.collect::<Result<_, _>>().map(Applied::Admitted)
             }
             Operation::Settle(settlement) => settle::apply(self, settlement).map(Applied::Settled),
+            Operation::Journal(noted) => steps::keep(self, &noted.job, &noted.entry).map(Applied::Journalled),
             Operation::Claim { places, .. } => claim::apply(self, places.len()),
             Operation::ClaimSuspect { .. } => claim::apply_suspect(self),
             Operation::Edit { edit, .. } => edit::apply(self, edit).map(Applied::Edited),
@@ -240,12 +245,13 @@ fn answer(operation: Operation, applied: Applied) {
     match (operation, applied) {
         (Operation::Admit(admission), Applied::Admitted(admitted)) => admission.answer(Ok(admitted)),
         (Operation::Settle(settlement), Applied::Settled(result)) => drop(settlement.reply.send(result)),
+        (Operation::Journal(noted), Applied::Journalled(result)) => drop(noted.reply.send(result)),
         (Operation::Claim { places, reply }, Applied::Claimed(found)) => {
-            let claimed = found.into_iter().zip(places).map(|((job, event), place)| Claimed { job, event, place });
+            let claimed = found.into_iter().zip(places).map(|((job, work), place)| Claimed { job, work, place, is_born: false });
             let _ = reply.send(Ok(claimed.collect()));
         }
         (Operation::ClaimSuspect { place, reply }, Applied::Claimed(found)) => {
-            let claimed = found.into_iter().zip(place).map(|((job, event), place)| Claimed { job, event, place });
+            let claimed = found.into_iter().zip(place).map(|((job, work), place)| Claimed { job, work, place, is_born: false });
             let _ = reply.send(Ok(claimed.last()));
         }
         (Operation::Edit { reply, .. }, Applied::Edited(edited)) => drop(reply.send(Ok(edited))),
@@ -255,7 +261,8 @@ fn answer(operation: Operation, applied: Applied) {
 
 fn unstorable(settlement: Settlement) -> Settlement {
     let reason = "the database refused this attempt's outcome; see the server's log".to_owned();
-    Settlement { outcome: Outcome::Dead { cause: DeadReason::Unstorable, reason }, record: None, ..settlement }
+    let outcome = Outcome::Dead { cause: DeadReason::Unstorable, reason };
+    Settlement { outcome, record: None, effects: Effects::default(), ..settlement }
 }
 
 fn is_unstorable(settlement: &Settlement) -> bool {
