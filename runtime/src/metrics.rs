@@ -1,7 +1,9 @@
 //! What is counted and timed, and its Prometheus text. One struct that every part is given; no global registry.
 //! Labels come from configuration or from enums, never from what a sender wrote.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -12,7 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::domain::{PluginName, SourceName};
+use crate::domain::{PluginName, RunCounter, Runs, SourceName, Verdict};
 
 /// All metrics of the process.
 pub struct Metrics {
@@ -22,7 +24,13 @@ pub struct Metrics {
     commit: Histogram,
     commit_writes: Histogram,
     attempts: Family<AttemptLabels, Histogram>,
+    /// The same for whoever watches: a histogram cannot be read.
+    runs: RwLock<BTreeMap<PluginName, Arc<RunCounter>>>,
     upstream_calls: Family<UpstreamLabels, Histogram>,
+    upstream_states: Family<UpstreamStateLabels, Gauge>,
+    upstream_changes: Family<UpstreamStateLabels, Counter>,
+    upstream_refusals: Family<UpstreamRefusalLabels, Counter>,
+    upstream_calls_under_way: Family<UpstreamNameLabels, Gauge>,
     plugins: Family<PluginLabels, Gauge>,
     plugin_failures: Family<PluginFailureLabels, Counter>,
     jobs: Family<StateLabels, Gauge>,
@@ -30,6 +38,7 @@ pub struct Metrics {
     queue_oldest: Gauge<f64, AtomicU64>,
     places_free: Gauge,
     epoch_ticks: Counter,
+    alerts: Family<AlertLabels, Gauge>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -58,6 +67,23 @@ struct UpstreamLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UpstreamStateLabels {
+    upstream: String,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UpstreamRefusalLabels {
+    upstream: String,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UpstreamNameLabels {
+    upstream: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PluginLabels {
     plugin: String,
     state: &'static str,
@@ -74,6 +100,23 @@ struct StateLabels {
     state: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AlertLabels {
+    rule: &'static str,
+}
+
+/// How one upstream stands: counted elsewhere, told when somebody looks.
+pub struct UpstreamFigures<'u> {
+    /// Its name.
+    pub upstream: &'u str,
+    /// Each state that it can be in, whether it is, and how often it was entered.
+    pub states: Vec<(&'static str, bool, u64)>,
+    /// How often a call was refused, by the reason.
+    pub refused: Vec<(&'static str, u64)>,
+    /// Calls under way.
+    pub in_flight: u32,
+}
+
 fn seconds_histogram() -> Histogram {
     // 100 µs to about 52 s.
     Histogram::new(exponential_buckets(0.0001, 2.0, 20))
@@ -88,7 +131,12 @@ impl Default for Metrics {
             commit: seconds_histogram(),
             commit_writes: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
             attempts: Family::new_with_constructor(seconds_histogram),
+            runs: RwLock::default(),
             upstream_calls: Family::new_with_constructor(seconds_histogram),
+            upstream_states: Family::default(),
+            upstream_changes: Family::default(),
+            upstream_refusals: Family::default(),
+            upstream_calls_under_way: Family::default(),
             plugins: Family::default(),
             plugin_failures: Family::default(),
             jobs: Family::default(),
@@ -96,6 +144,7 @@ impl Default for Metrics {
             queue_oldest: Gauge::default(),
             places_free: Gauge::default(),
             epoch_ticks: Counter::default(),
+            alerts: Family::default(),
         };
         metrics.register();
         metrics
@@ -112,6 +161,10 @@ impl Metrics {
         registry.register("commit_writes", "Writes of one transaction", self.commit_writes.clone());
         registry.register_with_unit("attempt", "Runs of a plugin by outcome", Unit::Seconds, self.attempts.clone());
         registry.register_with_unit("upstream_call", "Outbound requests by result", Unit::Seconds, self.upstream_calls.clone());
+        registry.register("upstream_state", "1 for the state an upstream is in", self.upstream_states.clone());
+        registry.register("upstream_state_changes", "How often an upstream entered a state", self.upstream_changes.clone());
+        registry.register("upstream_refusals", "Calls that were not made, by the reason", self.upstream_refusals.clone());
+        registry.register("upstream_calls_under_way", "Outbound requests under way", self.upstream_calls_under_way.clone());
         registry.register("plugins", "1 for the load state a plugin is in", self.plugins.clone());
         registry.register("plugin_load_failures", "Loads that failed, by stage", self.plugin_failures.clone());
         registry.register("jobs", "Live jobs and dead letters by state", self.jobs.clone());
@@ -119,6 +172,7 @@ impl Metrics {
         registry.register_with_unit("queue_oldest", "Age of the oldest due job", Unit::Seconds, self.queue_oldest.clone());
         registry.register("worker_places_free", "Places in which a job could start now", self.places_free.clone());
         registry.register("epoch_ticks", "Heartbeat of the thread that interrupts guests, every 10 ms", self.epoch_ticks.clone());
+        registry.register("alerts_firing", "Alerts that fire on this node, by rule", self.alerts.clone());
     }
 
     /// A request to a source became this: `accepted`, `duplicate`, `handshake`, or a refusal's code. `None` for an unknown source.
@@ -141,13 +195,57 @@ impl Metrics {
     }
 
     /// A plugin ran.
-    pub fn attempt(&self, plugin: &PluginName, outcome: &'static str, took: Duration) {
+    pub fn attempt(&self, plugin: &PluginName, verdict: &Verdict, took: Duration) {
+        let outcome = match verdict {
+            Verdict::Done(_) => "done",
+            Verdict::Retry { kind, .. } => kind.code(),
+            Verdict::Discard(_) => "discard",
+            Verdict::DeadLetter(_) => "dead_letter",
+        };
         self.attempts.get_or_create(&AttemptLabels { plugin: plugin.to_string(), outcome }).observe(took.as_secs_f64());
+        self.run_counter(plugin).count(verdict);
+    }
+
+    fn run_counter(&self, plugin: &PluginName) -> Arc<RunCounter> {
+        if let Some(counter) = self.runs.read().unwrap_or_else(PoisonError::into_inner).get(plugin) {
+            return Arc::clone(counter);
+        }
+        Arc::clone(self.runs.write().unwrap_or_else(PoisonError::into_inner).entry(plugin.clone()).or_default())
+    }
+
+    /// How often each plugin ran and failed, since the start.
+    pub fn runs(&self) -> BTreeMap<PluginName, Runs> {
+        let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner);
+        runs.iter().map(|(plugin, counter)| (plugin.clone(), counter.read())).collect()
+    }
+
+    /// So many alerts of this rule fire now.
+    pub fn alerts_firing(&self, rule: &'static str, count: usize) {
+        self.alerts.get_or_create(&AlertLabels { rule }).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// An outbound request ended: a status class such as `2xx`, or a fault's code.
     pub fn upstream_call(&self, upstream: &str, result: &'static str, took: Duration) {
         self.upstream_calls.get_or_create(&UpstreamLabels { upstream: upstream.to_owned(), result }).observe(took.as_secs_f64());
+    }
+
+    /// The upstreams as they stand, all of them: one that is not configured any more is in no state.
+    pub fn upstreams<'u>(&self, all: impl Iterator<Item = UpstreamFigures<'u>>) {
+        self.upstream_states.clear();
+        self.upstream_calls_under_way.clear();
+        for UpstreamFigures { upstream, states, refused, in_flight } in all {
+            let upstream = upstream.to_owned();
+            for (state, is_so, entered) in states {
+                let labels = UpstreamStateLabels { upstream: upstream.clone(), state };
+                self.upstream_states.get_or_create(&labels).set(i64::from(is_so));
+                self.upstream_changes.get_or_create(&labels).inner().store(entered, Ordering::Relaxed);
+            }
+            for (reason, count) in refused {
+                let labels = UpstreamRefusalLabels { upstream: upstream.clone(), reason };
+                self.upstream_refusals.get_or_create(&labels).inner().store(count, Ordering::Relaxed);
+            }
+            self.upstream_calls_under_way.get_or_create(&UpstreamNameLabels { upstream }).set(i64::from(in_flight));
+        }
     }
 
     /// A plugin's load state is now `state`, one of `states`.

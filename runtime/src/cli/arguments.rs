@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{check, demo, dlq, events, health, migrate, nodes, plugin, providers, requests, send, sources, verify};
+use super::{alerts, check, demo, dev, dlq, events, health, migrate, nodes, plugin, providers, requests, send, sources, upstreams, verify};
 use crate::app::Role;
 
 /// Hookfast: webhooks, made fast. Receives webhooks, proves who sent them, stores them before it answers, and runs your
@@ -27,6 +27,8 @@ pub(super) const CONFIG: &str = "hookfast.toml";
 pub(super) enum Command {
     /// Receive, store and handle webhooks
     Serve(Serve),
+    /// Serve while you write plugins: calls go wrong on purpose if you want, and the log says more
+    Dev(dev::Dev),
     /// Find all mistakes of a configuration without serving it
     Check(check::Check),
     /// Ask a running server whether it takes webhooks, as a container's health check does
@@ -41,6 +43,9 @@ pub(super) enum Command {
     /// Look at the sources, and at which of their secrets are in use
     #[command(subcommand, visible_alias = "source")]
     Sources(sources::Sources),
+    /// Look at the upstreams: which take calls, which do not and why; let calls through again
+    #[command(subcommand, visible_alias = "upstream")]
+    Upstreams(upstreams::Upstreams),
     /// Look at events, and at what became of them
     #[command(subcommand, visible_alias = "event")]
     Events(events::Events),
@@ -55,6 +60,9 @@ pub(super) enum Command {
     Plugin(plugin::Plugin),
     /// Look at the processes that share the database
     Nodes(nodes::Nodes),
+    /// Look at what fires now
+    #[command(subcommand, visible_alias = "alert")]
+    Alerts(alerts::Alerts),
     /// Bring the database's tables up to date; `serve` does it by itself unless storage.migrate = false
     Migrate(migrate::Migrate),
     /// See the main job done on this machine, in seven claims that are checked one by one

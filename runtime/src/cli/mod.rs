@@ -12,15 +12,18 @@ mod send;
 mod verify;
 mod providers;
 mod sources;
+mod upstreams;
 mod requests;
 mod events;
 mod attempts;
 mod dlq;
 mod plugin;
 mod nodes;
+mod alerts;
 mod migrate;
 pub mod build;
 mod demo;
+mod dev;
 
 use std::process::ExitCode;
 
@@ -40,7 +43,11 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
         Command::Serve(serve) => {
             telemetry::start(&serve.log).map_err(anyhow::Error::msg)?;
-            app::serve(app::ServeOptions { config: serve.config, role: serve.role })
+            app::serve(app::ServeOptions { config: serve.config, role: serve.role, faults: Vec::new() })
+        }
+        Command::Dev(dev) => {
+            telemetry::start(&dev.log).map_err(anyhow::Error::msg)?;
+            dev::run(dev)
         }
         Command::Check(check) => check::run(&check),
         Command::Health(health) => block_on(done(health::run(health))),
@@ -48,12 +55,14 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Verify(verify) => verify::run(&verify),
         Command::Providers(providers) => providers::run(&providers).map(|()| ExitCode::SUCCESS),
         Command::Sources(sources) => block_on(done(sources::run(sources))),
+        Command::Upstreams(upstreams) => block_on(done(upstreams::run(upstreams))),
         Command::Events(events) => block_on(done(events::run(events))),
         Command::Requests(requests) => block_on(done(requests::run(requests))),
         Command::Dlq(dead_letters) => block_on(done(dlq::run(dead_letters))),
         Command::Plugin(plugin) => block_on(done(plugin::run(plugin))),
         Command::Migrate(migrate) => block_on(done(migrate::run(migrate))),
         Command::Nodes(nodes) => block_on(done(nodes::run(nodes))),
+        Command::Alerts(alerts) => block_on(done(alerts::run(alerts))),
         Command::Demo(demo) => demo::run(&demo),
     }
 }

@@ -170,12 +170,16 @@ async fn look_into(file: &Path) -> anyhow::Result<Loaded> {
 
 impl Inspected {
     fn write(&self) -> String {
-        let Description { name, version, description, upstreams, events, fixtures: _, admits } = &self.description;
+        let Description { name, version, description, upstreams, events, fixtures: _, admits, compensates } = &self.description;
         let facts = [
             ("calls itself", name.clone()),
             ("version", version.clone()),
             ("description", description.clone()),
             ("proves", if *admits { "requests of sources that name it as their provider".into() } else { String::new() }),
+            (
+                "compensates",
+                if *compensates { "takes back what was done before an event becomes a dead letter".into() } else { String::new() },
+            ),
             ("events", events.join(", ")),
             ("upstreams", upstreams.join(", ")),
             ("bytes", self.wasm_bytes.to_string()),

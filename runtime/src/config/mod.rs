@@ -5,12 +5,17 @@
 mod files;
 mod server;
 mod source;
+mod topic;
 mod proof;
 mod response;
 mod network;
 mod secret;
 mod upstream;
+mod auth;
+mod faults;
+mod policies;
 mod grant;
+mod alerts;
 mod in_force;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,11 +23,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::document::{Mistake, Mistakes, Section};
+use crate::document::{Mistake, Mistakes, Section, Severity};
 use crate::domain::{Grant, PluginName, SourceName, UpstreamName};
-use crate::upstream::UpstreamSettings;
+use crate::upstream::{Faults, UpstreamSettings};
 use crate::verify::Catalogue;
 
+pub use alerts::{ALERTS, AlertFormat, AlertRules, AlertSettings, AlertTarget, ShareRule, SpikeRule, alerts_topic};
 pub use files::fingerprint;
 pub use in_force::{Current, InForce};
 pub use network::Networks;
@@ -30,6 +36,7 @@ pub use proof::Adapter;
 pub use secret::SourceSecret;
 pub use server::{ForwardedHeader, Proxies, Server, Storage, Worker};
 pub use source::Source;
+pub use topic::{Target, Topic};
 
 /// Everything the operator has said.
 pub struct Settings {
@@ -51,10 +58,14 @@ pub struct Settings {
 pub struct Live {
     /// Inbound URLs.
     pub sources: BTreeMap<SourceName, Arc<Source>>,
+    /// Where plugins emit events to, beside the sources.
+    pub topics: BTreeMap<SourceName, Arc<Topic>>,
     /// Outbound targets.
     pub upstreams: Vec<UpstreamSettings>,
     /// What plugins may do.
     pub grants: BTreeMap<PluginName, Arc<Grant>>,
+    /// What is told to the operator, where something is.
+    pub alerts: Option<Arc<AlertSettings>>,
     /// A digest of what the files say of these: equal where two nodes are configured alike.
     pub digest: String,
 }
@@ -72,6 +83,26 @@ pub struct Reading {
     pub settings: Option<Settings>,
     /// Errors and warnings by file and place.
     pub mistakes: Vec<Mistake>,
+}
+
+impl Reading {
+    /// The same with faults at upstreams that somebody at the command line asks for, in place of those that the files say.
+    #[must_use]
+    pub fn breaking(mut self, faults: &[(UpstreamName, Faults)]) -> Self {
+        for (name, faults) in faults {
+            let Some(settings) = &mut self.settings else { return self };
+            match settings.live.upstreams.iter_mut().find(|upstream| upstream.name == *name) {
+                Some(upstream) => upstream.faults = faults.clone(),
+                None => {
+                    let message = format!("`--faults {name}:…`: no upstream has this name");
+                    let help = Some("name one that stands under [upstreams]".into());
+                    self.mistakes.push(Mistake::of_file(Severity::Error, "command line", message, help));
+                    self.settings = None;
+                }
+            }
+        }
+        self
+    }
 }
 
 /// Reads `path`, `conf.d/*.toml` and `catalogue.d/*.toml` beside it. Relative paths in them are relative to the file's directory.
@@ -140,13 +171,23 @@ struct Draft {
     worker: Option<Worker>,
     plugin_directory: PathBuf,
     sources: BTreeMap<SourceName, Arc<Source>>,
+    topics: BTreeMap<SourceName, Arc<Topic>>,
     upstreams: Vec<UpstreamSettings>,
     grants: BTreeMap<PluginName, Arc<Grant>>,
+    alerts: Option<Arc<AlertSettings>>,
     digest: String,
     /// All names below `[upstreams]`, also of those that could not be read.
     upstream_names: BTreeSet<String>,
+    faults: Vec<faults::Configured>,
     wanted_upstreams: Vec<(UpstreamName, Mistake)>,
     wanted_plugins: Vec<(PluginName, Mistake)>,
+    wanted_targets: Vec<(SourceName, Mistake)>,
+    /// What each topic would be if a source had its name.
+    unless_free: Vec<(SourceName, Mistake)>,
+    /// What is a mistake once alerts are configured.
+    unless_without_alerts: Vec<Mistake>,
+    /// What alerts are if nobody is told of them.
+    unless_subscribed: Option<Mistake>,
 }
 
 impl Draft {
@@ -160,17 +201,25 @@ impl Draft {
             worker: None,
             plugin_directory: directory.join("plugins"),
             sources: BTreeMap::new(),
+            topics: BTreeMap::new(),
             upstreams: Vec::new(),
             grants: BTreeMap::new(),
+            alerts: None,
             digest: files.digest(),
             upstream_names: BTreeSet::new(),
+            faults: Vec::new(),
             wanted_upstreams: Vec::new(),
             wanted_plugins: Vec::new(),
+            wanted_targets: Vec::new(),
+            unless_free: Vec::new(),
+            unless_without_alerts: Vec::new(),
+            unless_subscribed: None,
         };
         crate::document::read(&files.main.0, &files.main.1, mistakes, |root| {
             draft.server = root.section("server", server::read_server);
             draft.storage = root.section("storage", |section| server::read_storage(section, directory)).flatten();
             draft.worker = root.section("worker", server::read_worker);
+            draft.faults = root.field("faults").map(|field| faults::read(&field)).unwrap_or_default();
             let plugins = root.section("plugins", |section| section.field("directory").and_then(|field| field.as_str().map(str::to_owned)));
             draft.plugin_directory = directory.join(plugins.flatten().unwrap_or_else(|| "plugins".into()));
             draft.read_named(root, &catalogue, directory);
@@ -189,8 +238,25 @@ impl Draft {
         for (field, configured) in sources.into_iter().flatten() {
             let source::Configured { source, unless_there } = configured;
             self.wanted_plugins.extend(unless_there);
+            if source.name.as_str() == ALERTS {
+                self.unless_without_alerts.push(alerts::taken_by_source(&field));
+            }
             if self.sources.insert(source.name.clone(), Arc::new(source)).is_some() {
                 field.error("this source stands in another file too", None);
+            }
+        }
+        let topics = root.each("topics", |name, section| topic::read(name, section).map(|configured| (name.clone(), configured)));
+        for (field, configured) in topics.into_iter().flatten() {
+            let topic::Configured { topic, unless_there } = configured;
+            self.wanted_plugins.extend(unless_there);
+            if topic.name.as_str() == ALERTS && topic.routes.iter().any(|route| route.name.as_str() == ALERTS) {
+                self.unless_without_alerts.push(alerts::taken_by_route(&field));
+            }
+            let message = format!("`{0}` is a source, too: a name is that of one of them", topic.name);
+            self.unless_free
+                .push((topic.name.clone(), field.mistake(Severity::Error, message, Some("give the topic another name".into()))));
+            if self.topics.insert(topic.name.clone(), Arc::new(topic)).is_some() {
+                field.error("this topic stands in another file too", None);
             }
         }
         let names = &mut self.upstream_names;
@@ -210,20 +276,49 @@ impl Draft {
                 field.error("this grant stands in another file too", None);
             }
             self.wanted_upstreams.extend(granted.unless_configured);
+            self.wanted_targets.extend(granted.unless_there);
             self.grants.insert(granted.plugin, Arc::new(granted.grant));
+        }
+        let alerts = root.field("alerts").and_then(|field| Some((field.section(alerts::read)?, field)));
+        if let Some((alerts::Configured { settings, unless_configured }, field)) = alerts {
+            self.wanted_upstreams.extend(unless_configured);
+            if self.unless_subscribed.replace(alerts::told_to_nobody(&field)).is_some() {
+                field.error("[alerts] stands in another file too", None);
+            }
+            self.alerts = settings.map(Arc::new);
         }
     }
 
     fn settle(mut self, fingerprint: u64, mistakes: &Mistakes) -> Settings {
         self.check_grants(mistakes);
         self.check_plugins(mistakes);
+        self.check_targets(mistakes);
+        self.check_alerts(mistakes);
+        self.plan_faults(mistakes);
         Settings {
             server: self.server.unwrap_or_default(),
             storage: self.storage.unwrap_or(self.storage_default),
             worker: self.worker.unwrap_or_default(),
             plugin_directory: self.plugin_directory,
-            live: Live { sources: self.sources, upstreams: self.upstreams, grants: self.grants, digest: self.digest },
+            live: Live {
+                sources: self.sources,
+                topics: self.topics,
+                upstreams: self.upstreams,
+                grants: self.grants,
+                alerts: self.alerts,
+                digest: self.digest,
+            },
             fingerprint,
+        }
+    }
+
+    fn plan_faults(&mut self, mistakes: &Mistakes) {
+        for faults::Configured { upstream, faults, unless_there } in self.faults.drain(..) {
+            match self.upstreams.iter_mut().find(|settings| settings.name == upstream) {
+                Some(settings) => settings.faults = faults,
+                None if self.upstream_names.contains(upstream.as_str()) => {}
+                None => mistakes.push(unless_there),
+            }
         }
     }
 
@@ -233,6 +328,25 @@ impl Draft {
             if !self.upstream_names.contains(name.as_str()) {
                 mistakes.push(mistake);
             }
+        }
+    }
+
+    /// Names of sources and topics are one.
+    fn check_targets(&mut self, mistakes: &Mistakes) {
+        self.unless_free.drain(..).filter(|(name, _)| self.sources.contains_key(name)).for_each(|(_, mistake)| mistakes.push(mistake));
+        for (name, mistake) in self.wanted_targets.drain(..) {
+            if !self.sources.contains_key(&name) && !self.topics.contains_key(&name) {
+                mistakes.push(mistake);
+            }
+        }
+    }
+
+    /// The name is the host's own, where it tells of alerts.
+    fn check_alerts(&mut self, mistakes: &Mistakes) {
+        let Some(alerts) = &self.alerts else { return };
+        self.unless_without_alerts.drain(..).for_each(|mistake| mistakes.push(mistake));
+        if alerts.to.is_empty() && !self.topics.contains_key(ALERTS) {
+            self.unless_subscribed.take().into_iter().for_each(|mistake| mistakes.push(mistake));
         }
     }
 

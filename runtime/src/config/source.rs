@@ -69,13 +69,7 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
     let ordering = section.field("ordering").and_then(|field| read_ordering(&field));
     let (ordering, skip_after) = ordering.map(|ordering| (ordering.key, ordering.skip_after)).unzip();
     let proof = proof::read(section, catalogue, directory, ordering);
-    let routes = section.field("routes").and_then(|field| field.as_list()).unwrap_or_default();
-    let (routes, mut unless_there): (Vec<_>, Vec<_>) = routes.iter().filter_map(read_route).unzip();
-    for (position, route) in routes.iter().enumerate() {
-        if routes[..position].iter().any(|other: &Route| other.name == route.name) {
-            section.error(format!("two routes are called `{}`; give one of them a `name`", route.name));
-        }
-    }
+    let (routes, mut unless_there) = read_routes(section);
     let retry = section.section("retry", read_retry).flatten().unwrap_or_default();
     let max_body = section.field("max_body").and_then(|field| field.as_bytes(1..=32 << 20)).unwrap_or(1 << 20);
     let content_encodings = section.field("content_encodings").and_then(|field| read_encodings(&field)).unwrap_or_default();
@@ -114,6 +108,18 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, catalogue: &Catalogu
     Some(Configured { source, unless_there })
 }
 
+/// The routes, with the warning that each would be if its plugin is not there.
+pub(super) fn read_routes(section: &Section<'_>) -> (Vec<Route>, Vec<(PluginName, Mistake)>) {
+    let routes = section.field("routes").and_then(|field| field.as_list()).unwrap_or_default();
+    let (routes, unless_there): (Vec<_>, Vec<_>) = routes.iter().filter_map(read_route).unzip();
+    for (position, route) in routes.iter().enumerate() {
+        if routes[..position].iter().any(|other: &Route| other.name == route.name) {
+            section.error(format!("two routes are called `{}`; give one of them a `name`", route.name));
+        }
+    }
+    (routes, unless_there)
+}
+
 fn read_route(field: &Field<'_>) -> Option<(Route, (PluginName, Mistake))> {
     let read = |section: &Section<'_>| {
         let plugin = section.required("plugin").and_then(|field| wanted(&field, field.as_str()?));
@@ -137,7 +143,7 @@ pub(super) fn wanted(field: &Field<'_>, name: &str) -> Option<(PluginName, Mista
     Some((plugin, warning))
 }
 
-fn read_retry(section: &Section<'_>) -> Option<RetryPolicy> {
+pub(super) fn read_retry(section: &Section<'_>) -> Option<RetryPolicy> {
     enum Strategy {
         Exponential,
         Schedule,
@@ -164,13 +170,13 @@ fn read_retry(section: &Section<'_>) -> Option<RetryPolicy> {
 }
 
 /// What a source orders its events by.
-struct Ordering {
-    key: Location,
-    skip_after: Option<u32>,
+pub(super) struct Ordering {
+    pub(super) key: Location,
+    pub(super) skip_after: Option<u32>,
 }
 
 /// `"json:/data/customer"`, or `{ key = "header:x-customer", policy = "block" }`, or `{ key = …, skip_after = 3 }`.
-fn read_ordering(field: &Field<'_>) -> Option<Ordering> {
+pub(super) fn read_ordering(field: &Field<'_>) -> Option<Ordering> {
     if !field.is_table() {
         return field.parse().map(|key| Ordering { key, skip_after: None });
     }
@@ -199,7 +205,7 @@ fn read_encodings(field: &Field<'_>) -> Option<Vec<ContentEncoding>> {
 }
 
 /// `rate = "100/s"`, or `{ per_second = 100, burst = 200 }`.
-fn read_rate(field: &Field<'_>) -> Option<Rate> {
+pub(super) fn read_rate(field: &Field<'_>) -> Option<Rate> {
     if !field.is_table() {
         return field.parse();
     }

@@ -134,6 +134,16 @@ impl<'d> Field<'d> {
         Some(array.iter().enumerate().map(element).collect())
     }
 
+    /// Whether it is `true` or `false`.
+    pub fn is_bool(&self) -> bool {
+        self.written().is_some_and(DeValue::is_bool)
+    }
+
+    /// Whether the value is a string.
+    pub fn is_text(&self) -> bool {
+        self.written().is_some_and(DeValue::is_str)
+    }
+
     /// Whether it is a list.
     pub fn is_list(&self) -> bool {
         self.written().is_some_and(DeValue::is_array)

@@ -89,7 +89,7 @@ impl<'d> Section<'d> {
         let Some(outer) = self.field(key) else { return Vec::new() };
         let Some(table) = outer.table() else { return Vec::new() };
         let entries = table.iter().map(|(name, value)| {
-            let path = format!("{key}.{}", name.get_ref());
+            let path = format!("{}.{}", self.child_path(key), name.get_ref());
             let name = Field::of_name(self.source, name.get_ref(), name.span(), path.clone());
             Field::new(self.source, value, path).section(|section| read(&name, section))
         });

@@ -95,6 +95,7 @@ mod tests {
     #[test]
     fn v6_addresses_that_carry_a_v4_address_are_refused_even_where_that_is_public() {
         check(&["::ffff:127.0.0.1", "::ffff:8.8.8.8", "::127.0.0.1", "64:ff9b::8.8.8.8", "64:ff9b::7f00:1", "64:ff9b:1::1"], false);
-        check(&["2002:7f00:1::", "2002:808:808::1", "2001:0:7f00:1::1"], false);
+        check(&["64:ff9b::a9fe:a9fe", "64:ff9b:1:7f00:0:100::", "::ffff:169.254.169.254", "::ffff:100.64.0.1", "::10.0.0.1"], false);
+        check(&["2002:7f00:1::", "2002:808:808::1", "2001:0:7f00:1::1", "2002:a9fe:a9fe::1", "2001:0:808:808::1"], false);
     }
 }

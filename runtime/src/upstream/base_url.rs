@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
+use url::{Position, Url};
 
 use super::path;
 
@@ -24,13 +25,58 @@ pub struct InvalidBaseUrl(&'static str);
 
 impl BaseUrl {
     /// Whether it is reached over TLS.
-    pub(super) fn is_https(&self) -> bool {
+    pub fn is_https(&self) -> bool {
         self.scheme == Scheme::HTTPS
+    }
+
+    /// Scheme and host.
+    pub(super) fn origin(&self) -> String {
+        format!("{}://{}", self.scheme, self.authority)
+    }
+
+    /// Path and query of a URL below this base; `None` for one that is elsewhere.
+    pub(super) fn rest_of(&self, url: &Uri) -> Option<String> {
+        let port = |authority: &Authority| authority.port_u16().unwrap_or(if self.is_https() { 443 } else { 80 });
+        let theirs = url.authority()?;
+        let is_there = url.scheme() == Some(&self.scheme)
+            && theirs.host().eq_ignore_ascii_case(self.authority.host())
+            && !theirs.as_str().contains('@')
+            && port(theirs) == port(&self.authority);
+        let path = url.path_and_query().map_or("/", PathAndQuery::as_str);
+        let rest = path.strip_prefix(&self.prefix).filter(|_| is_there)?;
+        match rest.chars().next() {
+            Some('/') => Some(rest.to_owned()),
+            Some('?') | None => Some(format!("/{rest}")),
+            Some(_) => None,
+        }
     }
 
     /// The address below the base of a path that [`path::check`] has passed; `None` where a URL may not contain it.
     pub(super) fn join(&self, path: &str) -> Option<Uri> {
-        let path = PathAndQuery::try_from(format!("{}{path}", self.prefix)).ok()?;
+        self.at(&format!("{}{path}", self.prefix))
+    }
+
+    /// What `reference` names (RFC 3986 §5) where it stands in an answer from `here`, without its fragment; `None` where that is no URL, has
+    /// a user, or is not below the base.
+    pub(super) fn resolve(&self, here: &Uri, reference: &str) -> Option<Uri> {
+        let here = Url::parse(&here.to_string()).ok()?;
+        let there = here.join(reference).ok()?;
+        if there.origin() != here.origin() || !there.username().is_empty() || there.password().is_some() {
+            return None;
+        }
+        let path = &there[Position::BeforePath..Position::AfterQuery];
+        let below = path.strip_prefix(&self.prefix)?;
+        // The prefix `/v1` has `/v1`, `/v1?x` and `/v1/x` below it, and not `/v10`.
+        let is_below = below.is_empty() || below.starts_with(['/', '?']);
+        if !is_below || path::check(path).is_err() {
+            return None;
+        }
+        self.at(path)
+    }
+
+    /// The address of a path on the same host.
+    fn at(&self, path: &str) -> Option<Uri> {
+        let path = PathAndQuery::try_from(if path.is_empty() { "/" } else { path }).ok()?;
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(self.scheme.clone());
         parts.authority = Some(self.authority.clone());
@@ -106,6 +152,46 @@ mod tests {
             ("http://[::1]:81/api/x", "http://[::1]:81/api/x/v1?a=b"),
         ] {
             assert_eq!(base(url).join("/v1?a=b").expect("a URL").to_string(), joined);
+        }
+        for (url, joined) in
+            [("https://a.example", "https://a.example/"), ("https://a.example/services/x/", "https://a.example/services/x")]
+        {
+            assert_eq!(base(url).join("").expect("a URL").to_string(), joined);
+        }
+    }
+
+    #[test]
+    fn a_redirect_stays_below_the_base() {
+        let base = base("https://crm.example.com/v1");
+        let here = "https://crm.example.com/v1/a/b?c=d".parse().expect("a URL");
+        let resolved = |reference: &str| base.resolve(&here, reference).map(|uri| uri.to_string());
+        for (reference, path) in [
+            ("x", "/v1/a/x"),
+            ("../x?y", "/v1/x?y"),
+            ("/v1/x#fragment", "/v1/x"),
+            ("?e", "/v1/a/b?e"),
+            ("https://CRM.example.com:443/v1/x", "/v1/x"),
+            ("//crm.example.com/v1", "/v1"),
+        ] {
+            assert_eq!(resolved(reference), Some(format!("https://crm.example.com{path}")), "{reference}");
+        }
+        for elsewhere in [
+            "http://crm.example.com/v1/x",
+            "https://crm.example.com:444/v1/x",
+            "https://evil.example/v1/x",
+            "//evil.example/v1",
+            "https://u:p@crm.example.com/v1/x",
+            "https://crm.example.com.evil.example/v1",
+            "\\\\evil.example/v1",
+            "/v2/x",
+            "/v10",
+            "/v1/../v2",
+            "../../x",
+            "/v1/..%2fv2",
+            "javascript:alert(1)",
+            "https://",
+        ] {
+            assert_eq!(resolved(elsewhere), None, "{elsewhere}");
         }
     }
 

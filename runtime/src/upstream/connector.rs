@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -19,6 +19,7 @@ use tower_service::Service;
 use super::address;
 use super::base_url::literal_address;
 use super::fault::Break;
+use super::tls::{Tls, UnusableTls};
 
 /// Idle connections are probed this often, so that one that a firewall forgot is noticed.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
@@ -39,11 +40,12 @@ enum Route {
 }
 
 impl Connector {
-    /// For `https` it loads the machine's trusted root certificates (honouring `SSL_CERT_FILE`) and fails if there are none.
-    pub(super) fn new(is_https: bool, guard: Guard, timeout: Duration) -> io::Result<Self> {
-        let tcp = Tcp::new(guard, timeout);
+    /// For `https` it needs certificates to trust: the operator's own, or the machine's.
+    pub(super) fn new(is_https: bool, tls: &Tls, guard: Guard, timeout: Duration) -> Result<Self, UnusableTls> {
+        let tcp = Tcp::new(GaiResolver::new(), guard, timeout);
         let route = if is_https {
-            Route::Tls(HttpsConnectorBuilder::new().with_native_roots()?.https_only().enable_all_versions().wrap_connector(tcp))
+            let builder = HttpsConnectorBuilder::new().with_tls_config(tls.client()?);
+            Route::Tls(builder.https_only().enable_all_versions().wrap_connector(tcp))
         } else {
             Route::Plain(tcp)
         };
@@ -84,15 +86,15 @@ fn of_tls(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Break {
 
 /// TCP connections to guarded addresses only.
 #[derive(Clone)]
-struct Tcp {
-    http: HttpConnector<GuardedResolver>,
+struct Tcp<R = GaiResolver> {
+    http: HttpConnector<GuardedResolver<R>>,
     guard: Guard,
     timeout: Duration,
 }
 
-impl Tcp {
-    fn new(guard: Guard, timeout: Duration) -> Self {
-        let mut http = HttpConnector::new_with_resolver(GuardedResolver { system: GaiResolver::new(), guard });
+impl<R> Tcp<R> {
+    fn new(resolver: R, guard: Guard, timeout: Duration) -> Self {
+        let mut http = HttpConnector::new_with_resolver(GuardedResolver { resolver, guard });
         http.enforce_http(false);
         http.set_nodelay(true);
         http.set_keepalive(Some(TCP_KEEPALIVE));
@@ -102,7 +104,7 @@ impl Tcp {
     }
 }
 
-impl Service<Uri> for Tcp {
+impl<R: Resolve> Service<Uri> for Tcp<R> {
     type Response = TokioIo<TcpStream>;
     type Error = Break;
     type Future = Dialling<Self::Response>;
@@ -128,24 +130,48 @@ impl Service<Uri> for Tcp {
 pub(super) enum Guard {
     PublicOnly,
     Anywhere,
+    /// Takes one address of this machine for the only public one.
+    #[cfg(test)]
+    Only(IpAddr),
 }
 
 impl Guard {
     /// One bad address refuses all: a name that mixes public and private addresses is an attack, or an accident waiting to happen.
     fn check<'a>(self, mut addresses: impl Iterator<Item = &'a SocketAddr>) -> Result<(), Break> {
-        let passes = self == Self::Anywhere || addresses.all(|address| address::is_public(address.ip()));
+        let passes = addresses.all(|address| self.passes(address.ip()));
         if passes { Ok(()) } else { Err(Break::PrivateAddress) }
+    }
+
+    fn passes(self, address: IpAddr) -> bool {
+        match self {
+            Self::Anywhere => true,
+            Self::PublicOnly => address::is_public(address),
+            #[cfg(test)]
+            Self::Only(only) => address == only,
+        }
     }
 }
 
-/// The system's resolver, whose answers pass the guard before anything is dialled.
+/// What finds the addresses of a name: the system, or a test.
+trait Resolve: Clone + Send + Sync + 'static {
+    fn resolve(&mut self, name: Name) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static;
+}
+
+impl Resolve for GaiResolver {
+    fn resolve(&mut self, name: Name) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static {
+        let resolving = self.call(name);
+        async { Ok(resolving.await?.collect()) }
+    }
+}
+
+/// A resolver whose answers pass the guard before anything is dialled. The connector dials these and asks for no others.
 #[derive(Clone)]
-struct GuardedResolver {
-    system: GaiResolver,
+struct GuardedResolver<R> {
+    resolver: R,
     guard: Guard,
 }
 
-impl Service<Name> for GuardedResolver {
+impl<R: Resolve> Service<Name> for GuardedResolver<R> {
     type Response = std::vec::IntoIter<SocketAddr>;
     type Error = Break;
     type Future = Dialling<Self::Response>;
@@ -155,10 +181,10 @@ impl Service<Name> for GuardedResolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let resolving = self.system.call(name);
+        let resolving = self.resolver.resolve(name);
         let guard = self.guard;
         Box::pin(async move {
-            let addresses: Vec<_> = resolving.await.map_err(|_| Break::NoSuchHost)?.collect();
+            let addresses = resolving.await.map_err(|_| Break::NoSuchHost)?;
             guard.check(addresses.iter())?;
             Ok(addresses.into_iter())
         })
@@ -167,7 +193,74 @@ impl Service<Name> for GuardedResolver {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::{Arc, Mutex};
+
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    const SHORT: Duration = Duration::from_millis(500);
+
+    /// Gives these answers one after the other, and none after the last.
+    #[derive(Clone)]
+    struct Flipping(Arc<Mutex<Vec<&'static [&'static str]>>>);
+
+    impl Flipping {
+        fn new(answers: impl IntoIterator<Item = &'static [&'static str]>) -> Self {
+            let mut answers: Vec<_> = answers.into_iter().collect();
+            answers.reverse();
+            Self(Arc::new(Mutex::new(answers)))
+        }
+
+        fn left(&self) -> usize {
+            self.0.lock().expect("no panic").len()
+        }
+    }
+
+    impl Resolve for Flipping {
+        fn resolve(&mut self, _: Name) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static {
+            let answer = self.0.lock().expect("no panic").pop();
+            let parse = |text: &&str| SocketAddr::new(text.parse().expect("an address"), 0);
+            let answer = answer.map(|texts| texts.iter().map(parse).collect()).ok_or_else(|| io::Error::other("SERVFAIL"));
+            std::future::ready(answer)
+        }
+    }
+
+    /// Dials the name as many times as given; to whom it came each time. `127.0.0.1` stands for the public internet.
+    async fn dial(resolver: &Flipping, port: u16, times: usize) -> Vec<Result<IpAddr, Break>> {
+        let guard = Guard::Only(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let mut dialled = Vec::new();
+        for _ in 0..times {
+            let mut tcp = Tcp::new(resolver.clone(), guard, SHORT);
+            let uri = format!("http://rebinding.example:{port}").parse().expect("a URL");
+            let connection = tcp.call(uri).await;
+            dialled.push(connection.map(|connection| connection.inner().peer_addr().expect("connected").ip()));
+        }
+        dialled
+    }
+
+    #[tokio::test]
+    async fn what_was_checked_is_dialled_and_a_name_that_flips_gains_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        // The whole of 127.0.0.0/8 is this machine: a connection to the forbidden address would be made.
+        let forbidden = TcpListener::bind(("127.0.0.2", port)).await.expect("a port");
+        let resolver = Flipping::new([&["127.0.0.1"][..], &["127.0.0.2"], &["127.0.0.1", "127.0.0.2"], &["127.0.0.1"]]);
+
+        assert_eq!(dial(&resolver, port, 1).await, [Ok(IpAddr::V4(Ipv4Addr::LOCALHOST))]);
+        assert_eq!(resolver.left(), 3, "one connection asks once");
+        assert_eq!(dial(&resolver, port, 2).await, [Err(Break::PrivateAddress), Err(Break::PrivateAddress)]);
+        assert_eq!(dial(&resolver, port, 1).await, [Ok(IpAddr::V4(Ipv4Addr::LOCALHOST))]);
+        let reached = tokio::time::timeout(Duration::ZERO, forbidden.accept()).await;
+        assert!(reached.is_err(), "somebody connected to the forbidden address");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_does_not_resolve_is_dialled_nowhere() {
+        assert_eq!(dial(&Flipping::new([]), 80, 1).await, [Err(Break::NoSuchHost)]);
+        assert_eq!(dial(&Flipping::new([&[][..]]), 80, 1).await, [Err(Break::NoConnection)]);
+    }
 
     #[test]
     fn one_private_address_among_public_ones_refuses_them_all() {

@@ -3,10 +3,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use super::Auth;
 use super::header::is_host_owned;
+use super::hmac_signature::HmacKey;
 use super::signature::{self, SigningKey};
 use crate::domain::Timestamp;
 
@@ -26,6 +27,17 @@ pub(super) enum Credentials {
     None,
     Header(HeaderName, HeaderValue),
     Signature(SigningKey),
+    Hmac(Box<HmacKey>),
+}
+
+/// What there is to sign of a call.
+pub(super) struct Message<'m> {
+    pub(super) method: &'m Method,
+    /// With the query, as it is sent.
+    pub(super) path: &'m str,
+    pub(super) body: &'m [u8],
+    /// Wall-clock time.
+    pub(super) now: Timestamp,
 }
 
 impl Credentials {
@@ -33,18 +45,26 @@ impl Credentials {
     pub(super) fn prepare(auth: &Auth) -> Result<Self, &'static str> {
         match auth {
             Auth::None => Ok(Self::None),
-            Auth::Bearer(token) => {
-                let value = [b"Bearer ", token.expose()].concat();
-                Ok(Self::Header(header::AUTHORIZATION, sensitive(&value)?))
-            }
+            Auth::Bearer(token) => Self::bearer(token.expose()),
             Auth::Basic { user, .. } if user.contains(':') => Err("the user of `basic` cannot contain a colon (RFC 7617)"),
-            Auth::Basic { user, password } => {
-                let pair = STANDARD.encode([user.as_bytes(), b":", password.expose()].concat());
-                Ok(Self::Header(header::AUTHORIZATION, sensitive(format!("Basic {pair}").as_bytes())?))
-            }
+            Auth::Basic { user, password } => Self::basic(user.as_bytes(), password.expose()),
             Auth::Header { name, value } => Ok(Self::Header(own_header(name)?, sensitive(value.expose())?)),
             Auth::StandardWebhooks(key) => Ok(Self::Signature(SigningKey::new(key))),
+            Auth::Hmac(signing) => HmacKey::prepare(signing).map(|key| Self::Hmac(Box::new(key))),
+            // Each token brings its own.
+            Auth::OAuth(oauth) => oauth.check().map(|()| Self::None),
         }
+    }
+
+    /// A token that its bearer may use (RFC 6750 §2.1).
+    pub(super) fn bearer(token: &[u8]) -> Result<Self, &'static str> {
+        Ok(Self::Header(header::AUTHORIZATION, sensitive(&[b"Bearer ", token].concat())?))
+    }
+
+    /// Basic authentication (RFC 7617); the user has no colon.
+    pub(super) fn basic(user: &[u8], password: &[u8]) -> Result<Self, &'static str> {
+        let pair = STANDARD.encode([user, b":", password].concat());
+        Ok(Self::Header(header::AUTHORIZATION, sensitive(format!("Basic {pair}").as_bytes())?))
     }
 
     /// Whether these credentials set the header, so that a plugin must not.
@@ -53,6 +73,14 @@ impl Credentials {
             Self::None => false,
             Self::Header(own, _) => own == name,
             Self::Signature(_) => signature::owns(name),
+            Self::Hmac(key) => key.owns(name),
+        }
+    }
+
+    /// Adds those that are one header.
+    pub(super) fn put(&self, headers: &mut HeaderMap) {
+        if let Self::Header(name, value) = self {
+            headers.insert(name.clone(), value.clone());
         }
     }
 
@@ -60,24 +88,27 @@ impl Credentials {
     pub(super) fn apply(
         &self,
         headers: &mut HeaderMap,
-        body: &[u8],
-        now: Timestamp,
+        message: &Message<'_>,
         message_id: impl FnOnce() -> String,
     ) -> Result<(), &'static str> {
         match self {
-            Self::None => Ok(()),
-            Self::Header(name, value) => {
-                headers.insert(name.clone(), value.clone());
+            Self::None | Self::Header(..) => {
+                self.put(headers);
                 Ok(())
             }
-            Self::Signature(key) => key.sign(headers, body, now, message_id),
+            Self::Signature(key) => key.sign(headers, message.body, message.now, message_id),
+            Self::Hmac(key) => {
+                key.sign(headers, message);
+                Ok(())
+            }
         }
     }
 }
 
-fn own_header(name: &str) -> Result<HeaderName, &'static str> {
-    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "the `name` of `header` is not the name of an HTTP header")?;
-    if is_host_owned(&name) { Err("the `name` of `header` is one that HTTP itself uses") } else { Ok(name) }
+/// The header that carries them; else one sentence for the operator.
+pub(super) fn own_header(name: &str) -> Result<HeaderName, &'static str> {
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "the header they name is not the name of an HTTP header")?;
+    if is_host_owned(&name) { Err("the header they name is one that HTTP itself uses") } else { Ok(name) }
 }
 
 fn sensitive(value: &[u8]) -> Result<HeaderValue, &'static str> {
@@ -101,7 +132,8 @@ mod tests {
     fn sent(auth: &Auth) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let credentials = Credentials::prepare(auth).expect("good credentials");
-        credentials.apply(&mut headers, b"", Timestamp::from_millis(0), String::new).expect("applied");
+        let message = Message { method: &Method::GET, path: "/", body: b"", now: Timestamp::from_millis(0) };
+        credentials.apply(&mut headers, &message, String::new).expect("applied");
         headers
     }
 

@@ -8,12 +8,12 @@ use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::capture_connection;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connector::Connector;
-use super::fault::Break;
+use super::fault::{Break, Broken};
 use super::header;
 use crate::domain::OutboundAnswer;
 
@@ -36,10 +36,22 @@ pub(super) type HttpClient = Client<Connector, Full<Bytes>>;
 pub(super) struct Bounds {
     /// The longest silence once connected.
     pub(super) read: Duration,
-    /// For all of it.
+    /// For all of it, from its start to [`Self::deadline`].
     pub(super) total: Duration,
+    pub(super) deadline: Instant,
     /// The answer's body, bytes.
     pub(super) answer_bytes_max: usize,
+}
+
+impl Bounds {
+    pub(super) fn from_now(read: Duration, total: Duration, answer_bytes_max: usize) -> Self {
+        Self { read, total, deadline: Instant::now() + total, answer_bytes_max }
+    }
+
+    /// What `work` comes to, if it is done in time.
+    pub(super) async fn within<T>(self, work: impl Future<Output = Result<T, Break>>) -> Result<T, Break> {
+        timeout_at(self.deadline, work).await.unwrap_or(Err(Break::Late(self.total)))
+    }
 }
 
 /// A client over a connector, with everything bounded.
@@ -57,20 +69,27 @@ pub(super) fn client(connector: Connector) -> HttpClient {
 }
 
 /// Sends the request and reads the answer in full. A redirect is an answer like any other.
-pub(super) async fn exchange(client: &HttpClient, request: Request<Full<Bytes>>, bounds: Bounds) -> Result<OutboundAnswer, Break> {
+pub(super) async fn exchange(client: &HttpClient, mut request: Request<Full<Bytes>>, bounds: Bounds) -> Result<OutboundAnswer, Broken> {
+    let connection = capture_connection(&mut request);
     let exchanging = async {
         let may_have_body = request.method() != Method::HEAD;
-        let (head, body) = head(client, request, bounds.read).await?.into_parts();
+        let (head, body) = head(client, request, connection.clone(), bounds.read).await?.into_parts();
         let headers = header::incoming(&head.headers).ok_or(Break::HeadTooLarge)?;
         let body = if may_have_body { read(body, bounds).await? } else { Bytes::new() };
-        Ok(OutboundAnswer { status: head.status.as_u16(), headers, body })
+        Ok(OutboundAnswer { status: head.status.as_u16(), headers, body, stale_for: None })
     };
-    timeout(bounds.total, exchanging).await.unwrap_or(Err(Break::Late(bounds.total)))
+    let result = bounds.within(exchanging).await;
+    // On a connection the request is written at once; without one nothing can have left.
+    result.map_err(|cause| Broken { cause, was_sent: connection.connection_metadata().is_some() && !cause.is_before_connection() })
 }
 
 /// The silence counts from when there is a connection: until then the connector's own timeout holds.
-async fn head(client: &HttpClient, mut request: Request<Full<Bytes>>, silence_max: Duration) -> Result<Response<Incoming>, Break> {
-    let mut connection = capture_connection(&mut request);
+async fn head(
+    client: &HttpClient,
+    request: Request<Full<Bytes>>,
+    mut connection: CaptureConnection,
+    silence_max: Duration,
+) -> Result<Response<Incoming>, Break> {
     let mut answer = pin!(client.request(request));
     tokio::select! {
         biased;

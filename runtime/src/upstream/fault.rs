@@ -5,6 +5,8 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
+use rustls::AlertDescription;
+
 use crate::domain::{CallFault, CallFaultKind};
 
 /// The ways in which an exchange ends without an answer.
@@ -20,6 +22,8 @@ pub(super) enum Break {
     ConnectTimeout(Duration),
     #[error("TLS failed")]
     Tls,
+    #[error("the other side refused the handshake")]
+    TlsRefused,
     #[error("silent for {0:?}")]
     Silent(Duration),
     #[error("not done within {0:?}")]
@@ -45,9 +49,8 @@ impl Break {
             if let Some(error) = cause.downcast_ref::<hyper::Error>() {
                 found = of_http(error);
             }
-            // A TLS alert after the handshake, as for a missing client certificate, arrives as a failed read.
-            if cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::InvalidData) {
-                return Self::Tls;
+            if let Some(error) = cause.downcast_ref::<io::Error>().filter(|error| error.kind() == io::ErrorKind::InvalidData) {
+                return of_tls(error);
             }
         }
         found
@@ -66,10 +69,9 @@ impl Break {
         Self::NoConnection
     }
 
-    /// The fault as a plugin sees it. `target` is how the author knows the other side, such as "upstream `crm`"; `allow` says how
-    /// its operator would allow a private address.
-    pub(super) fn fault(self, target: &str, allow: &str) -> CallFault {
-        CallFault::new(self.kind(), self.sentence(target, allow))
+    /// Whether it is of the time in which a connection is made, as the last try of a client may be that has thrown a dead one away.
+    pub(super) fn is_before_connection(self) -> bool {
+        matches!(self, Self::PrivateAddress | Self::NoSuchHost | Self::NoConnection | Self::ConnectTimeout(_) | Self::TlsRefused)
     }
 
     fn kind(self) -> CallFaultKind {
@@ -77,7 +79,7 @@ impl Break {
             Self::PrivateAddress => CallFaultKind::PrivateAddress,
             Self::NoSuchHost | Self::NoConnection => CallFaultKind::Connect,
             Self::ConnectTimeout(_) | Self::Silent(_) | Self::Late(_) => CallFaultKind::Timeout,
-            Self::Tls => CallFaultKind::Tls,
+            Self::Tls | Self::TlsRefused => CallFaultKind::Tls,
             Self::Broken | Self::NotHttp => CallFaultKind::Reset,
             Self::HeadTooLarge | Self::BodyTooLarge(_) => CallFaultKind::ResponseTooLarge,
         }
@@ -89,7 +91,9 @@ impl Break {
             Self::NoSuchHost => format!("the host name of {target} could not be resolved"),
             Self::NoConnection => format!("no connection could be made to {target}"),
             Self::ConnectTimeout(limit) => format!("no connection to {target} within {limit:?}"),
-            Self::Tls => format!("TLS with {target} failed: the two sides did not accept each other's certificate or protocol"),
+            Self::Tls | Self::TlsRefused => {
+                format!("TLS with {target} failed: the two sides did not accept each other's certificate or protocol")
+            }
             Self::Silent(limit) => format!("{target} was silent for {limit:?}"),
             Self::Late(limit) => format!("{target} had not answered in full within {limit:?}"),
             Self::Broken => format!("the connection to {target} broke before the answer was complete"),
@@ -97,6 +101,44 @@ impl Break {
             Self::HeadTooLarge => format!("the headers of the answer of {target} are too many or too large"),
             Self::BodyTooLarge(limit) => format!("the answer of {target} is larger than the {limit} bytes allowed"),
         }
+    }
+}
+
+/// An exchange that broke, and whether the request had begun to leave by then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Broken {
+    pub(super) cause: Break,
+    pub(super) was_sent: bool,
+}
+
+impl Broken {
+    /// The fault as a plugin sees it. `target` is how the author knows the other side, such as "upstream `crm`"; `allow` says how
+    /// its operator would allow a private address.
+    pub(super) fn fault(self, target: &str, allow: &str) -> CallFault {
+        let Self { cause, was_sent } = self;
+        CallFault { may_have_happened: was_sent, ..CallFault::new(cause.kind(), cause.sentence(target, allow)) }
+    }
+}
+
+/// In TLS 1.3 the client is done with the handshake before the server has looked at its certificate, so that a refusal arrives as an alert
+/// on a connection (RFC 8446 §4.4.2.4). No server reads a request of a client that it refuses.
+/// HTTP/2 hands on the error's kind alone.
+fn of_tls(error: &io::Error) -> Break {
+    let alert = match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(rustls::Error::AlertReceived(alert)) => *alert,
+        _ => return Break::Tls,
+    };
+    match alert {
+        AlertDescription::AccessDenied
+        | AlertDescription::BadCertificate
+        | AlertDescription::CertificateExpired
+        | AlertDescription::CertificateRequired
+        | AlertDescription::CertificateRevoked
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::HandshakeFailure
+        | AlertDescription::UnknownCA
+        | AlertDescription::UnsupportedCertificate => Break::TlsRefused,
+        _ => Break::Tls,
     }
 }
 

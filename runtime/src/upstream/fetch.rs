@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, Method};
 
 use super::connector::{Connector, Guard};
 use super::exchange::{Bounds, client, exchange};
+use super::tls::Tls;
 use super::{header, request};
 use crate::domain::{CallFault, CallFaultKind, Headers, OutboundAnswer, Secret};
 
@@ -35,8 +36,8 @@ pub async fn fetch_public(url: &str, token: Option<&Secret>) -> Result<(u16, Byt
 
 pub(super) async fn read(uri: Uri, guard: Guard, is_https: bool, token: Option<&Secret>) -> Result<(u16, Bytes), CallFault> {
     let target = uri.authority().map(ToString::to_string).unwrap_or_default();
-    let connector = Connector::new(is_https, guard, KEYS_TIMEOUT).map_err(|_| no_roots())?;
-    let bounds = Bounds { read: KEYS_TIMEOUT, total: KEYS_TIMEOUT, answer_bytes_max: KEYS_BYTES_MAX };
+    let connector = Connector::new(is_https, &Tls::default(), guard, KEYS_TIMEOUT).map_err(|_| no_roots())?;
+    let bounds = Bounds::from_now(KEYS_TIMEOUT, KEYS_TIMEOUT, KEYS_BYTES_MAX);
     let mut headers = HeaderMap::new();
     if let Some(token) = token {
         let value = HeaderValue::from_bytes([b"Bearer ", token.expose()].concat().trim_ascii_end());
@@ -63,8 +64,8 @@ pub async fn fetch(method: &str, url: &str, headers: Headers, body: Bytes, timeo
     let (uri, is_https) = parse(url).ok_or_else(|| invalid("write the URL like http://127.0.0.1:8081/path"))?;
     let target = uri.authority().map(ToString::to_string).unwrap_or_default();
     let headers = header::outgoing(&headers, |_| false).map_err(|message| invalid(&message))?;
-    let connector = Connector::new(is_https, Guard::Anywhere, timeout).map_err(|_| no_roots())?;
-    let bounds = Bounds { read: timeout, total: timeout, answer_bytes_max: ANSWER_BYTES_MAX };
+    let connector = Connector::new(is_https, &Tls::default(), Guard::Anywhere, timeout).map_err(|_| no_roots())?;
+    let bounds = Bounds::from_now(timeout, timeout, ANSWER_BYTES_MAX);
     let request = request::assemble(method, uri, headers, body);
     exchange(&client(connector), request, bounds).await.map_err(|broken| broken.fault(&target, ""))
 }

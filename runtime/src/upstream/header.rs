@@ -15,6 +15,18 @@ const ANSWER_COUNT_MAX: usize = 100;
 /// What a plugin sets `Idempotency-Key` with where its call has no step.
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
+/// What describes a body, and goes with it (RFC 9110 §15.4).
+pub(super) const OF_CONTENT: [HeaderName; 8] = [
+    header::CONTENT_ENCODING,
+    header::CONTENT_LANGUAGE,
+    header::CONTENT_LOCATION,
+    header::CONTENT_TYPE,
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("digest"),
+    header::LAST_MODIFIED,
+    HeaderName::from_static("repr-digest"),
+];
+
 const CONNECTION_OWNED: [HeaderName; 6] =
     [header::CONNECTION, header::TE, header::TRAILER, header::TRANSFER_ENCODING, header::UPGRADE, HeaderName::from_static("keep-alive")];
 

@@ -1,38 +1,68 @@
 //! Outbound HTTP by upstream name: address, credentials, time limits and what may cross are the operator's, not the plugin's.
-//! The only module that opens outbound connections. It must never follow a redirect, dial an address it has not checked, or let a
+//! The only module that opens outbound connections. It must never follow a redirect out of an upstream, dial an address it has not checked, or let a
 //! secret, a body or an internal error into a log line, a journal row or a plugin.
 
 mod address;
+mod attempt;
 mod base_url;
 mod connector;
 mod credentials;
 mod exchange;
 mod fault;
+mod faults;
 mod fetch;
+mod gate;
+mod guarded;
 mod header;
+mod hmac_signature;
+mod oauth;
 mod path;
+mod policies;
+mod redirect;
 mod request;
 mod settings;
 mod signature;
+mod stale;
+mod tls;
+mod tokens;
+mod trace_context;
+mod view;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use tracing::{Instrument as _, info_span};
 
-use crate::domain::{CallFault, CallFaultKind, CallRecord, Lineage, OutboundAnswer, OutboundRequest, Timestamp, UpstreamName};
+use crate::domain::{
+    CallFault, CallFaultKind, CallRecord, Lineage, OutboundAnswer, OutboundRequest, PluginName, Step, Timestamp, UpstreamName,
+};
 use connector::{Connector, Guard};
 use credentials::Credentials;
-use exchange::{Bounds, HttpClient};
+use exchange::HttpClient;
+use faults::Mischief;
+use gate::Gate;
+use stale::Remembered;
+use tls::UnusableTls;
+use tokens::{Endpoint, Tokens};
+use trace_context::TraceContext;
 
 pub use address::is_public;
 pub use base_url::{BaseUrl, InvalidBaseUrl};
+pub use faults::{Faults, InjectedFault, PlannedFault, When};
 pub use fetch::{fetch, fetch_public};
+pub use gate::{Refused, UpstreamChange, UpstreamState};
+pub use hmac_signature::{HmacAlgorithm, HmacEncoding, HmacSigning, SigningTemplate};
+pub use oauth::{ClientAuthentication, OAuth, token_url};
+pub use path::check as check_path;
+pub use policies::{BreakerPolicy, Policies};
 pub use settings::{Auth, Timeouts, UpstreamSettings};
 pub use signature::standard_webhooks_key;
+pub use tls::{Identity, Tls};
+pub use view::UpstreamView;
 
 /// All configured upstreams, each with its own client and pool of connections. Cheap to clone.
 #[derive(Clone, Default)]
@@ -41,16 +71,32 @@ pub struct Upstreams(Arc<HashMap<UpstreamName, Arc<Upstream>>>);
 struct Upstream {
     settings: UpstreamSettings,
     credentials: Credentials,
+    /// Where the credentials are tokens.
+    tokens: Option<Tokens>,
     client: HttpClient,
+    remembered: Option<Remembered>,
+    mischief: Option<Arc<Mischief>>,
+    gate: Gate,
 }
 
 /// On whose behalf a call is made.
 #[derive(Debug, Clone)]
 pub struct CallContext {
+    /// Who calls: what one plugin was answered is remembered for no other.
+    pub plugin: PluginName,
     /// What idempotency keys hang on.
     pub lineage: Lineage,
+    /// How often the step, or the delivery, was replayed after a recorded failure.
+    pub replays: u32,
     /// Wall-clock time, for the timestamp of signed calls.
     pub now: Timestamp,
+}
+
+impl CallContext {
+    /// The `Idempotency-Key` of a call that has one.
+    fn idempotency_key(&self, step: Option<&Step>) -> Option<String> {
+        self.lineage.idempotency_key(step, self.replays)
+    }
 }
 
 /// Why upstreams cannot be built; the operator has to change something.
@@ -59,6 +105,9 @@ pub enum UpstreamError {
     /// The credentials cannot be sent.
     #[error("[upstreams.{upstream}] auth: {reason}")]
     Auth { upstream: UpstreamName, reason: &'static str },
+    /// The operator's own certificates cannot be used.
+    #[error("[upstreams.{upstream}] tls: {reason}")]
+    Tls { upstream: UpstreamName, reason: &'static str },
     /// An `https` upstream, and nothing to check certificates against.
     #[error(
         "[upstreams.{upstream}] is https, but this machine has no trusted root certificates; install ca-certificates or set SSL_CERT_FILE"
@@ -76,19 +125,28 @@ impl Upstreams {
         Self::default().reloaded(settings)
     }
 
-    /// The upstreams of a new configuration. Those whose settings did not change keep their client and its open connections.
+    /// The upstreams of a new configuration. Those whose settings did not change keep their client with its open connections, and what is
+    /// held against them; of the others that is forgotten.
     ///
     /// # Errors
     /// As [`Self::new`]; `self` stays usable.
     pub fn reloaded(&self, settings: impl IntoIterator<Item = UpstreamSettings>) -> Result<Self, UpstreamError> {
         let build = |settings: UpstreamSettings| {
-            let kept = self.0.get(&settings.name).filter(|old| old.settings == settings).cloned();
-            let name = settings.name.clone();
-            let upstream = kept.map_or_else(|| Upstream::new(settings).map(Arc::new), Ok)?;
+            let (name, before) = (settings.name.clone(), self.0.get(&settings.name));
+            let upstream = match before.filter(|before| before.settings == settings) {
+                Some(unchanged) => Arc::clone(unchanged),
+                None => Arc::new(Upstream::new(settings, before.map(|before| &before.gate))?),
+            };
             Ok((name, upstream))
         };
         let upstreams: Result<_, UpstreamError> = settings.into_iter().map(build).collect();
         Ok(Self(Arc::new(upstreams?)))
+    }
+
+    /// The upstream of these whose base is before a URL, the longest where several are; and the rest of that URL.
+    pub fn at(&self, url: &http::Uri, of: &BTreeSet<UpstreamName>) -> Option<(String, String)> {
+        let rest = |name: &UpstreamName| Some((name.to_string(), self.0.get(name)?.settings.base.rest_of(url)?));
+        of.iter().filter_map(rest).min_by_key(|(_, rest)| rest.len())
     }
 
     /// Makes one call and tells how it went, for the journal. Any HTTP status is an answer; a fault is that none came.
@@ -96,45 +154,106 @@ impl Upstreams {
     pub async fn call(&self, request: OutboundRequest, context: &CallContext) -> (Result<OutboundAnswer, CallFault>, CallRecord) {
         let started = Instant::now();
         let mut record = opened_record(&request, context);
+        let trace = TraceContext::of(context);
+        let span = info_span!("call", upstream = record.upstream, method = record.method, path = record.path, span = trace.span());
+        let request = OutboundRequest { headers: trace.put(&request.headers), ..request };
         let result = match self.0.get(request.upstream.as_str()) {
-            Some(upstream) => upstream.call(request, context).await,
-            None => Err(unknown_upstream(&record.upstream)),
+            Some(upstream) => upstream.call(request, context, &mut record).instrument(span).await,
+            None => {
+                let unknown = Err(unknown_upstream(&record.upstream));
+                note(&unknown, &mut record);
+                unknown
+            }
         };
-        match &result {
-            Ok(answer) => record.status = Some(answer.status),
-            Err(fault) => record.fault = Some(fault.kind.code().into()),
-        }
         record.ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         (result, record)
+    }
+
+    /// The upstreams at which things go wrong on purpose, and what.
+    pub fn active_faults(&self) -> Vec<(UpstreamName, Faults)> {
+        let settings = self.0.values().map(|upstream| &upstream.settings);
+        let mut active: Vec<_> = settings.filter(|own| !own.faults.is_empty()).map(|own| (own.name.clone(), own.faults.clone())).collect();
+        active.sort_by(|one, other| one.0.cmp(&other.0));
+        active
+    }
+
+    /// How many jobs that wait for this upstream to wake now: none while it takes no calls, a few while it is probed, more and more while
+    /// it recovers, at most as many as its limits have room for. All of them where no upstream has this name: they find out.
+    pub fn takes(&self, name: &UpstreamName, now: Timestamp) -> u32 {
+        self.0.get(name).map_or(u32::MAX, |upstream| upstream.gate.room(now))
+    }
+
+    /// Forgets all that is held against an upstream: its next calls are made. `false` where no upstream has this name.
+    pub fn reset(&self, name: &str) -> bool {
+        let upstream = self.0.get(name);
+        upstream.iter().for_each(|upstream| upstream.gate.reset());
+        upstream.is_some()
+    }
+
+    /// One upstream as the API shows it; `None` where no upstream has this name.
+    pub fn view(&self, name: &str, now: Timestamp) -> Option<UpstreamView> {
+        self.0.get(name).map(|upstream| upstream.view(now))
+    }
+
+    /// All upstreams as the API shows them, by name, each with the latest changes of its state.
+    pub fn views(&self, now: Timestamp) -> Vec<UpstreamView> {
+        let mut views: Vec<_> = self.0.values().map(|upstream| upstream.view(now)).collect();
+        views.sort_by(|one, other| one.name.cmp(&other.name));
+        views
     }
 }
 
 impl Upstream {
-    fn new(settings: UpstreamSettings) -> Result<Self, UpstreamError> {
+    fn new(settings: UpstreamSettings, before: Option<&Gate>) -> Result<Self, UpstreamError> {
         let upstream = &settings.name;
-        let credentials =
-            Credentials::prepare(&settings.auth).map_err(|reason| UpstreamError::Auth { upstream: upstream.clone(), reason })?;
+        let bad_auth = |reason| UpstreamError::Auth { upstream: upstream.clone(), reason };
+        let credentials = Credentials::prepare(&settings.auth).map_err(bad_auth)?;
         let guard = if settings.allow_private { Guard::Anywhere } else { Guard::PublicOnly };
-        let connector = Connector::new(settings.base.is_https(), guard, settings.timeouts.connect)
-            .map_err(|source| UpstreamError::Roots { upstream: upstream.clone(), source })?;
-        Ok(Self { credentials, client: exchange::client(connector), settings })
-    }
-
-    async fn call(&self, asked: OutboundRequest, context: &CallContext) -> Result<OutboundAnswer, CallFault> {
-        let bounds = self.bounds(&asked);
-        let request = request::prepare(asked, &self.settings.base, &self.credentials, context)
-            .map_err(|message| CallFault::new(CallFaultKind::InvalidRequest, message))?;
-        exchange::exchange(&self.client, request, bounds).await.map_err(|broken| {
-            let name = &self.settings.name;
-            let allow = format!("if it is meant to be there, its operator sets `allow_private = true` under [upstreams.{name}]");
-            broken.fault(&format!("upstream `{name}`"), &allow)
+        let client = |is_https| {
+            let connector = Connector::new(is_https, &settings.tls, guard, settings.timeouts.connect);
+            connector.map(exchange::client).map_err(|unusable| match unusable {
+                UnusableTls::Roots(source) => UpstreamError::Roots { upstream: upstream.clone(), source },
+                UnusableTls::Own(reason) => UpstreamError::Tls { upstream: upstream.clone(), reason },
+            })
+        };
+        let mischief = Mischief::new(&settings.faults, upstream).map(Arc::new);
+        let tokens = match &settings.auth {
+            Auth::OAuth(oauth) => {
+                let client = client(oauth.is_https())?;
+                let endpoint = Endpoint { client, timeouts: settings.timeouts, allow: settings.how_to_allow(), mischief: mischief.clone() };
+                Some(Tokens::new(oauth.clone(), upstream.clone(), endpoint))
+            }
+            _ => None,
+        };
+        Ok(Self {
+            credentials,
+            tokens,
+            client: client(settings.base.is_https())?,
+            remembered: settings.stale_if_error.map(Remembered::new),
+            mischief,
+            gate: Gate::new(&settings, before),
+            settings,
         })
     }
 
-    fn bounds(&self, asked: &OutboundRequest) -> Bounds {
-        let timeouts = &self.settings.timeouts;
-        let total = asked.timeout.map_or(timeouts.total, |own| own.min(timeouts.total));
-        Bounds { read: timeouts.read, total, answer_bytes_max: self.settings.response_bytes_max }
+    async fn call(&self, asked: OutboundRequest, context: &CallContext, record: &mut CallRecord) -> Result<OutboundAnswer, CallFault> {
+        // A delivery has to arrive: no remembered answer stands in for that.
+        let remembered = self.remembered.as_ref().filter(|_| !context.lineage.route.is_delivery());
+        let key = remembered.and_then(|remembered| Some((remembered, Remembered::key(&asked, context)?)));
+        let result = self.guarded(asked, context).await;
+        note(&result, record);
+        match key {
+            Some((remembered, key)) => remembered.settle(key, result),
+            None => result,
+        }
+    }
+}
+
+/// What came of the call itself, whatever stands in for it.
+fn note(result: &Result<OutboundAnswer, CallFault>, record: &mut CallRecord) {
+    match result {
+        Ok(answer) => record.status = Some(answer.status),
+        Err(fault) => record.fault = Some(fault.kind.code().into()),
     }
 }
 
@@ -143,15 +262,16 @@ fn unknown_upstream(name: &str) -> CallFault {
 }
 
 /// The journal's row before the call; names and methods may be anything a plugin made up, so they are cut.
-fn opened_record(request: &OutboundRequest, context: &CallContext) -> CallRecord {
+pub fn opened_record(request: &OutboundRequest, context: &CallContext) -> CallRecord {
     CallRecord {
         upstream: request.upstream.chars().take(64).collect(),
         method: request.method.chars().take(16).collect(),
         path: path::without_values(&request.path),
         step: request.step.as_ref().map(ToString::to_string),
-        idempotency_key: request.step.as_ref().map(|step| request::idempotency_key(context, step)),
+        idempotency_key: context.idempotency_key(request.step.as_ref()),
         status: None,
         fault: None,
+        recorded: false,
         ms: 0,
     }
 }

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
-use super::BaseUrl;
+use super::faults::Faults;
+use super::hmac_signature::HmacSigning;
+use super::oauth::OAuth;
+use super::tls::Tls;
+use super::{BaseUrl, Policies};
 use crate::domain::{Secret, UpstreamName};
 
 /// One upstream as configured.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct UpstreamSettings {
     /// The name by which plugins call it.
     pub name: UpstreamName,
@@ -20,12 +24,39 @@ pub struct UpstreamSettings {
     pub allow_private: bool,
     /// The largest body of an answer, bytes.
     pub response_bytes_max: usize,
+    /// Certificates of the operator's own, for an `https` upstream.
+    pub tls: Tls,
+    /// How many redirects a call follows; at 0 a redirect is an answer like any other.
+    pub redirects_max: u32,
+    /// How old a remembered answer may be that stands in for one that does not come.
+    pub stale_if_error: Option<Duration>,
+    /// What goes wrong on purpose.
+    pub faults: Faults,
+    /// How much is asked of it, and when it is left alone.
+    pub policies: Policies,
 }
 
 impl UpstreamSettings {
-    /// No credentials, default timeouts, public addresses only, answers up to 1 MiB.
+    /// No credentials, default timeouts and policies, public addresses only, answers up to 1 MiB, no redirects, nothing remembered, no faults.
     pub fn new(name: UpstreamName, base: BaseUrl) -> Self {
-        Self { name, base, auth: Auth::None, timeouts: Timeouts::default(), allow_private: false, response_bytes_max: 1 << 20 }
+        Self {
+            name,
+            base,
+            auth: Auth::None,
+            timeouts: Timeouts::default(),
+            allow_private: false,
+            response_bytes_max: 1 << 20,
+            tls: Tls::default(),
+            redirects_max: 0,
+            stale_if_error: None,
+            faults: Faults::default(),
+            policies: Policies::default(),
+        }
+    }
+
+    /// What its operator does where its address is meant to be a private one.
+    pub(super) fn how_to_allow(&self) -> String {
+        format!("if it is meant to be there, its operator sets `allow_private = true` under [upstreams.{}]", self.name)
     }
 }
 
@@ -42,6 +73,25 @@ pub enum Auth {
     Header { name: String, value: Secret },
     /// Each call is signed as a webhook (<https://www.standardwebhooks.com>); the key as [`super::standard_webhooks_key`] decodes it.
     StandardWebhooks(Secret),
+    /// A token of an authorization server, got and renewed by the host (RFC 6749).
+    OAuth(OAuth),
+    /// Each call is signed by an HMAC of the operator's own description.
+    Hmac(HmacSigning),
+}
+
+impl Auth {
+    /// The word of the configuration for this kind; `none` where there is none.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Bearer(_) => "bearer",
+            Self::Basic { .. } => "basic",
+            Self::Header { .. } => "header",
+            Self::OAuth(_) => "oauth2",
+            Self::Hmac(_) => "hmac",
+            Self::StandardWebhooks(_) => "standard_webhooks",
+        }
+    }
 }
 
 /// The time limits of a call, all monotonic.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::domain::{DedupeKey, DedupePolicy, Line, OrderingKey, RawRequest, SourceName};
+use crate::domain::{DedupeKey, DedupePolicy, Headers, Line, OrderingKey, RawRequest, SourceName};
 
 use super::identify::{Identity, Name};
 use super::split::Part;
@@ -58,6 +58,13 @@ impl Verifier {
         let Name { label, value, .. } = identity.ordering.as_ref()?;
         let hash = framed_hash(source, &[b"ordering", label.as_bytes(), value.as_bytes()]);
         Some(OrderingKey { text: format!("{label}:{value}"), line: Line { hash, skip_after } })
+    }
+}
+
+impl Verifier {
+    /// The same for an event that did not come as a request.
+    pub fn ordering_of(&self, source: &SourceName, headers: &Headers, body: &[u8], skip_after: Option<u32>) -> Option<OrderingKey> {
+        self.ordering_key(source, &self.identify_emitted(headers, body), skip_after)
     }
 }
 

@@ -100,6 +100,13 @@ impl Identity {
 }
 
 impl Verifier {
+    /// The names of an event that a plugin emitted.
+    pub(super) fn identify_emitted(&self, headers: &Headers, body: &[u8]) -> Identity {
+        let verified = Verified::default();
+        let scene = Scene { headers, verified: &verified, found: self.lookup.wanted.find(body) };
+        Identity { event_id: None, event_type: None, attempt: None, key: None, ordering: scene.first(&self.lookup.ordering) }
+    }
+
     /// The names of a verified request.
     pub fn identify(&self, request: &RawRequest, verified: &Verified) -> Identity {
         let scene = Scene { headers: &request.headers, verified, found: self.lookup.wanted.find(&request.body) };

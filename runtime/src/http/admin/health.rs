@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use super::Admin;
 use super::problem::Problem;
 use crate::metrics::Metrics;
+use crate::upstream::UpstreamView;
 
 /// The process answers.
 pub(super) async fn livez() -> &'static str {
@@ -59,6 +60,8 @@ pub(super) async fn metrics(State(admin): State<Admin>) -> Result<Response, Prob
         let usages = in_force.usage(&source.name).into_iter().flat_map(|usage| usage.secrets());
         usages.enumerate().for_each(|(position, usage)| admin.metrics.secret_uses(&source.name, position, usage.count()));
     }
+    let upstreams = in_force.upstreams.views(admin.clock.now());
+    admin.metrics.upstreams(upstreams.iter().map(UpstreamView::figures));
     let mut response = admin.metrics.text().into_response();
     let content_type = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);

@@ -7,7 +7,9 @@ mod dead_letters;
 mod requests;
 mod sources;
 mod rotation;
+mod upstreams;
 mod nodes;
+mod alerts;
 mod plugins;
 mod problem;
 
@@ -20,6 +22,7 @@ use axum::routing::{get, post, put};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::alerts::Board;
 use crate::clock::Clock;
 use crate::config::Current;
 use crate::metrics::Metrics;
@@ -56,6 +59,8 @@ pub struct Admin {
     pub draining: CancellationToken,
     /// What callers of the API must know.
     pub token: ApiToken,
+    /// The alerts that fire.
+    pub alerts: Arc<Board>,
 }
 
 impl Admin {
@@ -72,9 +77,13 @@ impl Admin {
             .route("/sources", get(sources::list))
             .route("/sources/{name}", get(sources::show))
             .route("/sources/{name}/reverify", post(requests::reverify))
+            .route("/upstreams", get(upstreams::list))
+            .route("/upstreams/{name}", get(upstreams::show))
+            .route("/upstreams/{name}/reset", post(upstreams::reset))
             .route("/plugins", get(plugins::list))
             .route("/plugins/{name}", put(plugins::load).layer(DefaultBodyLimit::max(WASM_BYTES_MAX)))
             .route("/nodes", get(nodes::list))
+            .route("/alerts", get(alerts::list))
             .route_layer(from_fn_with_state(self.clone(), auth::require));
         Router::new()
             .nest("/api/v1", api)

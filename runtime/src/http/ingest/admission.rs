@@ -1,6 +1,7 @@
 //! From a proven request to stored events: the same way for what has just arrived and for what was kept in quarantine.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::{debug, error};
 
@@ -73,6 +74,7 @@ pub(super) fn event(id: EventId, source: &Source, request: RawRequest, identity:
         received_at: request.received_at,
         headers: request.headers,
         body: request.body,
+        parent: None,
     };
-    NewEvent { event: Arc::new(event), key, ordering, answer: source.answer.clone(), routes }
+    NewEvent { event: Arc::new(event), key, ordering, answer: source.answer.clone(), routes, delay: Duration::ZERO }
 }

@@ -30,6 +30,7 @@ async fn a_call_carries_what_the_plugin_said_and_the_answer_comes_back() {
         idempotency_key: None,
         status: Some(201),
         fault: None,
+        recorded: false,
         ms: record.ms,
     };
     assert_eq!(record, kept);

@@ -1,12 +1,19 @@
 //! Calls against real local servers, spoken to over real sockets. Short timeouts are the behaviour under test, never a wait.
 
 mod answers;
+mod certificates;
 mod credentials;
 mod faults;
 mod guard;
+pub(super) mod oauth;
+mod on_purpose;
+mod policies;
 mod published;
+mod redirects;
 mod reload;
-mod server;
+pub(super) mod server;
+mod stale;
+mod traces;
 
 use std::time::Duration;
 
@@ -24,7 +31,9 @@ const SHORT: Duration = Duration::from_millis(150);
 
 fn settings(base: &str) -> UpstreamSettings {
     let name = "crm".parse().expect("a name");
-    UpstreamSettings { allow_private: true, ..UpstreamSettings::new(name, base.parse().expect("a base URL")) }
+    // Each call is one try unless a test is about more of them.
+    let policies = Policies { retries: 0, ..Policies::default() };
+    UpstreamSettings { allow_private: true, policies, ..UpstreamSettings::new(name, base.parse().expect("a base URL")) }
 }
 
 fn upstreams(settings: UpstreamSettings) -> Upstreams {
@@ -32,7 +41,12 @@ fn upstreams(settings: UpstreamSettings) -> Upstreams {
 }
 
 fn context() -> CallContext {
-    CallContext { lineage: format!("{EVENT}.billing").parse().expect("a lineage"), now: NOW }
+    CallContext {
+        plugin: "billing".parse().expect("a name"),
+        lineage: format!("{EVENT}.billing").parse().expect("a lineage"),
+        replays: 0,
+        now: NOW,
+    }
 }
 
 fn get(path: &str) -> OutboundRequest {

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// What the server does once it has read a request.
-pub(super) enum Reply {
+pub(in crate::upstream) enum Reply {
     /// Writes and stays for the next request.
     Keep(String),
     /// Writes and closes.
@@ -23,18 +23,18 @@ pub(super) enum Reply {
 }
 
 /// A request as it arrived.
-pub(super) struct Seen {
+pub(in crate::upstream) struct Seen {
     /// Request line and headers.
-    pub(super) head: String,
+    pub(in crate::upstream) head: String,
     /// The body.
-    pub(super) body: String,
+    pub(in crate::upstream) body: String,
     /// On which connection, from 0.
-    pub(super) connection: usize,
+    pub(in crate::upstream) connection: usize,
 }
 
 impl Seen {
     /// The value of a header, where it came exactly once.
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(in crate::upstream) fn header(&self, name: &str) -> Option<&str> {
         let lines = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
         let mut values = lines.filter(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value);
         values.next().filter(|_| values.next().is_none())
@@ -47,14 +47,14 @@ struct Script {
     seen: Vec<Seen>,
 }
 
-pub(super) struct Server {
+pub(in crate::upstream) struct Server {
     address: SocketAddr,
     script: Arc<Mutex<Script>>,
 }
 
 impl Server {
     /// Gives these replies in order, then 200 to whatever comes.
-    pub(super) async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
+    pub(in crate::upstream) async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let script = Arc::new(Mutex::new(Script { replies: replies.into_iter().collect(), seen: Vec::new() }));
@@ -62,22 +62,22 @@ impl Server {
         Self { address, script }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(in crate::upstream) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    pub(super) fn port(&self) -> u16 {
+    pub(in crate::upstream) fn port(&self) -> u16 {
         self.address.port()
     }
 
     /// The requests since the last look.
-    pub(super) fn seen(&self) -> Vec<Seen> {
+    pub(in crate::upstream) fn seen(&self) -> Vec<Seen> {
         std::mem::take(&mut self.script.lock().expect("no panic").seen)
     }
 }
 
 /// A complete answer that leaves the connection open.
-pub(super) fn answer(status: &str, headers: &str, body: &str) -> String {
+pub(in crate::upstream) fn answer(status: &str, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n{body}", body.len())
 }
 
