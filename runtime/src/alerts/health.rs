@@ -1,0 +1,24 @@
+//! What upstreams are like, as far as the rules care.
+
+use crate::config::InForce;
+use crate::domain::{Timestamp, UpstreamName};
+use crate::upstream::UpstreamView;
+
+/// How an upstream stands on this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamHealth {
+    /// The upstream.
+    pub name: UpstreamName,
+    /// `closed`, `half_open`, `open`, `auth_failed`, `tls_failed` or `paused`.
+    pub state: &'static str,
+    /// One sentence, without what the upstream wrote.
+    pub why: Option<String>,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// The upstreams that are in force.
+pub(super) fn upstreams(in_force: &InForce, now: Timestamp) -> Vec<UpstreamHealth> {
+    let health = |view: UpstreamView| UpstreamHealth { name: view.name, state: view.state.code(), why: view.why, since: view.since };
+    in_force.upstreams.views(now).into_iter().map(health).collect()
+}
