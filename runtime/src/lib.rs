@@ -10,6 +10,7 @@ pub mod store;
 pub mod sandbox;
 pub mod upstream;
 pub mod config;
+pub mod alerts;
 pub mod worker;
 pub mod http;
 pub mod telemetry;

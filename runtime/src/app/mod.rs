@@ -22,10 +22,12 @@ use tracing::{info, warn};
 
 use crate::clock::Clock;
 use crate::config::{Current, Settings};
+use crate::domain::UpstreamName;
 use crate::http::{ListenLimits, Listener, RefusalLog};
 use crate::random::Random;
 use crate::sandbox::{Engine, Plugins};
 use crate::store::{Database, Rush, Store};
+use crate::upstream::Faults;
 use crate::worker::Worker;
 
 use self::parts::Parts;
@@ -47,6 +49,8 @@ pub struct World {
     pub role: Role,
     /// Whether the threads that receive are all busy.
     pub rush: Rush,
+    /// What goes wrong at upstreams on purpose, beside what the files say.
+    pub faults: Vec<(UpstreamName, Faults)>,
 }
 
 /// What a process does where several share a database; one alone does all.
@@ -115,6 +119,7 @@ impl App {
             "an SQLite file has one process that does everything: `--role {}` needs storage.url = \"postgres://…\"",
             role.as_str()
         );
+        let faults = world.faults.clone();
         let (parts, inheritance) = Parts::open(live, &storage, worker_settings.concurrency, world).await?;
         let (uploads, uploaded) = mpsc::channel(1);
         let watcher = parts.watch(&plugin_directory, &storage, role, uploaded).await?;
@@ -133,9 +138,16 @@ impl App {
         // Last, since nothing may fail once jobs run.
         let worker_runtime = worker_runtime()?;
         let (upkeep, closing) = (TaskTracker::new(), CancellationToken::new());
-        upkeep.spawn(reload::watch(config_path, fingerprint, parts.current.clone(), parts.clock.clone(), closing.clone()));
+        upkeep.spawn(reload::watch(
+            reload::Files { path: config_path, faults },
+            fingerprint,
+            parts.current.clone(),
+            parts.clock.clone(),
+            closing.clone(),
+        ));
         upkeep.spawn(write_refusals(Arc::clone(&parts.refusals), parts.store.clone(), parts.clock.clone(), closing.clone()));
         upkeep.spawn(forget(parts.store.clone(), parts.clock.clone(), storage.retention, closing.clone()));
+        upkeep.spawn(parts.alerts(&storage).run(closing.clone()));
         let worker = {
             let _on_its_runtime = worker_runtime.enter();
             // Loading a plugin runs guest code, too.

@@ -12,6 +12,7 @@ use tracing::warn;
 use super::plugins::Watcher;
 use super::shared_plugins::SharedPlugins;
 use super::{Role, World, token};
+use crate::alerts::{Board, Watch};
 use crate::clock::Clock;
 use crate::config::{Current, Live, Server, Storage};
 use crate::domain::NodeId;
@@ -19,7 +20,7 @@ use crate::http::{Admin, ApiToken, BodyBudget, FrontDoor, KeyFetcher, RefusalLog
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::sandbox::{Directory, Engine, EngineSettings, Loader, Plugins};
-use crate::store::{Rescued, Slots, Store, StoreSettings};
+use crate::store::{Database, Rescued, Slots, Store, StoreSettings, host_name};
 use crate::worker::{Inheritance, Workshop};
 
 /// Dedupe keys in memory: about 256 MB at most.
@@ -40,12 +41,13 @@ pub(super) struct Parts {
     pub(super) draining: CancellationToken,
     keys: KeyFetcher,
     token: ApiToken,
+    board: Arc<Board>,
 }
 
 impl Parts {
     /// Opens the engine, the database and the token file; gives what the last process left, too.
     pub(super) async fn open(live: Live, storage: &Storage, places: u32, world: World) -> anyhow::Result<(Self, Inheritance)> {
-        let World { clock, random, role: _, rush } = world;
+        let World { clock, random, role: _, rush, faults: _ } = world;
         let metrics = Arc::new(Metrics::default());
         let slots = Slots::new(0);
         let node = NodeId::new(clock.now(), random.bytes());
@@ -75,6 +77,7 @@ impl Parts {
             draining: CancellationToken::new(),
             keys: KeyFetcher::default(),
             token: token::open(storage, &random)?,
+            board: Arc::default(),
             clock,
             random,
             metrics,
@@ -151,6 +154,20 @@ impl Parts {
             reverifier: Arc::new(Reverifier::new(self.store.clone(), self.keys.clone(), self.clock.clone(), self.random.clone())),
             draining: self.draining.clone(),
             token: self.token.clone(),
+            alerts: Arc::clone(&self.board),
+        }
+    }
+
+    pub(super) fn alerts(&self, storage: &Storage) -> Watch {
+        Watch {
+            store: self.store.clone(),
+            current: self.current.clone(),
+            metrics: Arc::clone(&self.metrics),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            board: Arc::clone(&self.board),
+            host: host_name(),
+            is_one_of_several: matches!(storage.database, Database::Postgres(_)),
         }
     }
 }

@@ -10,8 +10,10 @@ use tracing::{info, warn};
 use super::{App, Role, World};
 use crate::clock::Clock;
 use crate::config;
+use crate::domain::UpstreamName;
 use crate::random::Random;
 use crate::store::Rush;
+use crate::upstream::Faults;
 
 /// The exit code of a configuration that cannot be used (`EX_CONFIG` of sysexits.h).
 pub(crate) const EXIT_CONFIGURATION: u8 = 78;
@@ -23,11 +25,13 @@ pub struct ServeOptions {
     pub config: PathBuf,
     /// What of it this process does.
     pub role: Role,
+    /// What goes wrong at upstreams on purpose.
+    pub faults: Vec<(UpstreamName, Faults)>,
 }
 
 /// Serves until SIGTERM or SIGINT; a second signal ends the process at once.
 pub fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
-    let reading = config::read(&options.config);
+    let reading = config::read(&options.config).breaking(&options.faults);
     for mistake in &reading.mistakes {
         eprintln!("{mistake}");
     }
@@ -42,7 +46,7 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
     builder.on_thread_park(move || sleeper.falls_asleep()).on_thread_unpark(move || waker.wakes());
     builder.build().context("the server's threads cannot start")?.block_on(async {
         let mut stop = Stop::listen()?;
-        let world = World { clock: Clock::system(), random: Random::system(), role: options.role, rush };
+        let world = World { clock: Clock::system(), random: Random::system(), role: options.role, rush, faults: options.faults };
         let app = App::start(settings, options.config, world).await?;
         stop.asked().await;
         info!("stopping; once more to end at once");

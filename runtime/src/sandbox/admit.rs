@@ -146,7 +146,7 @@ fn answer(receipt: ingress::Receipt) -> Result<Answer, String> {
 }
 
 fn respond(response: ingress::Response) -> Result<OutboundAnswer, String> {
-    let ingress::Response { status, headers: list, body } = response;
+    let ingress::Response { status, headers: list, body, attributes: _ } = response;
     let header_bytes: usize = list.iter().map(|header| header.name.len() + header.value.len()).sum();
     if !(200..500).contains(&status) || body.len() > ANSWER_BYTES_MAX || list.len() > 32 || header_bytes > HEADER_BYTES_MAX {
         let told = "it must be 200 to 499 in at most 64 KiB, with 32 headers of 8 KiB together";
@@ -154,7 +154,7 @@ fn respond(response: ingress::Response) -> Result<OutboundAnswer, String> {
     }
     let mut headers = Headers::default();
     list.into_iter().for_each(|header| headers.push(&header.name.to_ascii_lowercase(), header.value));
-    Ok(OutboundAnswer { status, headers, body: body.into() })
+    Ok(OutboundAnswer { status, headers, body: body.into(), stale_for: None })
 }
 
 fn kept(text: &str) -> String {

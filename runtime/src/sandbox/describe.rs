@@ -29,7 +29,7 @@ pub(super) async fn describe(engine: &Engine, exports: &Exports<Guest>) -> Resul
             Exports { receiving: Some(pre), .. } => {
                 pre.instantiate_async(&mut store).await?.hookfast_plugin_metadata().call_describe(&mut store).await
             }
-            Exports { handling: None, receiving: None } => Err(NoExports.into()),
+            Exports { handling: None, receiving: None, .. } => Err(NoExports.into()),
         }
     });
     let failure = |message| LoadFailure::new(LoadStage::Describe, message);

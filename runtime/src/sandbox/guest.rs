@@ -9,12 +9,15 @@ use wasmtime::Store;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::admit::Keyring;
+use super::draft::Draft;
 use super::engine::Engine;
 use super::meter::{HOST_BYTES_PER_CALL, Meter};
-use super::run::Caller;
-use crate::domain::{CallRecord, Grant, Limits, LogLevel, LogLine, Timestamp};
+use super::outside::Outside;
+use super::wasi_http::WasiHttp;
+use crate::domain::{CallRecord, Grant, Limits, LogLevel, LogLine, Timestamp, Wishes};
 
 const STDERR_BYTES_MAX: usize = 4 << 10;
 const RANDOM_BYTES_MAX: u64 = 64 << 10;
@@ -26,6 +29,8 @@ pub(super) struct Guest {
     wasi: WasiCtx,
     table: ResourceTable,
     stderr: MemoryOutputPipe,
+    http_ctx: WasiHttpCtx,
+    http: WasiHttp,
     /// `None` while the plugin only describes itself: then every import is refused.
     pub(super) powers: Option<Powers>,
     pub(super) log: Log,
@@ -43,10 +48,18 @@ pub(super) struct Powers {
 
 /// What a plugin is run for, with what that alone may use.
 pub(super) enum Work {
-    /// An event: upstreams may be called.
-    Handle(Caller),
+    /// An event: upstreams may be called, and state and effects are there.
+    Handle(Handling),
     /// A request that waits for its answer: the source's secrets may be used.
     Admit(Keyring),
+}
+
+/// What a handler works with.
+pub(super) struct Handling {
+    pub(super) outside: Arc<dyn Outside>,
+    pub(super) draft: Draft,
+    /// How many emitted events the chain has up to the one that is handled; 0 where that came from outside.
+    pub(super) depth: u32,
 }
 
 /// The lines of one attempt, up to a number of bytes.
@@ -75,6 +88,8 @@ impl Guest {
             wasi: empty_wasi(stderr.clone(), seed, now),
             table,
             stderr,
+            http_ctx: WasiHttpCtx::new(),
+            http: WasiHttp::of(powers.as_ref()),
             powers,
             log: Log { bytes_left: limits.log_bytes, ..Log::default() },
             calls: Vec::new(),
@@ -86,6 +101,7 @@ impl Guest {
         self.wasi = empty_wasi(self.stderr.clone(), powers.random.clone().random(), powers.now);
         self.meter = self.meter.renewed(limits);
         self.log = Log { bytes_left: limits.log_bytes, ..Log::default() };
+        self.http = WasiHttp::of(Some(&powers));
         self.powers = Some(powers);
     }
 
@@ -94,12 +110,30 @@ impl Guest {
         self.stderr.contents().is_empty() && self.table.is_empty()
     }
 
+    /// The calls it has made, in order; those by WASI's HTTP come last.
+    pub(super) fn finished_calls(&mut self) -> Vec<CallRecord> {
+        let mut calls = std::mem::take(&mut self.calls);
+        calls.extend(self.http.calls());
+        calls
+    }
+
+    /// What the handler wants to be true, taken out for the commit.
+    pub(super) fn wishes(&mut self) -> Wishes {
+        match self.powers.take() {
+            Some(Powers { work: Work::Handle(Handling { draft, .. }), grant, .. }) => draft.finish(&grant),
+            _ => Wishes::default(),
+        }
+    }
+
     /// All that was logged, with what went to stderr and a word on what was dropped.
     pub(super) fn finished_log(&mut self) -> Vec<LogLine> {
         let stderr = self.stderr.contents();
         let level = LogLevel::Warn;
         for line in String::from_utf8_lossy(&stderr).lines() {
             self.log.push(LogLine { level, message: line.replace('\0', ""), fields: Vec::new() });
+        }
+        for message in std::mem::take(&mut self.http.refusals) {
+            self.log.push(LogLine { level, message, fields: Vec::new() });
         }
         let mut lines = std::mem::take(&mut self.log.lines);
         if self.log.dropped > 0 {
@@ -157,6 +191,12 @@ impl HostWallClock for Still {
 
     fn now(&self) -> Duration {
         Duration::from_millis(self.0.as_millis().unsigned_abs())
+    }
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.http, table: &mut self.table, ctx: &mut self.http_ctx }
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 
 use super::bindings::imports::{clock, config, log, random, types, upstream};
-use super::guest::{Guest, Powers, Work};
-use super::run::Caller;
+use super::guest::{Guest, Handling, Powers, Work};
+use super::outside::Outside;
 use crate::domain::{CallFault, CallFaultKind, CallRecord, Grant, Headers, LogLevel, LogLine, OutboundAnswer, OutboundRequest, Step};
 
 const RANDOM_BYTES_MAX: u32 = 65_536;
@@ -80,13 +80,14 @@ impl upstream::Host for Guest {
     async fn call(&mut self, request: upstream::Outgoing) -> wasmtime::Result<Result<upstream::Response, upstream::Fault>> {
         let calls = self.calls.len();
         let headers: usize = request.headers.iter().map(|header| header.name.len() + header.value.len()).sum();
-        let powers = self.powers(request.body.len() + request.path.len() + headers)?;
+        self.meter.host_call(request.body.len() + request.path.len() + headers)?;
+        let powers = self.powers.as_mut().ok_or(NotNow)?;
         let limit = powers.grant.limits.calls as usize;
         // Written down before it is made: the attempt may end, and the row with it, while the answer is out.
         let row = opened_record(&request);
         let (answer, record) = match check(powers, calls, &request) {
-            Ok((step, caller)) => {
-                let call = caller(outbound(request, step));
+            Ok((step, outside)) => {
+                let call = outside.call(outbound(request, step));
                 self.calls.push(row);
                 let called = call.await;
                 self.calls.pop();
@@ -96,17 +97,32 @@ impl upstream::Host for Guest {
         };
         self.meter.waited();
         // A call past the limit is refused and leaves one row, however often it is tried.
+        let is_recorded = record.recorded;
         if calls <= limit {
             self.calls.push(record);
         }
-        Ok(answer.map(to_response).map_err(to_fault))
+        Ok(answer.map(|answer| to_response(answer, is_recorded)).map_err(|fault| to_fault(&fault)))
+    }
+
+    async fn begin(&mut self, step: String) -> wasmtime::Result<Result<String, upstream::Fault>> {
+        let powers = self.powers(step.len())?;
+        let step: Result<Step, _> = step.parse();
+        let standing = match (&powers.work, step) {
+            (Work::Handle(Handling { outside, .. }), Ok(step)) => outside.begin(step).await,
+            (Work::Handle(_), Err(fault)) => Err(fault),
+            (Work::Admit(_), _) => Err(CallFault::new(CallFaultKind::NotGranted, NOT_WHILE_ADMITTING)),
+        };
+        self.meter.waited();
+        Ok(standing.map(|standing| standing.as_str().to_owned()).map_err(|fault| to_fault(&fault)))
     }
 }
 
+const NOT_WHILE_ADMITTING: &str = "no upstream is called while a request waits for its answer";
+
 /// Checks what only the sandbox knows, the grant and the number of calls; gives the step, if the call is one, and the way out.
-fn check<'p>(powers: &'p Powers, calls: usize, request: &upstream::Outgoing) -> Result<(Option<Step>, &'p Caller), CallFault> {
-    let Work::Handle(caller) = &powers.work else {
-        return Err(CallFault::new(CallFaultKind::NotGranted, "no upstream is called while a request waits for its answer"));
+fn check<'p>(powers: &'p Powers, calls: usize, request: &upstream::Outgoing) -> Result<(Option<Step>, &'p dyn Outside), CallFault> {
+    let Work::Handle(Handling { outside, .. }) = &powers.work else {
+        return Err(CallFault::new(CallFaultKind::NotGranted, NOT_WHILE_ADMITTING));
     };
     let Grant { upstreams, limits, .. } = &*powers.grant;
     if !upstreams.contains(request.upstream.as_str()) {
@@ -119,27 +135,31 @@ fn check<'p>(powers: &'p Powers, calls: usize, request: &upstream::Outgoing) -> 
     if calls >= limits.calls as usize {
         return Err(CallFault::new(CallFaultKind::TooManyCalls, format!("an attempt may make {} calls", limits.calls)));
     }
-    Ok((request.step.as_deref().map(str::parse).transpose()?, caller))
+    Ok((request.step.as_deref().map(str::parse).transpose()?, &**outside))
 }
 
 /// Longer than any name in use; what all headers may have together is the upstream's to say.
 const HEADER_NAME_BYTES_MAX: usize = 1 << 10;
 
 fn outbound(request: upstream::Outgoing, step: Option<Step>) -> OutboundRequest {
-    let bytes = request.headers.iter().map(|header| header.name.len() + header.value.len()).sum();
-    let mut headers = Headers::with_capacity(request.headers.len(), bytes);
-    for header in request.headers {
-        headers.push(&header.name.to_ascii_lowercase(), header.value);
-    }
     OutboundRequest {
         upstream: request.upstream,
         method: request.method,
         path: request.path,
-        headers,
+        headers: from_guest(request.headers),
         body: request.body.into(),
         timeout: request.timeout_ms.map(|ms| Duration::from_millis(ms.into())),
         step,
     }
+}
+
+pub(super) fn from_guest(given: Vec<types::Header>) -> Headers {
+    let bytes = given.iter().map(|header| header.name.len() + header.value.len()).sum();
+    let mut headers = Headers::with_capacity(given.len(), bytes);
+    for header in given {
+        headers.push(&header.name.to_ascii_lowercase(), header.value);
+    }
+    headers
 }
 
 /// The journal's row of a call that has no answer yet, and perhaps never gets one.
@@ -152,21 +172,27 @@ fn opened_record(request: &upstream::Outgoing) -> CallRecord {
         idempotency_key: None,
         status: None,
         fault: Some("unfinished".into()),
+        recorded: false,
         ms: 0,
     }
 }
 
-fn short(text: &str, chars: usize) -> String {
+pub(super) fn short(text: &str, chars: usize) -> String {
     text.chars().take(chars).collect()
 }
 
-fn to_response(answer: OutboundAnswer) -> upstream::Response {
+fn to_response(answer: OutboundAnswer, is_recorded: bool) -> upstream::Response {
     let headers = answer.headers.iter().map(|(name, value)| types::Header { name: name.into(), value: value.into() }).collect();
-    upstream::Response { status: answer.status, headers, body: answer.body.into() }
+    let recorded = is_recorded.then(|| ("recorded".to_owned(), "true".to_owned()));
+    let stale = answer.stale_for.map(|age| ("stale-ms".to_owned(), age.as_millis().to_string()));
+    upstream::Response { status: answer.status, headers, body: answer.body.into(), attributes: recorded.into_iter().chain(stale).collect() }
 }
 
-fn to_fault(fault: CallFault) -> upstream::Fault {
-    upstream::Fault { code: fault.kind.code().into(), message: fault.message, attributes: Vec::new() }
+fn to_fault(fault: &CallFault) -> upstream::Fault {
+    let class = ("class".to_owned(), fault.class().code().to_owned());
+    let retry_after = fault.retry_after.map(|after| ("retry-after-ms".to_owned(), after.as_millis().to_string()));
+    let attributes = std::iter::once(class).chain(retry_after).collect();
+    upstream::Fault { code: fault.kind.code().into(), message: fault.message.clone(), attributes }
 }
 
 /// Guest text loses NUL at the sandbox: not every database can store it.

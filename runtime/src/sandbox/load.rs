@@ -155,13 +155,14 @@ fn validate(wasm: &[u8]) -> Result<(), LoadFailure> {
 fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     // Whoever proves requests imports the same.
     Handling::add_to_linker::<_, wasmtime::component::HasSelf<_>>(&mut linker, |guest| guest)?;
     Ok(linker)
 }
 
 fn type_mismatch(error: &wasmtime::Error) -> String {
-    format!("does not fit `hookfast:plugin@0.1.0`: {error:#}; an import named here is not offered or not granted to plugins")
+    format!("does not fit `hookfast:plugin@1.0.0`: {error:#}; an import named here is not offered or not granted to plugins")
 }
 
 fn within_grant(plugin: &Plugin, grant: &Grant) -> Result<(), LoadFailure> {

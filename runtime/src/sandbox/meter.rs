@@ -77,6 +77,11 @@ impl Meter {
         self.waited = true;
     }
 
+    /// The same where it is not sure that there was anything to wait for.
+    pub(super) fn waited_if(&mut self, has_waited: bool) {
+        self.waited |= has_waited;
+    }
+
     /// A call into the host that carries so many bytes.
     pub(super) fn host_call(&mut self, bytes: usize) -> Result<(), TooManyHostCalls> {
         self.host_calls += 1;

@@ -1,5 +1,5 @@
 //! Running plugins: the only home of wasmtime. A plugin gets nothing by default; every capability, byte and millisecond is
-//! granted and bounded here. Knows no store and no HTTP client: what a guest asks of the world goes out through [`Caller`].
+//! granted and bounded here. Knows no store and no HTTP client: what a guest asks of the world goes out through [`Outside`].
 
 mod engine;
 mod bindings;
@@ -11,6 +11,11 @@ mod cache;
 mod registry;
 mod directory;
 mod run;
+mod compensate;
+mod outside;
+mod draft;
+mod wishes;
+mod wasi_http;
 mod admit;
 mod instance;
 mod instantiate;
@@ -24,9 +29,10 @@ pub use admit::{Inquiry, Keyring, Ruled};
 pub use directory::{Change, Directory};
 pub use engine::{Engine, EngineSettings};
 pub use load::{LoadFailure, LoadStage, Loader, WASM_BYTES_MAX, digest};
+pub use outside::{Called, Outside, Soon, Standing, Unavailable};
 pub use plugin::{Description, Fixture, Plugin};
 pub use registry::{PluginState, PluginStatus, Plugins};
-pub use run::{Caller, Ran, Run};
+pub use run::{Ran, Run};
 
 /// The engine could not be started.
 #[derive(Debug, thiserror::Error)]

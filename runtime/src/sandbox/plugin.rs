@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use wasmtime::component::InstancePre;
 
+use super::bindings::compensating::CompensatingPre;
 use super::bindings::handling::HandlingPre;
 use super::bindings::receiving::ReceivingPre;
 use super::guest::Guest;
@@ -24,10 +25,12 @@ pub struct Plugin {
     pub(super) waiting: Waiting,
 }
 
-/// What a plugin can do, ready to be instantiated; at least one of the two.
+/// What a plugin can do, ready to be instantiated; it handles events or proves requests, or both.
 pub(super) struct Exports<T: 'static> {
     /// It handles events.
     pub(super) handling: Option<HandlingPre<T>>,
+    /// It takes back what was done for an event that cannot be handled.
+    pub(super) compensating: Option<CompensatingPre<T>>,
     /// It proves requests.
     pub(super) receiving: Option<ReceivingPre<T>>,
 }
@@ -36,9 +39,10 @@ impl<T: 'static> Exports<T> {
     /// Those of a component; the error is about the one that every plugin had from the first.
     pub(super) fn of(pre: &InstancePre<T>) -> wasmtime::Result<Self> {
         let receiving = ReceivingPre::new(pre.clone()).ok();
+        let compensating = CompensatingPre::new(pre.clone()).ok();
         match HandlingPre::new(pre.clone()) {
-            Ok(handling) => Ok(Self { handling: Some(handling), receiving }),
-            Err(_) if receiving.is_some() => Ok(Self { handling: None, receiving }),
+            Ok(handling) => Ok(Self { handling: Some(handling), compensating, receiving }),
+            Err(_) if receiving.is_some() => Ok(Self { handling: None, compensating, receiving }),
             Err(error) => Err(error),
         }
     }
@@ -86,6 +90,9 @@ pub struct Description {
     /// Whether it proves requests: a source may name it as its provider.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub admits: bool,
+    /// Whether it takes back what was done for an event that becomes a dead letter.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub compensates: bool,
     /// Events it must handle before it may serve; not shown.
     #[serde(default, skip_serializing)]
     pub fixtures: Vec<Fixture>,

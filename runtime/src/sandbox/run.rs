@@ -1,23 +1,18 @@
 //! One attempt: an instance, the handler, and what it came to.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::bindings::handling::exports::hookfast::plugin::handler::{Event as GuestEvent, Failure};
 use super::bindings::imports::types::Header;
+use super::draft::Draft;
 use super::engine::Engine;
 use super::failure::classify;
-use super::guest::{Powers, Work};
+use super::guest::{Handling, Powers, Work};
 use super::host::without_nul;
+use super::outside::Outside;
 use super::plugin::Plugin;
-use crate::domain::{AttemptRecord, CallFault, CallRecord, Event, FailureKind, Grant, OutboundAnswer, OutboundRequest, Timestamp, Verdict};
-
-/// What a caller gives back: the answer or the fault, and the record of the call.
-type Called = (Result<OutboundAnswer, CallFault>, CallRecord);
-
-/// Carries a guest's outbound requests out of the sandbox.
-pub type Caller = Arc<dyn Fn(OutboundRequest) -> Pin<Box<dyn Future<Output = Called> + Send>> + Send + Sync>;
+use crate::domain::{AttemptRecord, Digest, Event, FailureKind, Grant, Lineage, Timestamp, Verdict, Wishes};
 
 /// The longest reason or note that is kept.
 const REASON_CHARS: usize = 1000;
@@ -26,6 +21,8 @@ const REASON_CHARS: usize = 1000;
 pub struct Run {
     /// The event to handle.
     pub event: Arc<Event>,
+    /// What the ids of its effects hang on.
+    pub lineage: Lineage,
     /// From 1.
     pub attempt: u32,
     /// What the retry policy allows.
@@ -37,7 +34,7 @@ pub struct Run {
     /// What the operator allows.
     pub grant: Arc<Grant>,
     /// The way out.
-    pub caller: Caller,
+    pub outside: Arc<dyn Outside>,
 }
 
 /// What an attempt came to.
@@ -46,6 +43,8 @@ pub struct Ran {
     pub verdict: Verdict,
     /// What is kept of the attempt.
     pub record: AttemptRecord,
+    /// What it wants to be true, if it is done.
+    pub wishes: Wishes,
 }
 
 impl Plugin {
@@ -55,7 +54,7 @@ impl Plugin {
         let started_at = run.now;
         let limits = run.grant.limits;
         let Some(handling) = &self.exports.handling else { return self.handles_nothing(&run) };
-        let powers = Powers::new(Arc::clone(&run.grant), Work::Handle(Arc::clone(&run.caller)), run.now, limits.wall, run.seed);
+        let powers = powers(&run, self.digest, 0);
         let mut instance = self.waiting.take(engine, &run.grant, powers);
         let handled = tokio::time::timeout(limits.wall, instance.handle(handling, &guest_event(&run))).await;
         let has_returned = matches!(handled, Ok(Ok(_)));
@@ -68,13 +67,13 @@ impl Plugin {
         };
         let failure = if let Verdict::Retry { kind, .. } = &verdict { Some(*kind) } else { None };
         let guest = instance.store.data_mut();
-        let (calls, log) = (std::mem::take(&mut guest.calls), guest.finished_log());
+        let (calls, log, wishes) = (guest.finished_calls(), guest.finished_log(), guest.wishes());
         let record = AttemptRecord { started_at, duration: started.elapsed(), digest: self.digest, failure, calls, log };
         // What trapped or was stopped in the middle never sees another event.
         if has_returned {
             self.waiting.keep(engine, instance);
         }
-        Ran { verdict, record }
+        Ran { verdict, record, wishes }
     }
 
     /// A route leads to a plugin that only proves requests.
@@ -82,11 +81,18 @@ impl Plugin {
         let reason = "exports no `handler`: it only proves requests".to_owned();
         let (started_at, digest) = (run.now, self.digest);
         let record = AttemptRecord { started_at, duration: Duration::ZERO, digest, failure: None, calls: Vec::new(), log: Vec::new() };
-        Ran { verdict: Verdict::DeadLetter(reason), record }
+        Ran { verdict: Verdict::DeadLetter(reason), record, wishes: Wishes::default() }
     }
 }
 
-fn guest_event(run: &Run) -> GuestEvent {
+/// What a handler may use.
+pub(super) fn powers(run: &Run, digest: Digest, positions_before: usize) -> Powers {
+    let depth = run.event.parent.as_ref().map_or(0, |parent| parent.depth);
+    let handling = Handling { outside: Arc::clone(&run.outside), draft: Draft::new(run.lineage.clone(), digest, positions_before), depth };
+    Powers::new(Arc::clone(&run.grant), Work::Handle(handling), run.now, run.grant.limits.wall, run.seed)
+}
+
+pub(super) fn guest_event(run: &Run) -> GuestEvent {
     let event = &run.event;
     GuestEvent {
         id: event.id.to_string(),
@@ -98,8 +104,14 @@ fn guest_event(run: &Run) -> GuestEvent {
         received_at: event.received_at.as_millis().unsigned_abs(),
         headers: event.headers.iter().map(|(name, value)| Header { name: name.into(), value: value.into() }).collect(),
         body: event.body.to_vec(),
-        attributes: Vec::new(),
+        attributes: attributes(event),
     }
+}
+
+/// What is said of an event that a handler emitted.
+fn attributes(event: &Event) -> Vec<(String, String)> {
+    let Some(parent) = &event.parent else { return Vec::new() };
+    vec![("parent".into(), parent.lineage.to_string()), ("depth".into(), parent.depth.to_string())]
 }
 
 fn verdict(answer: Result<Option<String>, Failure>) -> Verdict {
@@ -114,10 +126,10 @@ fn verdict(answer: Result<Option<String>, Failure>) -> Verdict {
     }
 }
 
-fn failed((kind, reason): (FailureKind, String)) -> Verdict {
+pub(super) fn failed((kind, reason): (FailureKind, String)) -> Verdict {
     Verdict::Retry { kind, reason: kept(reason), after: None }
 }
 
-fn kept(text: String) -> String {
+pub(super) fn kept(text: String) -> String {
     without_nul(if text.chars().nth(REASON_CHARS).is_some() { text.chars().take(REASON_CHARS).collect() } else { text })
 }

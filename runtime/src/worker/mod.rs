@@ -2,6 +2,12 @@
 //! only what is still its own. Knows nothing of HTTP servers.
 
 mod attempt;
+mod surroundings;
+mod effects;
+mod deliver;
+mod waiting;
+mod turns;
+mod notice;
 mod decide;
 mod report;
 mod pace;
@@ -14,9 +20,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+use self::turns::Turns;
 use crate::clock::Clock;
 use crate::config::Current;
-use crate::domain::Outcome;
+use crate::domain::{Effects, Job, Outcome};
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::sandbox::{Engine, Plugins};
@@ -81,11 +88,12 @@ impl Worker {
     pub fn start(workshop: Workshop, inheritance: Inheritance, places: usize) -> Self {
         let worker = Self { tasks: TaskTracker::new(), closing: CancellationToken::new(), aborting: CancellationToken::new() };
         let (tasks, closing, aborting) = (worker.tasks.clone(), worker.closing.clone(), worker.aborting.clone());
-        let crew = Arc::new(Crew { workshop, tasks, closing, aborting, outcomes: Semaphore::new(places) });
+        let crew = Arc::new(Crew { workshop, tasks, closing, aborting, outcomes: Semaphore::new(places), turns: Turns::default() });
         let Inheritance { born, has_work } = inheritance;
         worker.tasks.spawn(Arc::clone(&crew).run_born(born));
         worker.tasks.spawn(Arc::clone(&crew).run_claimed());
         worker.tasks.spawn(Arc::clone(&crew).run_suspects());
+        worker.tasks.spawn(Arc::clone(&crew).wake_waiting());
         worker.tasks.spawn(Arc::clone(&crew).open_places(places, has_work));
         worker
     }
@@ -113,6 +121,7 @@ struct Crew {
     aborting: CancellationToken,
     /// Outcomes on their way to the disk.
     outcomes: Semaphore,
+    turns: Turns,
 }
 
 impl Crew {
@@ -207,8 +216,13 @@ impl Crew {
     }
 
     async fn give_back(&self, claimed: Claimed) {
-        if let Err(error) = self.workshop.store.settle(&claimed.job, Outcome::Release, None).await {
-            info!(%error, event = %claimed.job.lineage.event, lineage = %claimed.job.lineage, "a job could not be given back; it will be rescued at the next start");
+        self.release(&claimed.job).await;
+    }
+
+    /// Makes a job ready again, as if it had not been taken.
+    async fn release(&self, job: &Job) {
+        if let Err(error) = self.workshop.store.settle(job, Outcome::Release, None, Effects::default()).await {
+            info!(%error, event = %job.lineage.event, lineage = %job.lineage, "a job could not be given back; it will be rescued at the next start");
         }
     }
 }

@@ -41,8 +41,8 @@ pub(super) fn report(job: &Job, outcome: &Outcome, record: Option<&AttemptRecord
         }
     }
     for call in &record.calls {
-        let CallRecord { upstream, method, path, step, idempotency_key, status, fault, ms } = call;
-        line!(info, attempt, upstream, method, path, step, idempotency_key, status, fault, ms, "call");
+        let CallRecord { upstream, method, path, step, idempotency_key, status, fault, recorded, ms } = call;
+        line!(info, attempt, upstream, method, path, step, idempotency_key, status, fault, recorded, ms, "call");
     }
     let failure = record.failure.map(FailureKind::code);
     let ms = record.duration.as_secs_f64() * 1000.0;
