@@ -38,9 +38,10 @@ impl Directory {
     /// # Panics
     /// If it cannot be written.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
-        let temporary = self.0.join("being-written");
+        let (temporary, path) = (self.0.join("being-written"), self.0.join(name));
+        path.parent().iter().for_each(|folder| fs::create_dir_all(folder).expect("a folder"));
         fs::write(&temporary, content).expect("a file");
-        fs::rename(temporary, self.0.join(name)).expect("a rename");
+        fs::rename(temporary, path).expect("a rename");
     }
 
     pub(crate) fn remove(&self, name: &str) {

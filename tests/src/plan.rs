@@ -76,6 +76,7 @@ pub struct Plan {
     upstream: Vec<String>,
     limits: Vec<String>,
     grants: Vec<String>,
+    sections: Vec<String>,
     places: u32,
     storage: String,
 }
@@ -92,6 +93,7 @@ impl Default for Plan {
             upstream: Vec::new(),
             limits: Vec::new(),
             grants: Vec::new(),
+            sections: Vec::new(),
             places: 8,
             storage: "url = \"sqlite:hookfast.db\"".into(),
         }
@@ -150,6 +152,18 @@ impl Plan {
         self
     }
 
+    /// With more sections.
+    pub fn sections(mut self, text: &str) -> Self {
+        self.sections.push(text.into());
+        self
+    }
+
+    /// With one more line for every upstream.
+    pub fn upstreams(mut self, line: &str) -> Self {
+        self.upstream.push(line.into());
+        self
+    }
+
     /// With so many attempts at once.
     pub fn places(mut self, places: u32) -> Self {
         self.places = places;
@@ -184,6 +198,7 @@ impl Plan {
             let _ = writeln!(file, "[grants.{plugin}]\nupstreams = [\"{name}\"]\nlimits = {{ {limits} }}\n{grants}\n");
         }
         self.sources.iter().for_each(|source| file.push_str(&source.section()));
+        self.sections.iter().for_each(|section| file.push_str(&format!("{section}\n")));
         file
     }
 }

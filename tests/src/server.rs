@@ -182,9 +182,10 @@ impl Site {
     /// If they cannot be had.
     pub async fn list(&self, server: &Server, path: &str) -> Vec<Value> {
         let mut rows = Vec::new();
+        let path = format!("{path}{}limit=200", if path.contains('?') { '&' } else { '?' });
         let mut cursor = String::new();
         loop {
-            let page = self.get(server, &format!("{path}?limit=200{cursor}")).await.json();
+            let page = self.get(server, &format!("{path}{cursor}")).await.json();
             rows.extend(page["data"].as_array().expect("a list").iter().cloned());
             match page["next_cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),

@@ -107,8 +107,13 @@ impl World {
         let reading = config::read(&path);
         let mistakes: Vec<_> = reading.mistakes.iter().map(ToString::to_string).collect();
         let settings = reading.settings.unwrap_or_else(|| panic!("{}", mistakes.concat()));
-        let world =
-            app::World { clock: self.clock.clone(), random: Random::seeded(self.starts), role: app::Role::All, rush: Rush::default() };
+        let world = app::World {
+            clock: self.clock.clone(),
+            random: Random::seeded(self.starts),
+            role: app::Role::All,
+            rush: Rush::default(),
+            faults: Vec::new(),
+        };
         App::start(settings, path, world).await
     }
 
@@ -173,6 +178,11 @@ impl World {
     /// Sends an event of this type and gives its id.
     pub async fn send(&self, source: &str, event_type: &str) -> EventId {
         self.deliver(&self.delivery(source, event_type)).await.event()
+    }
+
+    /// Sends a body to a source, and gives its event's id.
+    pub async fn send_body(&self, source: &str, body: &serde_json::Value) -> EventId {
+        self.deliver(&self.sender(source).delivery_of(body.to_string(), self.clock.now())).await.event()
     }
 
     /// Asks the admin API, with its token: `GET /events`, `POST /dead-letters/replay {…}`.

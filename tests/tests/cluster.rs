@@ -283,3 +283,29 @@ async fn a_job_that_is_committed_late_is_run_though_later_ones_ran_long_before()
     receiver.kill().await;
     runner.kill().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_all_nodes_see_is_told_once() {
+    let database = start_database().await;
+    let (upstream, ops) = (Upstream::start().await, Upstream::start().await);
+    upstream.script([400]);
+    let plan = plan(&database.database());
+    let (first, second) = (Site::new(&plan, upstream.address), Site::new(&plan, upstream.address));
+    let alerts = format!(
+        "[upstreams.ops]\nurl = \"http://{}\"\nallow_private = true\n\
+         [alerts]\nto = [{{ upstream = \"ops\" }}]\nevery = \"1s\"\ngroup = \"1s\"\n",
+        ops.address
+    );
+    [&first, &second].iter().for_each(|site| site.edit(|file| format!("{file}\n{alerts}")));
+    let (one, other) = (first.start().await, second.start().await);
+    send(&one, "evt_1").await;
+
+    let told = async |site: &Site, server: &Server| site.get(server, "/api/v1/alerts").await.json()["data"][0]["told_at"].is_string();
+    eventually("both to know that it is told", async || told(&first, &one).await && told(&second, &other).await).await;
+    ops.called(1).await;
+    let events = first.get(&one, "/api/v1/events?source=alerts").await.json();
+    assert_eq!(events["data"].as_array().expect("a list").len(), 1, "{events}");
+    assert_eq!(ops.calls()[0].json()["alerts"][0]["rule"], "dead_letters");
+    one.kill().await;
+    other.kill().await;
+}

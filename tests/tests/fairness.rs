@@ -92,6 +92,8 @@ fn event(world: &World, store: &Store, random: &Random, number: u32) -> NewEvent
         received_at,
         headers: Headers::default(),
         body: Bytes::from(format!(r#"{{"type":"count","number":{number}}}"#)),
+        parent: None,
     };
-    NewEvent { event: event.into(), key: None, ordering: None, answer: Answer::default(), routes: vec![route()] }
+    let (answer, routes, delay) = (Answer::default(), vec![route()], Duration::ZERO);
+    NewEvent { event: event.into(), key: None, ordering: None, answer, routes, delay }
 }

@@ -331,9 +331,9 @@ async fn native_code_is_never_taken_for_a_plugin() {
 #[tokio::test]
 async fn an_import_that_is_not_offered_is_named() {
     // The same bytes, but that what was `log` is now an interface that no plugin is offered.
-    let (log, elsewhere) = (&b"hookfast:plugin/log@0.1.0"[..], &b"wasi:http/types@0.2.12345"[..]);
+    let (log, elsewhere) = (&b"hookfast:plugin/log@1.0.0"[..], &b"elsewhere:shop/api@0.1.23"[..]);
     let odd = replaced(&guest("forward"), log, elsewhere);
-    check_load(&odd, "type_check", "wasi:http/types").await;
+    check_load(&odd, "type_check", "elsewhere:shop/api").await;
 }
 
 #[tokio::test]

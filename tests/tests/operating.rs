@@ -107,13 +107,27 @@ fn check(folder: &Path, text: &str) -> (Option<i32>, String) {
     for path in references(&text, "file:") {
         let path = folder.join(path);
         fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
-        fs::write(path, SECRET).expect("a file");
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("pem" | "key") => drop(
+                fs::copy(root().join(format!("runtime/src/upstream/tests/certificates/{}", of_the_tests(&path))), path).expect("a file"),
+            ),
+            _ => fs::write(path, SECRET).expect("a file"),
+        }
     }
     fs::write(folder.join("hookfast.toml"), &text).expect("a file");
     let value = |name: &str| if name.contains("DATABASE") { "postgres://hookfast@localhost/hookfast" } else { SECRET };
     let variables = references(&text, "env:").map(|name| (name, value(name)));
     let output = Command::new(binary()).arg("check").current_dir(folder).envs(variables).output();
     told(&output.expect("a process"))
+}
+
+/// The certificate or key of the tests that stands in for one of this name.
+fn of_the_tests(path: &Path) -> &'static str {
+    match path.file_name().and_then(|name| name.to_str()) {
+        Some("client.pem") => "client.pem",
+        Some("client.key") => "client.key",
+        _ => "ca.pem",
+    }
 }
 
 fn references<'t>(text: &'t str, scheme: &str) -> impl Iterator<Item = &'t str> {

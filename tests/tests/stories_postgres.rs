@@ -2,12 +2,16 @@
 
 #[path = "stories/adapter.rs"]
 mod adapter;
+#[path = "stories/alerts.rs"]
+mod alerts;
 #[path = "stories/batch.rs"]
 mod batch;
 #[path = "stories/delivery.rs"]
 mod delivery;
 #[path = "stories/diagnosis.rs"]
 mod diagnosis;
+#[path = "stories/effects.rs"]
+mod effects;
 #[path = "stories/ordering.rs"]
 mod ordering;
 #[path = "stories/plugin.rs"]
@@ -26,3 +30,7 @@ mod restart;
 mod retention;
 #[path = "stories/retry.rs"]
 mod retry;
+#[path = "stories/steps.rs"]
+mod steps;
+#[path = "stories/parked.rs"]
+mod parked;

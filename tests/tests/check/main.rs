@@ -2,6 +2,9 @@
 //! the exit codes that scripts rely on.
 
 mod sources;
+mod alerts;
+mod upstreams;
+mod credentials;
 
 use std::fs;
 use std::path::PathBuf;

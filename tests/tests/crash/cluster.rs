@@ -11,7 +11,7 @@ use hookfast_tests::{Server, Site, Upstream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::ledger::{check_effects, check_ledger};
+use super::ledger::{check_books, check_effects, check_ledger};
 use super::provider::Provider;
 
 const NODES: usize = 3;
@@ -22,7 +22,7 @@ const BLOWS: u32 = 16;
 async fn nothing_acknowledged_is_lost_however_often_nodes_and_the_database_are_killed() {
     let database = Arc::new(tokio::task::spawn_blocking(Postgres::start).await.expect("no panic"));
     let upstream = Upstream::start().await;
-    let plan = super::plan().postgres(&database.database());
+    let plan = super::plan_with_books().postgres(&database.database());
     let sites: Vec<Site> = (0..NODES).map(|_| Site::new(&plan, upstream.address)).collect();
     let (addresses, served) = watch::channel(vec![None; NODES]);
     let mut nodes: Vec<Option<Server>> = Vec::new();
@@ -63,6 +63,7 @@ async fn nothing_acknowledged_is_lost_however_often_nodes_and_the_database_are_k
     let acknowledged = provider.acknowledged.lock().expect("no panic").clone();
     let stored = check_ledger(site, server, &acknowledged).await;
     check_effects(&upstream.calls(), &stored);
+    check_books(site, server, &stored).await;
     println!("{} events over {BLOWS} blows, {} effects", stored.len(), upstream.calls().len());
     assert!(acknowledged.len() > 100, "too few to mean anything: {}", acknowledged.len());
 }

@@ -18,20 +18,30 @@ use hookfast_tests::{Call, Plan, Reply, Site, Source, Upstream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use self::ledger::{check_effects, check_ledger, event_id};
+use self::ledger::{check_books, check_effects, check_ledger, event_id};
 use self::provider::Provider;
 
 const KILLS: u32 = 30;
 const CONNECTIONS: u64 = 16;
 
+/// A plugin that calls an upstream for each event.
 fn plan() -> Plan {
     Plan::default().source(Source::new("stripe", "stripe").to("forward").retry(&["50ms", "50ms", "50ms"])).places(32)
+}
+
+/// Beside it one that books each event in every way there is.
+fn plan_with_books() -> Plan {
+    let source = Source::new("stripe", "stripe").to("forward").to("ledger").retry(&["50ms", "50ms", "50ms", "1s", "1s"]);
+    Plan::default().source(source).places(32).sections(
+        "[topics.books]\nroutes = [{ plugin = \"ledger\" }]\nretry = { strategy = \"schedule\", delays = [\"50ms\", \"1s\"] }\n\
+         [grants.ledger]\nupstreams = [\"crm\", \"chat\"]\nemits = [\"books\"]\nstate = {}\n",
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_however_often_the_process_is_killed() {
     let upstream = Upstream::start().await;
-    let site = Site::new(&plan(), upstream.address);
+    let site = Site::new(&plan_with_books(), upstream.address);
     let random = Random::system();
     let (addresses, served) = watch::channel(vec![None]);
     let provider = Arc::new(Provider::new(served));
@@ -56,6 +66,7 @@ async fn nothing_acknowledged_is_lost_however_often_the_process_is_killed() {
     let acknowledged = provider.acknowledged.lock().expect("no panic").clone();
     let stored = check_ledger(&site, &server, &acknowledged).await;
     check_effects(&upstream.calls(), &stored);
+    check_books(&site, &server, &stored).await;
     println!("{} events over {KILLS} kills, {} effects", stored.len(), upstream.calls().len());
     assert!(acknowledged.len() > 100, "too few to mean anything: {}", acknowledged.len());
     server.kill().await;

@@ -12,7 +12,7 @@ use hookfast_tests::{Disk, Sender, Site, Upstream, skipped};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::ledger::{check_effects, check_ledger};
+use super::ledger::{check_books, check_effects, check_ledger};
 use super::provider::Provider;
 
 const CUTS: u32 = 12;
@@ -25,7 +25,7 @@ async fn nothing_acknowledged_is_lost_however_often_the_power_is_cut() {
         Err(why) => return skipped("whether an SQLite database survives a power cut", &why),
     };
     let upstream = Upstream::start().await;
-    let site = Site::on(&disk, &super::plan(), upstream.address);
+    let site = Site::on(&disk, &super::plan_with_books(), upstream.address);
     let (addresses, served) = watch::channel(vec![None]);
     let (random, provider) = (Random::system(), Arc::new(Provider::new(served)));
     let mut connections = JoinSet::new();
@@ -54,6 +54,7 @@ async fn nothing_acknowledged_is_lost_however_often_the_power_is_cut() {
     let acknowledged = provider.acknowledged.lock().expect("no panic").clone();
     let stored = check_ledger(&site, &server, &acknowledged).await;
     check_effects(&upstream.calls(), &stored);
+    check_books(&site, &server, &stored).await;
     println!("{} events over {CUTS} power cuts, {} effects", stored.len(), upstream.calls().len());
     assert!(acknowledged.len() > 100, "too few to mean anything: {}", acknowledged.len());
     server.kill().await;

@@ -1,6 +1,6 @@
 //! The store, and beside it a model of what it must hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,18 +8,19 @@ use bytes::Bytes;
 use hookfast::clock::Clock;
 use hookfast::domain::{
     Answer, AttemptRecord, DeadReason, DedupeKey, Digest, Event, EventId, Headers, Job, Line, NewEvent, NodeId, OrderingKey, Outcome,
-    ParkReason, Route, Timestamp,
+    Parent, ParkReason, Route, Timestamp,
 };
 use hookfast::metrics::Metrics;
 use hookfast::random::Random;
-use hookfast::store::{Admitted, Claimed, Database, DeadFilter, Rush, SettleError, Slots, Store, StoreSettings};
+use hookfast::store::{Admitted, Claimed, Database, Rush, SettleError, Slots, Store, StoreSettings};
+use proptest::sample::Index;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::model::{Believed, ModelJob};
+use super::effects::{LAST, asked, upstream};
+use super::model::{Believed, JobKey, ModelEvent, ModelItem, ModelJob, job_key};
 use super::step::{End, Step};
 
 const WINDOW: Duration = Duration::from_mins(1);
-const RETENTION: Duration = Duration::from_secs(45);
 const CHARGES_MAX: u32 = 3;
 
 /// The store, and what it must hold.
@@ -31,10 +32,18 @@ pub(super) struct History {
     /// `None` only while it is opened again: its lock goes with it.
     store: Option<Store>,
     born: mpsc::UnboundedReceiver<Claimed>,
-    jobs: BTreeMap<EventId, ModelJob>,
+    pub(super) events: BTreeMap<EventId, ModelEvent>,
+    pub(super) jobs: BTreeMap<JobKey, ModelJob>,
     keys: BTreeMap<u8, (EventId, Timestamp)>,
     pub(super) held: Vec<Job>,
     lost: Vec<Job>,
+    pub(super) state: BTreeMap<&'static str, ModelItem>,
+    /// All versions that were ever seen.
+    pub(super) versions: BTreeSet<u64>,
+    /// How many runs that count were committed.
+    pub(super) counted: u64,
+    /// The version that runs have read.
+    pub(super) read: Option<u64>,
 }
 
 async fn open(database: &Database, clock: &Clock, random: &Random) -> (Store, mpsc::UnboundedReceiver<Claimed>) {
@@ -60,8 +69,23 @@ impl History {
     pub(super) async fn of(database: Database) -> Self {
         let (clock, random) = (Clock::manual(Timestamp::from_millis(1_767_225_600_000)), Random::seeded(1));
         let (store, born) = open(&database, &clock, &random).await;
-        let (jobs, keys, held, lost) = (BTreeMap::new(), BTreeMap::new(), Vec::new(), Vec::new());
-        Self { database, opened_at: clock.now(), clock, random, store: Some(store), born, jobs, keys, held, lost }
+        Self {
+            database,
+            opened_at: clock.now(),
+            clock,
+            random,
+            store: Some(store),
+            born,
+            events: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            held: Vec::new(),
+            lost: Vec::new(),
+            state: BTreeMap::new(),
+            versions: BTreeSet::new(),
+            counted: 0,
+            read: None,
+        }
     }
 
     /// Closes the store.
@@ -77,23 +101,31 @@ impl History {
         match step {
             Step::Admit { key } => self.admit(key).await,
             Step::AdmitTogether { keys, bad } => self.admit_together(&keys, bad).await,
-            Step::SettleTogether { ends, bad } => self.settle_together(&ends, bad).await,
+            Step::SettleTogether { ends, bad, how } => self.settle_together(&ends, bad, how).await,
             Step::Claim { places } => self.claim(places).await,
             Step::ClaimSuspect => self.claim_suspect().await,
             Step::Settle { which, end } if !self.held.is_empty() => {
                 let job = self.held.remove(which.index(self.held.len()));
                 self.settle(job, end).await;
             }
-            Step::SettleStale { which, end } if !self.lost.is_empty() => {
-                let job = &self.lost[which.index(self.lost.len())];
-                // What was given back unrun keeps its number, so that the same process may hold it at that attempt again.
-                if self.held.iter().any(|held| (held.id, held.attempt) == (job.id, job.attempt)) {
-                    return;
+            Step::SettleStale { which, end } => {
+                if let Some(job) = self.lost(which) {
+                    let effects = self.effects(job, asked(job, end));
+                    let settled = self.store().settle(job, self.outcome(end), Some(record(self.clock.now())), effects).await;
+                    assert!(matches!(settled, Err(SettleError::Stale)), "{settled:?}");
                 }
-                let settled = self.store().settle(job, self.outcome(end), Some(record(self.clock.now()))).await;
-                assert!(matches!(settled, Err(SettleError::Stale)), "{settled:?}");
             }
-            Step::Settle { .. } | Step::SettleStale { .. } => {}
+            Step::Read => self.read = self.version(LAST),
+            Step::Journal { which, step, noted } if !self.held.is_empty() => {
+                let job = self.held[which.index(self.held.len())].clone();
+                self.journal(&job, step, noted).await;
+            }
+            Step::JournalStale { which, step, noted } => {
+                if let Some(job) = self.lost(which) {
+                    self.journal_stale(job, step, noted).await;
+                }
+            }
+            Step::Settle { .. } | Step::Journal { .. } => {}
             Step::Crash => self.crash().await,
             Step::CrashBySuspect => {
                 self.claim_suspect().await;
@@ -101,11 +133,19 @@ impl History {
             }
             Step::Advance { seconds } => self.clock.advance(Duration::from_secs(seconds)),
             Step::Unpark => self.unpark().await,
+            Step::UnparkUpstream { upstream, jobs_max } => self.unpark_upstream(upstream, jobs_max).await,
             Step::Replay => self.replay().await,
             Step::Discard => self.discard().await,
             Step::Expire => self.expire().await,
-            Step::Prune => self.store().prune().await.expect("pruned"),
+            Step::Prune => self.prune().await,
         }
+    }
+
+    /// A job that was given up for lost. What was given back unrun keeps its number: then the same process may hold it at that attempt again.
+    fn lost(&self, which: Index) -> Option<&Job> {
+        let job = (!self.lost.is_empty()).then(|| &self.lost[which.index(self.lost.len())])?;
+        let is_held = self.held.iter().any(|held| (held.id, held.attempt) == (job.id, job.attempt));
+        (!is_held).then_some(job)
     }
 
     async fn admit(&mut self, key: u8) {
@@ -118,22 +158,33 @@ impl History {
 
     /// An event was answered so.
     pub(super) fn admitted(&mut self, key: u8, id: EventId, admitted: &Admitted) {
-        let now = self.clock.now();
-        let known = self.keys.get(&key).filter(|(_, expires)| *expires > now).map(|(first, _)| *first);
-        if let Some(of) = known {
+        if let Some(of) = self.known(key) {
             return assert_eq!(*admitted, Admitted::Duplicate { of, key_reused: false, answer: Answer::default() });
         }
         assert_eq!(*admitted, Admitted::New(id));
+        self.stored(id, key, None, Duration::ZERO);
+    }
+
+    /// The event that is known under a key.
+    pub(super) fn known(&self, key: u8) -> Option<EventId> {
+        self.keys.get(&key).filter(|(_, expires)| *expires > self.clock.now()).map(|(first, _)| *first)
+    }
+
+    /// A new event is there, and its job.
+    pub(super) fn stored(&mut self, id: EventId, key: u8, parent: Option<Parent>, delay: Duration) {
+        let now = self.clock.now();
         self.keys.insert(key, (id, now + WINDOW));
-        let line = line(key);
-        let state = if self.line_of(line).next().is_some() { Believed::Waiting } else { Believed::Ready { due: now } };
-        let job = ModelJob::new(state, self.jobs.len(), now, line);
-        self.jobs.insert(id, job);
+        self.events.insert(id, ModelEvent { key, arrived: now, is_kept: true, parent });
+        let (line, due) = (line(key), now + delay);
+        let state = if self.line_of(line).next().is_some() { Believed::Waiting } else { Believed::Ready { due } };
+        let job = ModelJob::new(state, self.jobs.len(), due, line);
+        self.jobs.insert((id, route().name), job);
     }
 
     /// A job may have been born running: then it is handed over, and counts as claimed.
     pub(super) fn hold_born(&mut self) {
         while let Ok(claimed) = self.born.try_recv() {
+            assert!(claimed.is_born && claimed.job.attempt == 1);
             self.hold(&claimed, false);
         }
     }
@@ -144,7 +195,10 @@ impl History {
         let expected = self.jobs.values().filter(due).count().min(places);
         let claimed = self.store().claim(permits(places)).await.expect("claimed");
         assert_eq!(claimed.len(), expected);
-        claimed.iter().for_each(|claimed| self.hold(claimed, false));
+        for claimed in &claimed {
+            assert!(!claimed.is_born);
+            self.hold(claimed, false);
+        }
     }
 
     async fn claim_suspect(&mut self) {
@@ -154,14 +208,15 @@ impl History {
         let least = self.jobs.values().filter(ready).map(|job| job.charges).min();
         let place = permits(1).pop().expect("a permit");
         let claimed = self.store().claim_suspect(place).await.expect("claimed");
-        let found = claimed.as_ref().map(|claimed| self.jobs[&claimed.job.lineage.event].charges);
+        let found = claimed.as_ref().map(|claimed| self.jobs[&job_key(&claimed.job.lineage)].charges);
         assert_eq!(found, least, "the least charged suspect comes first");
         claimed.iter().for_each(|claimed| self.hold(claimed, true));
     }
 
     /// A job was given to the worker: it was there to be had, and its attempt counts on.
     fn hold(&mut self, claimed: &Claimed, suspect: bool) {
-        let job = self.jobs.get_mut(&claimed.job.lineage.event).expect("a job that was admitted");
+        self.check_work(claimed);
+        let job = self.jobs.get_mut(&job_key(&claimed.job.lineage)).expect("a job that was admitted");
         assert!(matches!(job.state, Believed::Ready { due } if suspect || due <= self.clock.now()), "{job:?}");
         assert_eq!(job.suspect, suspect);
         job.state = Believed::Running;
@@ -172,51 +227,66 @@ impl History {
 
     async fn settle(&mut self, job: Job, end: End) {
         let record = was_run(end).then(|| record(self.clock.now()));
-        self.store().settle(&job, self.outcome(end), record).await.expect("settled: it is still ours");
-        self.settled(job, end);
+        let asked = asked(&job, end);
+        let settled = self.store().settle(&job, self.outcome(end), record, self.effects(&job, asked)).await;
+        if self.must_conflict(asked) {
+            assert!(matches!(settled, Err(SettleError::Conflict)), "{settled:?}");
+            // It is still ours, and may be run again.
+            self.held.push(job);
+        } else {
+            settled.expect("settled: it is still ours");
+            self.settled(job, end);
+        }
+        self.hold_born();
     }
 
     /// A job of ours ended so.
     pub(super) fn settled(&mut self, job: Job, end: End) {
         let now = self.clock.now();
-        let model = self.jobs.get_mut(&job.lineage.event).expect("a job that was admitted");
+        let key = job_key(&job.lineage);
+        let model = self.jobs.get_mut(&key).expect("a job that was admitted");
         if was_run(end) {
-            model.recorded.push(job.attempt);
-            model.suspect = false;
-        } else {
+            model.recorded.insert(job.attempt);
+        }
+        if matches!(end, End::Park | End::ParkForUpstream { .. } | End::Release) {
             model.attempt -= 1;
         }
+        if !matches!(end, End::Release) {
+            model.suspect = false;
+        }
         model.state = match end {
-            End::Done => Believed::Done,
+            End::Done(_) => Believed::Done,
             End::Retry { seconds } => Believed::Ready { due: now + Duration::from_secs(seconds) },
             End::Discard => Believed::Discarded,
-            End::Dead => Believed::Dead,
+            End::Dead(_) => Believed::Dead,
             End::Park => Believed::Parked,
+            End::ParkForUpstream { upstream } => Believed::ParkedForUpstream(upstream),
             // Its due time is what it was: in the past.
             End::Release => Believed::Ready { due: now },
         };
-        if matches!(end, End::Park) {
-            model.suspect = false;
-        }
-        self.leave_line(&job.lineage.event, matches!(end, End::Retry { .. }));
+        model.is_refused = matches!(end, End::Dead(_));
+        self.leave_line(&key, matches!(end, End::Retry { .. }));
+        self.fulfilled(&job, asked(&job, end));
         self.lost.push(job);
     }
 
-    /// A job of ours ended in words that the database does not take.
+    /// A job of ours ended in a way that the database does not take: nothing that its run asked for is there.
     pub(super) fn buried(&mut self, job: Job) {
-        let model = self.jobs.get_mut(&job.lineage.event).expect("a job that was admitted");
-        (model.state, model.suspect) = (Believed::Dead, false);
-        self.leave_line(&job.lineage.event, false);
+        let key = job_key(&job.lineage);
+        let model = self.jobs.get_mut(&key).expect("a job that was admitted");
+        (model.state, model.suspect, model.is_refused) = (Believed::Dead, false, false);
+        self.leave_line(&key, false);
         self.lost.push(job);
     }
 
     pub(super) fn outcome(&self, end: End) -> Outcome {
         match end {
-            End::Done => Outcome::Done { note: None },
+            End::Done(_) => Outcome::Done { note: None },
             End::Retry { seconds } => Outcome::Retry { at: self.clock.now() + Duration::from_secs(seconds), reason: "later".into() },
             End::Discard => Outcome::Discard { reason: "unwanted".into() },
-            End::Dead => Outcome::Dead { cause: DeadReason::Permanent, reason: "hopeless".into() },
+            End::Dead(_) => Outcome::Dead { cause: DeadReason::Permanent, reason: "hopeless".into() },
             End::Park => Outcome::Park { reason: ParkReason::PluginMissing },
+            End::ParkForUpstream { upstream: number } => Outcome::Park { reason: ParkReason::UpstreamDown(upstream(number)) },
             End::Release => Outcome::Release,
         }
     }
@@ -230,30 +300,30 @@ impl History {
         let now = self.clock.now();
         self.opened_at = now;
         let mut condemned = Vec::new();
-        for (id, job) in self.jobs.iter_mut().filter(|(_, job)| job.state == Believed::Running) {
+        for (key, job) in self.jobs.iter_mut().filter(|(_, job)| job.state == Believed::Running) {
             job.charges += u32::from(job.suspect);
             if job.charges >= CHARGES_MAX {
-                job.state = Believed::Dead;
-                condemned.push(*id);
+                (job.state, job.is_refused) = (Believed::Dead, false);
+                condemned.push(key.clone());
             } else {
                 (job.state, job.suspect) = (Believed::Ready { due: now }, true);
                 job.attempts_before += 1;
             }
         }
-        condemned.iter().for_each(|id| self.leave_line(id, false));
+        condemned.iter().for_each(|key| self.leave_line(key, false));
         self.lost.append(&mut self.held);
     }
 
     /// Whoever stands in this line, unfinished.
-    fn line_of(&self, line: Option<Line>) -> impl Iterator<Item = (&EventId, &ModelJob)> {
-        let stands = |job: &ModelJob| job.is_in_line && !matches!(job.state, Believed::Done | Believed::Discarded);
+    fn line_of(&self, line: Option<Line>) -> impl Iterator<Item = (&JobKey, &ModelJob)> {
+        let stands = |job: &ModelJob| job.is_in_line && !job.is_finished();
         self.jobs.iter().filter(move |(_, job)| line.is_some() && job.line == line && stands(job))
     }
 
     /// After a job has ended or failed: whether it still holds its line up, and if not, who is next.
-    fn leave_line(&mut self, id: &EventId, was_retried: bool) {
+    pub(super) fn leave_line(&mut self, key: &JobKey, was_retried: bool) {
         let now = self.clock.now();
-        let job = self.jobs.get_mut(id).expect("a job of the model");
+        let job = self.jobs.get_mut(key).expect("a job of the model");
         let skip_after = job.line.and_then(|line| line.skip_after);
         let has_failed_enough = was_retried && skip_after.is_some_and(|failures| job.attempt - job.attempts_before >= failures);
         let is_dead_to_it = job.state == Believed::Dead && skip_after.is_some();
@@ -262,69 +332,10 @@ impl History {
         }
         let line = job.line;
         let next = self.line_of(line).min_by_key(|(_, job)| (job.state == Believed::Waiting, job.number));
-        let next = next.filter(|(_, job)| job.state == Believed::Waiting).map(|(id, _)| *id);
+        let next = next.filter(|(_, job)| job.state == Believed::Waiting).map(|(key, _)| key.clone());
         if let Some(next) = next {
-            self.jobs.get_mut(&next).expect("a job of the model").state = Believed::Ready { due: now };
-        }
-    }
-
-    async fn unpark(&mut self) {
-        let unparked = self.store().unpark(&route().plugin).await.expect("unparked");
-        let parked: Vec<_> = self.jobs.values_mut().filter(|job| job.state == Believed::Parked).collect();
-        assert_eq!(unparked, parked.len() as u64);
-        parked.into_iter().for_each(|job| job.state = Believed::Ready { due: self.clock.now() });
-    }
-
-    async fn replay(&mut self) {
-        let replayed = self.store().replay_dead(DeadFilter { all: true, ..DeadFilter::default() }).await.expect("replayed");
-        let now = self.clock.now();
-        let dead: Vec<_> = self.jobs.values_mut().filter(|job| job.state == Believed::Dead).collect();
-        assert_eq!(replayed.len(), dead.len());
-        for job in dead {
-            job.state = Believed::Ready { due: now };
-            (job.suspect, job.charges, job.attempts_before) = (false, 0, job.attempt);
-        }
-    }
-
-    async fn discard(&mut self) {
-        let filter = DeadFilter { all: true, ..DeadFilter::default() };
-        let discarded = self.store().discard_dead(filter, "not wanted".into()).await.expect("discarded");
-        let dead: Vec<_> = self.jobs.iter().filter(|(_, job)| job.state == Believed::Dead).map(|(id, _)| *id).collect();
-        assert_eq!(discarded.len(), dead.len());
-        for id in dead {
-            self.jobs.get_mut(&id).expect("a job of the model").state = Believed::Discarded;
-            self.leave_line(&id, false);
-        }
-    }
-
-    /// What is old and finished goes; what is old and owed or dead stays.
-    async fn expire(&mut self) {
-        let cutoff = self.clock.now() - RETENTION;
-        self.store().expire(cutoff).await.expect("expired");
-        for job in self.jobs.values_mut() {
-            job.is_kept &= job.arrived >= cutoff || !matches!(job.state, Believed::Done | Believed::Discarded);
-        }
-    }
-
-    /// Everything that the store shows is what the model believes.
-    pub(super) async fn compare(&self) {
-        let count = |is_so: fn(&Believed) -> bool| self.jobs.values().filter(|job| is_so(&job.state)).count() as u64;
-        let counts = self.store().job_counts().await.expect("counts");
-        assert_eq!(counts.ready, count(|state| matches!(state, Believed::Ready { .. })));
-        assert_eq!(counts.running, count(|state| *state == Believed::Running));
-        assert_eq!(counts.waiting, count(|state| *state == Believed::Waiting));
-        assert_eq!(counts.parked, count(|state| *state == Believed::Parked));
-        assert_eq!(counts.dead, count(|state| *state == Believed::Dead));
-        for (id, expected) in &self.jobs {
-            if !expected.is_kept {
-                assert!(self.store().event(*id).await.expect("read").is_none(), "{expected:?}");
-                continue;
-            }
-            let event = self.store().event(*id).await.expect("read").expect("nothing is lost");
-            let attempts: Vec<_> = event.attempts.iter().map(|attempt| attempt.attempt).collect();
-            assert_eq!(attempts, expected.recorded, "every run is on record once");
-            let [job] = &event.jobs[..] else { panic!("{:?} for {expected:?}", event.jobs) };
-            assert_eq!((job.state.as_str(), job.attempts), (expected.state.word(), expected.attempt), "{expected:?}");
+            let next = self.jobs.get_mut(&next).expect("a job of the model");
+            next.state = Believed::Ready { due: now.max(next.not_before) };
         }
     }
 }
@@ -353,11 +364,13 @@ pub(super) fn event(id: EventId, key: u8, received_at: Timestamp) -> NewEvent {
         received_at,
         headers: Headers::default(),
         body: Bytes::from(vec![key; 8]),
+        parent: None,
     };
     let number = key;
     let key = DedupeKey { hash: [key; 16], body_hash: [key; 8], window: WINDOW };
     let ordering = line(number).map(|line| OrderingKey { text: "customer".into(), line });
-    NewEvent { event: event.into(), key: Some(key), ordering, answer: Answer::default(), routes: vec![route()] }
+    let (answer, routes, delay) = (Answer::default(), vec![route()], Duration::ZERO);
+    NewEvent { event: event.into(), key: Some(key), ordering, answer, routes, delay }
 }
 
 /// Two thirds of the events are ordered: by two keys, one of which waits for its head as long as it takes.

@@ -1,12 +1,13 @@
 //! What is written in one group, with one row in it that the database refuses: that one bears it alone.
 
 use futures_util::future::join_all;
-use hookfast::domain::{Answer, EventId, Outcome};
-use hookfast::store::{AdmitError, Database};
+use hookfast::domain::{Answer, Effects, EventId, Job, Outcome};
+use hookfast::store::{AdmitError, Database, SettleError};
 use proptest::sample::Index;
 
+use super::effects::asked;
 use super::history::{History, event, line, record, was_run};
-use super::step::End;
+use super::step::{Asked, Bad, End};
 
 /// Of no other event.
 const BAD_KEY: u8 = 200;
@@ -46,30 +47,71 @@ impl History {
         self.hold_born();
     }
 
-    pub(super) async fn settle_together(&mut self, ends: &[End], bad: Index) {
+    pub(super) async fn settle_together(&mut self, ends: &[End], bad: Index, how: Bad) {
         let (now, store) = (self.clock.now(), self.store());
-        let jobs: Vec<_> = self.held.drain(..self.held.len().min(ends.len())).zip(ends.iter().copied()).collect();
+        let mut jobs: Vec<_> = self.held.drain(..self.held.len().min(ends.len())).zip(ends.iter().copied()).collect();
         if jobs.is_empty() {
             return;
         }
         let bad = bad.index(jobs.len());
+        only_one_at_a_time(&mut jobs);
         let settled = join_all(jobs.iter().enumerate().map(|(number, (job, end))| {
-            // Text of PostgreSQL has no NUL.
-            let outcome = if number == bad { Outcome::Discard { reason: "\0".into() } } else { self.outcome(*end) };
+            let mut effects = self.effects(job, asked(job, *end));
+            let outcome = match how {
+                _ if number != bad => self.outcome(*end),
+                Bad::Words => {
+                    effects = Effects::default();
+                    // Text of PostgreSQL has no NUL.
+                    Outcome::Discard { reason: "\0".into() }
+                }
+                Bad::Event => {
+                    effects = self.effects(job, Asked { replaces: false, ..ALL });
+                    // The tables hold answers of success only.
+                    effects.events.iter_mut().for_each(|event| event.answer = Answer { status: 500, body: None });
+                    Outcome::Done { note: None }
+                }
+            };
             let record = (number == bad || was_run(*end)).then(|| record(now));
             let store = &store;
-            async move { store.settle(job, outcome, record).await }
+            async move { store.settle(job, outcome, record, effects).await }
         }));
-        for settled in settled.await {
+        let settled = settled.await;
+        let is_refused = matches!((how, &self.database), (Bad::Event, _) | (_, Database::Postgres(_)));
+        for (number, ((job, end), settled)) in jobs.into_iter().zip(settled).enumerate() {
+            if number != bad && self.must_conflict(asked(&job, end)) {
+                assert!(matches!(settled, Err(SettleError::Conflict)), "{settled:?}");
+                self.held.push(job);
+                continue;
+            }
             settled.expect("settled: it is still ours");
-        }
-        let is_refused = matches!(self.database, Database::Postgres(_));
-        for (number, (job, end)) in jobs.into_iter().enumerate() {
             match number == bad {
                 true if is_refused => self.buried(job),
                 true => self.settled(job, End::Discard),
                 false => self.settled(job, end),
             }
         }
+        self.hold_born();
     }
+}
+
+/// All that a run can ask for.
+const ALL: Asked = Asked { counts: true, replaces: true, leaves_for: Some(9), emits: Some((BAD_KEY, 0)), delivers: Some(0) };
+
+/// Of a database that takes groups side by side it is not known which of two comes first: only one of those that end together replaces what was
+/// read, leaves something behind, or emits.
+fn only_one_at_a_time(jobs: &mut [(Job, End)]) {
+    let (mut replaces, mut leaves, mut emits) = (false, false, false);
+    for (_, end) in jobs {
+        if let End::Done(asked) | End::Dead(asked) = end {
+            asked.replaces = is_first(&mut replaces, asked.replaces);
+            asked.leaves_for = asked.leaves_for.filter(|_| is_first(&mut leaves, true));
+            asked.emits = asked.emits.filter(|_| is_first(&mut emits, true));
+        }
+    }
+}
+
+fn is_first(is_taken: &mut bool, wants: bool) -> bool {
+    let is_first = wants && !*is_taken;
+    *is_taken |= wants;
+    is_first
 }
