@@ -14,9 +14,13 @@ use crate::server::Server;
 use crate::site::{PLACES, Site};
 
 const CONNECTIONS: usize = 64;
-/// A plugin, what is logged (the server must say at least that it serves), and the words for it.
-const CASES: [(&str, &str, &str); 3] =
-    [("parse", "info", ""), ("stripe-crm", "info", ""), ("stripe-crm", "warn,hookfast::app=info", ", not logging attempts")];
+/// A plugin, what is logged (the server must say at least that it serves), the plugin's config, and the words for it.
+const CASES: [(&str, &str, &str, &str); 4] = [
+    ("parse", "info", "", ""),
+    ("stripe-crm", "info", "", ""),
+    ("stripe-crm", "warn,hookfast::app=info", "", ", not logging attempts"),
+    ("stripe-crm", "info", "notify = \"on\"", " with a delivery"),
+];
 /// The server counts its jobs for each look.
 const LOOK: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -25,13 +29,14 @@ const PATIENCE: Duration = Duration::from_mins(2);
 pub(crate) fn measure(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     section.remark(
         "2 KB events over 64 connections as fast as they are taken, until the last job is settled. `parse` parses the JSON and is done;\n\
-         `stripe-crm` makes one request to an upstream that answers at once.",
+         `stripe-crm` makes one request to an upstream that answers at once, as a step; with a delivery: it tells another upstream, too.",
     );
     for kind in Kind::ALL {
-        for (plugin, log, how) in CASES {
+        for (plugin, log, config, how) in CASES {
             let site = Site::new(bench.databases.empty(kind));
             site.guests(&[plugin]);
-            site.configure(PLACES, &[("stripe", plugin)], &bench.upstreams);
+            let grant = format!("[grants.stripe-crm]\nupstreams = [\"crm\", \"notify\"]\nconfig = {{ {config} }}\n");
+            site.configure_with(PLACES, &[("stripe", plugin)], &bench.upstreams, &grant);
             let server = site.start_logging(log)?;
             let mut row = Row::of(format!("{plugin} on {kind}{how}"));
             process(&server, &["stripe"], bench.scale.events / 10)?;

@@ -17,6 +17,7 @@ mod floor;
 mod ingest;
 mod end_to_end;
 mod verification;
+mod effects;
 mod plugin_call;
 mod plugins;
 mod backlog;
@@ -66,11 +67,12 @@ const fn part(name: &'static str, title: &'static str, measure: fn(&Bench, &mut 
     Part { name, title, measure }
 }
 
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 9] = [
     part("floor", "The floor: disk and databases without Hookfast", floor::measure),
     part("ingest", "Ingest: acknowledged webhooks of 2 KB", ingest::measure),
     part("sizes", "Ingest: larger bodies", ingest::measure_sizes),
     part("end-to-end", "End to end: received, stored, run, settled", end_to_end::measure),
+    part("effects", "What effects cost", effects::measure),
     part("verification", "Proving who sent it", verification::measure),
     part("plugin-call", "One call of a plugin", plugin_call::measure),
     part("plugins", "Many plugins", plugins::measure),

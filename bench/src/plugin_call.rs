@@ -1,12 +1,16 @@
 //! What one call of a plugin costs: a fresh instance, the event in, the outcome out. No server, no store, no network. Its parts are
 //! found by calls that do more and more.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hookfast::domain::{CallRecord, Event, EventId, Grant, Headers, OutboundAnswer, Timestamp};
+use hookfast::domain::{
+    CallFault, CallRecord, Event, EventId, Grant, Headers, Lineage, OutboundAnswer, OutboundRequest, StateItem, Step, Timestamp,
+    UpstreamName,
+};
 use hookfast::metrics::Metrics;
-use hookfast::sandbox::{Caller, Engine, EngineSettings, Loader, Plugin, Run};
+use hookfast::sandbox::{Called, Engine, EngineSettings, Loader, Outside, Plugin, Run, Soon, Standing, Unavailable};
 use hookfast_tests::build::guest;
 
 use crate::bench::Bench;
@@ -75,11 +79,12 @@ async fn rows(rounds: usize, calls: u32) -> anyhow::Result<Vec<Row>> {
 async fn call(engine: &Engine, plugin: &Plugin, event: &Arc<Event>, events_per_instance: u32, calls: u32) -> f64 {
     let mut grant = Grant { events_per_instance, ..Grant::default() };
     grant.upstreams.extend(plugin.description.upstreams.iter().filter_map(|name| name.parse().ok()));
-    let (grant, caller) = (Arc::new(grant), answers());
+    let (grant, outside) = (Arc::new(grant), Arc::new(Answers));
+    let lineage = Lineage { event: event.id, route: plugin.name.clone().into() };
     let started = Instant::now();
     for _ in 0..calls {
-        let (event, grant, caller) = (Arc::clone(event), Arc::clone(&grant), Arc::clone(&caller));
-        let run = Run { event, attempt: 1, max_attempts: 1, now: NOW, seed: 0, grant, caller };
+        let (event, lineage, grant) = (Arc::clone(event), lineage.clone(), Arc::clone(&grant));
+        let run = Run { event, lineage, attempt: 1, max_attempts: 1, now: NOW, seed: 0, grant, outside: Arc::clone(&outside) as _ };
         std::hint::black_box(plugin.run(engine, run).await.verdict);
     }
     micros(started, calls)
@@ -98,11 +103,15 @@ fn event(event_type: &str, body: Vec<u8>) -> Arc<Event> {
         received_at: NOW,
         headers: Headers::default(),
         body: body.into(),
+        parent: None,
     })
 }
 
-fn answers() -> Caller {
-    Arc::new(|request| {
+/// Upstreams that answer at once, and nothing else.
+struct Answers;
+
+impl Outside for Answers {
+    fn call(&self, request: OutboundRequest) -> Soon<'_, Called> {
         let record = CallRecord {
             upstream: request.upstream,
             method: request.method,
@@ -111,9 +120,26 @@ fn answers() -> Caller {
             idempotency_key: None,
             status: Some(200),
             fault: None,
+            recorded: false,
             ms: 0,
         };
-        let answer = OutboundAnswer { status: 200, headers: Headers::default(), body: b"{}".as_slice().into() };
+        let answer = OutboundAnswer { status: 200, headers: Headers::default(), body: b"{}".as_slice().into(), stale_for: None };
         Box::pin(std::future::ready((Ok(answer), record)))
-    })
+    }
+
+    fn upstream_at(&self, _: &http::Uri, _: &BTreeSet<UpstreamName>) -> Option<(String, String)> {
+        None
+    }
+
+    fn begin(&self, _step: Step) -> Soon<'_, Result<Standing, CallFault>> {
+        Box::pin(std::future::ready(Ok(Standing::Fresh)))
+    }
+
+    fn state<'a>(&'a self, _key: &'a str) -> Soon<'a, Result<Option<StateItem>, Unavailable>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn state_bytes(&self) -> Soon<'_, Result<u64, Unavailable>> {
+        Box::pin(std::future::ready(Ok(0)))
+    }
 }

@@ -57,6 +57,11 @@ impl Server {
         usage::process_cpu(self.child.id())
     }
 
+    /// Bytes that it has had the disk write so far.
+    pub(crate) fn written(&self) -> anyhow::Result<f64> {
+        usage::written(self.child.id())
+    }
+
     /// Memory now.
     pub(crate) fn memory(&self) -> anyhow::Result<Memory> {
         usage::memory(self.child.id())

@@ -29,6 +29,11 @@ impl Site {
         Self { directory: Directory::new(), database }
     }
 
+    /// Its database.
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
+    }
+
     /// Publishes a plugin.
     pub(crate) fn plugin(&self, name: &str, wasm: &[u8]) {
         self.directory.write(&format!("plugins/{name}.wasm"), wasm);
@@ -36,13 +41,19 @@ impl Site {
 
     /// Writes the configuration: each of `routes` is a source and its plugin; so many places; nothing else is unusual.
     pub(crate) fn configure(&self, places: u32, routes: &[(&str, &str)], upstreams: &Upstreams) {
+        self.configure_with(places, routes, upstreams, "");
+    }
+
+    /// The same with more sections.
+    pub(crate) fn configure_with(&self, places: u32, routes: &[(&str, &str)], upstreams: &Upstreams, sections: &str) {
         let Upstreams { answering, silent, .. } = upstreams;
         let url = self.database.url();
         let mut file = format!(
             "[server]\ningest = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\n[storage]\nurl = \"{url}\"\n\n[worker]\nconcurrency = {places}\n\n\
              [upstreams.crm]\nurl = \"http://{answering}\"\nallow_private = true\n\n\
              [upstreams.target]\nurl = \"http://{silent}\"\nallow_private = true\ntimeouts = {{ read = \"15m\", total = \"15m\" }}\n\n\
-             [grants.stripe-crm]\nupstreams = [\"crm\"]\n\n[grants.forward]\nupstreams = [\"target\"]\nlimits = {{ wall = \"15m\" }}\n\n"
+             [upstreams.notify]\nurl = \"http://{answering}\"\nallow_private = true\n\n\
+             [grants.forward]\nupstreams = [\"target\"]\nlimits = {{ wall = \"15m\" }}\n\n"
         );
         for (source, plugin) in routes {
             let _ = writeln!(
@@ -50,6 +61,10 @@ impl Site {
                 "[sources.{source}]\nprovider = \"stripe\"\nsecrets = [\"literal:{SECRET}\"]\nroutes = [{{ plugin = \"{plugin}\" }}]\n"
             );
         }
+        if !sections.contains("[grants.stripe-crm]") {
+            file.push_str("[grants.stripe-crm]\nupstreams = [\"crm\"]\n\n");
+        }
+        file.push_str(sections);
         self.directory.write("hookfast.toml", file);
     }
 

@@ -26,6 +26,14 @@ fn cpu(path: &str) -> anyhow::Result<Duration> {
     Ok(Duration::from_secs_f64(ticks / TICKS_A_SECOND))
 }
 
+/// Bytes that a process has had the disk write.
+pub(crate) fn written(process: u32) -> anyhow::Result<f64> {
+    let path = format!("/proc/{process}/io");
+    let io = fs::read_to_string(&path).with_context(|| path.clone())?;
+    let bytes = io.lines().find_map(|line| line.strip_prefix("write_bytes: ")).context(path)?;
+    Ok(bytes.trim().parse()?)
+}
+
 /// Memory of a process in MiB: its proportional share of all its pages, and how many of them are no file's.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Memory {
