@@ -77,7 +77,7 @@ impl Plugin {
     }
 
     /// A route leads to a plugin that only proves requests.
-    fn handles_nothing(&self, run: &Run) -> Ran {
+    pub(super) fn handles_nothing(&self, run: &Run) -> Ran {
         let reason = "exports no `handler`: it only proves requests".to_owned();
         let (started_at, digest) = (run.now, self.digest);
         let record = AttemptRecord { started_at, duration: Duration::ZERO, digest, failure: None, calls: Vec::new(), log: Vec::new() };

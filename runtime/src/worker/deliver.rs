@@ -8,8 +8,8 @@ use super::notice::is_own;
 use super::surroundings::call;
 use crate::config::InForce;
 use crate::domain::{
-    AttemptRecord, CallFault, CallFaultKind, CallRecord, Delivery, Effects, FailureKind, Job, OutboundAnswer, OutboundRequest, Outcome,
-    ParkReason, Timestamp, Verdict,
+    AttemptRecord, CallFault, CallFaultKind, CallRecord, Delivery, FailureKind, Job, OutboundAnswer, OutboundRequest, Outcome, ParkReason,
+    Timestamp, Verdict,
 };
 use crate::upstream::{CallContext, opened_record};
 
@@ -46,7 +46,7 @@ impl Crew {
             None => Outcome::Park { reason: ParkReason::UpstreamDown(delivery.upstream.clone()) },
             Some(verdict) => self.decide(verdict, job, in_force),
         };
-        Ended { outcome, record: Some(record), effects: Effects::default() }
+        Ended::plain(outcome, Some(record))
     }
 }
 

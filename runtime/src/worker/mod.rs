@@ -2,6 +2,7 @@
 //! only what is still its own. Knows nothing of HTTP servers.
 
 mod attempt;
+mod handle;
 mod surroundings;
 mod effects;
 mod deliver;

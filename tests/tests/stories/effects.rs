@@ -207,6 +207,28 @@ async fn a_compensation_runs_once_and_commits_with_the_dead_letter() {
 }
 
 #[tokio::test]
+async fn a_compensation_that_another_overtook_runs_again_and_its_handler_does_not() {
+    let world = plan().start().await;
+    let letters: Vec<String> = ('a'..='t').map(String::from).collect();
+    let events = letters.iter().map(|letter| {
+        let sold = json!([{ "do": "call", "to": "crm", "path": "/sales", "step": "sale" }, { "do": "fail", "how": "dead" }]);
+        // The same step name as the handler's: it is given what that has recorded.
+        let back = json!([
+            { "do": "call", "to": "crm", "path": "/sales", "step": "sale" },
+            { "do": "append", "key": "back", "text": letter },
+            { "do": "spin", "turns": 100_000 },
+        ]);
+        json!({ "lines": sold, "exhausted": back })
+    });
+    join_all(events.map(async |event| world.send_body("shop", &event).await)).await;
+    world.settle().await;
+    let word = state(&world, "back").await.expect("a word");
+    assert_eq!(word.chars().collect::<BTreeSet<_>>().len(), letters.len(), "{word}");
+    assert_eq!((word.len(), world.upstream.calls().len()), (letters.len(), letters.len()), "each once: {word}");
+    world.finish_with("20 dead").await;
+}
+
+#[tokio::test]
 async fn nothing_is_kept_or_emitted_that_was_not_granted() {
     let source = Source::new("shop", "github").to("scripted").retry(&["10s"]).set("dedupe = \"none\"");
     let world = Plan::default().source(source).sections("[topics.orders]\n[grants.scripted]\n").start().await;
