@@ -110,3 +110,44 @@ async fn a_notice_that_nobody_takes_is_a_dead_letter_and_none_that_is_told_of() 
     assert_eq!(last(&ops, "POST /hooks/alerts").json()["type"], "alert.resolved");
     world.finish_with("2 dead").await;
 }
+
+#[tokio::test]
+async fn refused_credentials_are_told_and_so_is_that_they_are_right_again() {
+    let ops = Upstream::start().await;
+    let plan = plan(&ops).upstream([401, 401]).upstreams("auth = { bearer = \"literal:old\" }");
+    // The first answer is the 400 of the other stories, which lets in: three more are needed.
+    let world = plan.upstream([401]).start().await;
+    for _ in 0..4 {
+        world.send("stripe", "invoice.paid").await;
+        world.settle().await;
+    }
+    let rules = || -> Vec<(String, String)> {
+        let notices: Vec<_> = ops.calls().into_iter().filter(|call| call.line == "POST /hooks/alerts").map(|call| call.json()).collect();
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let of = |notice: &serde_json::Value| {
+            let alerts = notice["alerts"].as_array().expect("a list").clone();
+            alerts.into_iter().map(|alert| (text(&notice["type"]), text(&alert["rule"]))).collect::<Vec<_>>()
+        };
+        notices.iter().flat_map(of).collect()
+    };
+    let told = |word: &str| rules().contains(&(word.to_owned(), "auth_failed".to_owned()));
+    eventually("the alert", async || {
+        world.pass(LOOK).await;
+        told("alert.firing")
+    })
+    .await;
+    assert_eq!(world.admin("POST /upstreams/crm/reset").await.status, 200);
+    eventually("its end", async || {
+        world.pass(LOOK).await;
+        told("alert.resolved")
+    })
+    .await;
+    replay(&world).await;
+    eventually("all jobs to end", async || {
+        world.pass(LOOK).await;
+        let counts = world.counts().await;
+        counts.ready + counts.parked + counts.dead == 0
+    })
+    .await;
+    world.finish().await;
+}
