@@ -169,14 +169,6 @@ impl Upstreams {
         (result, record)
     }
 
-    /// The upstreams at which things go wrong on purpose, and what.
-    pub fn active_faults(&self) -> Vec<(UpstreamName, Faults)> {
-        let settings = self.0.values().map(|upstream| &upstream.settings);
-        let mut active: Vec<_> = settings.filter(|own| !own.faults.is_empty()).map(|own| (own.name.clone(), own.faults.clone())).collect();
-        active.sort_by(|one, other| one.0.cmp(&other.0));
-        active
-    }
-
     /// How many jobs that wait for this upstream to wake now: none while it takes no calls, a few while it is probed, more and more while
     /// it recovers, at most as many as its limits have room for. All of them where no upstream has this name: they find out.
     pub fn takes(&self, name: &UpstreamName, now: Timestamp) -> u32 {
