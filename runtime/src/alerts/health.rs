@@ -2,7 +2,7 @@
 
 use crate::config::InForce;
 use crate::domain::{Timestamp, UpstreamName};
-use crate::upstream::UpstreamView;
+use crate::upstream::{UpstreamState, UpstreamView};
 
 /// How an upstream stands on this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,11 @@ pub struct UpstreamHealth {
 
 /// The upstreams that are in force.
 pub(super) fn upstreams(in_force: &InForce, now: Timestamp) -> Vec<UpstreamHealth> {
-    let health = |view: UpstreamView| UpstreamHealth { name: view.name, state: view.state.code(), why: view.why, since: view.since };
+    let health = |view: UpstreamView| {
+        // An open breaker moves with the next call only; where that would be let through, it takes calls, and nobody makes one.
+        let is_idle = view.state == UpstreamState::Open && view.next_probe_ms.is_none_or(|left| left == 0);
+        let state = if is_idle { UpstreamState::HalfOpen } else { view.state };
+        UpstreamHealth { name: view.name, state: state.code(), why: view.why, since: view.since }
+    };
     in_force.upstreams.views(now).into_iter().map(health).collect()
 }

@@ -119,7 +119,12 @@ pub enum StateWrite {
     /// Nothing.
     Delete,
     /// The number that is there by then, plus this; its time to live stays.
-    Add(i64),
+    Add {
+        /// What is added.
+        by: i64,
+        /// Whether the run has found a number there: then there must be one by the commit. A new one would have no time to live.
+        to_present: bool,
+    },
 }
 
 /// What is kept under a key of state.

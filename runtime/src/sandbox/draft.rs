@@ -68,7 +68,7 @@ impl Key {
             None => Ok(committed),
             Some(StateWrite::Set { value, .. }) => Ok(Some(value.clone())),
             Some(StateWrite::Delete) => Ok(None),
-            Some(StateWrite::Add(by)) => {
+            Some(StateWrite::Add { by, .. }) => {
                 let number = number(committed.as_deref())?;
                 let sum = number.checked_add(*by).ok_or_else(|| Refused::new("overflow", "the sum is no number of 64 bits"))?;
                 Ok(Some(sum.to_string().into()))
@@ -91,7 +91,7 @@ impl Key {
             None => 0,
             Some(StateWrite::Set { value, .. }) => size(value.len()) - before,
             Some(StateWrite::Delete) => -before,
-            Some(StateWrite::Add(_)) => self.value().ok().flatten().map_or(0, |sum| size(sum.len()) - before),
+            Some(StateWrite::Add { .. }) => self.value().ok().flatten().map_or(0, |sum| size(sum.len()) - before),
         }
     }
 }
@@ -156,13 +156,15 @@ impl Draft {
         let known = self.known(outside, key).await?;
         let sum = number(known.value()?.as_deref())?.checked_add(by).ok_or_else(overflow)?;
         let write = match &known.write {
-            None => StateWrite::Add(by),
-            Some(StateWrite::Add(before)) => StateWrite::Add(before.checked_add(by).ok_or_else(overflow)?),
+            None => StateWrite::Add { by, to_present: known.version().is_some() },
+            Some(StateWrite::Add { by: before, to_present }) => {
+                StateWrite::Add { by: before.checked_add(by).ok_or_else(overflow)?, to_present: *to_present }
+            }
             Some(StateWrite::Delete) => StateWrite::Set { value: sum.to_string().into(), ttl: None },
             Some(StateWrite::Set { ttl, .. }) => StateWrite::Set { value: sum.to_string().into(), ttl: *ttl },
         };
-        // An addition depends on nothing that the run has seen.
-        if matches!(write, StateWrite::Add(_)) {
+        // An addition does not depend on what number the run has seen.
+        if matches!(write, StateWrite::Add { .. }) {
             let before = known.write.replace(write);
             self.keep_within(outside, grant, key, before).await?;
         } else {

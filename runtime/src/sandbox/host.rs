@@ -84,7 +84,7 @@ impl upstream::Host for Guest {
         let powers = self.powers.as_mut().ok_or(NotNow)?;
         let limit = powers.grant.limits.calls as usize;
         // Written down before it is made: the attempt may end, and the row with it, while the answer is out.
-        let row = opened_record(&request);
+        let row = opened_record(&request.upstream, &request.method, &request.path, request.step.as_deref());
         let (answer, record) = match check(powers, calls, &request) {
             Ok((step, outside)) => {
                 let call = outside.call(outbound(request, step));
@@ -163,12 +163,12 @@ pub(super) fn from_guest(given: Vec<types::Header>) -> Headers {
 }
 
 /// The journal's row of a call that has no answer yet, and perhaps never gets one.
-fn opened_record(request: &upstream::Outgoing) -> CallRecord {
+pub(super) fn opened_record(upstream: &str, method: &str, path: &str, step: Option<&str>) -> CallRecord {
     CallRecord {
-        upstream: short(&request.upstream, 64),
-        method: short(&request.method, 16),
-        path: short(request.path.split('?').next().unwrap_or_default(), 512),
-        step: request.step.as_deref().map(|step| short(step, 64)),
+        upstream: short(upstream, 64),
+        method: short(method, 16),
+        path: short(path.split('?').next().unwrap_or_default(), 512),
+        step: step.map(|step| short(step, 64)),
         idempotency_key: None,
         status: None,
         fault: Some("unfinished".into()),

@@ -12,9 +12,9 @@ use tokio::sync::Semaphore;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::guest::{Handling, Powers, Work};
-use super::host::short;
+use super::host::{opened_record, short};
 use super::outside::{Called, Outside};
-use crate::domain::{CallFault, CallFaultKind, CallRecord, Grant, Headers, OutboundAnswer, OutboundRequest};
+use crate::domain::{CallFault, CallFaultKind, CallRecord, Grant, Headers, OutboundAnswer, OutboundRequest, Step};
 
 /// The header by which a request is a step; it is not sent.
 const STEP: &str = "hookfast-step";
@@ -106,8 +106,16 @@ impl WasiHttpHooks for WasiHttp {
             let _turn = turns.acquire_owned().await.expect("the semaphore is never closed");
             let body = Limited::new(body, BODY_BYTES_MAX).collect().await.map_err(|_| Error::HttpRequestBodySize(None))?.to_bytes();
             let asked = outbound(&head, upstream, path, body, options)?;
+            // Written down before it is made, as any call: the attempt may end while the answer is out.
+            let row = {
+                let mut calls = lock(&calls);
+                calls.push(opened_record(&asked.upstream, &asked.method, &asked.path, asked.step.as_ref().map(Step::as_str)));
+                calls.len() - 1
+            };
             let (answer, record): Called = outside.call(asked).await;
-            lock(&calls).push(record);
+            if let Some(row) = lock(&calls).get_mut(row) {
+                *row = record;
+            }
             match answer {
                 Ok(answer) if answered.fetch_add(answer.body.len(), Ordering::Relaxed) > ANSWERED_BYTES_MAX => {
                     Err(Error::HttpResponseBodySize(None))

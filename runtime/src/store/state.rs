@@ -104,7 +104,8 @@ impl Ledger {
                 let expires_at = ttl.map(|ttl| self.now + ttl);
                 Some(Some(Row { value: value.clone(), version: next_version(), expires_at }))
             }
-            Some(StateWrite::Add(by)) => {
+            Some(StateWrite::Add { to_present: true, .. }) if there.is_none() => return Err(Conflict),
+            Some(StateWrite::Add { by, .. }) => {
                 let number = there.map_or(Some(0), |row| str::from_utf8(&row.value).ok()?.parse::<i64>().ok());
                 let sum = number.and_then(|number| number.checked_add(*by)).ok_or(Conflict)?;
                 let expires_at = there.and_then(|row| row.expires_at);
@@ -141,6 +142,10 @@ mod tests {
         StateChanges { scope: scope(), changes: vec![change], quota_bytes: 20 }
     }
 
+    fn add(by: i64) -> StateWrite {
+        StateWrite::Add { by, to_present: false }
+    }
+
     fn set(value: &'static str) -> StateWrite {
         StateWrite::Set { value: value.into(), ttl: None }
     }
@@ -168,9 +173,9 @@ mod tests {
     #[test]
     fn one_after_the_other_each_sees_what_the_one_before_wrote() {
         let mut ledger = ledger(&[("n", "7", None)]);
-        assert_eq!(ledger.apply(&changes("n", None, StateWrite::Add(2)), || 2), Ok(()));
+        assert_eq!(ledger.apply(&changes("n", None, add(2)), || 2), Ok(()));
         assert_eq!(ledger.apply(&changes("n", Some(Some(1)), set("x")), || 3), Err(Conflict));
-        assert_eq!(ledger.apply(&changes("n", Some(Some(2)), StateWrite::Add(1)), || 3), Ok(()));
+        assert_eq!(ledger.apply(&changes("n", Some(Some(2)), add(1)), || 3), Ok(()));
         assert_eq!((value(&ledger, "n").as_deref(), used(&ledger)), (Some("10"), 3));
     }
 
@@ -178,11 +183,15 @@ mod tests {
     fn what_has_expired_is_not_there() {
         let mut ledger = ledger(&[("old", "7", Some(1000)), ("new", "7", Some(1001))]);
         assert_eq!(ledger.apply(&changes("new", Some(None), set("x")), || 2), Err(Conflict));
-        assert_eq!(ledger.apply(&changes("old", Some(None), StateWrite::Add(1)), || 2), Ok(()));
-        assert_eq!(ledger.apply(&changes("new", None, StateWrite::Add(1)), || 3), Ok(()));
+        assert_eq!(ledger.apply(&changes("old", Some(None), add(1)), || 2), Ok(()));
+        assert_eq!(ledger.apply(&changes("new", None, add(1)), || 3), Ok(()));
         let expiries: Vec<_> = ledger.changed().map(|(_, _, row)| row.and_then(|row| row.expires_at)).collect();
         assert_eq!(expiries, [Some(Timestamp::from_millis(1001)), None], "an addition keeps the time to live of what is there");
         assert_eq!(value(&ledger, "old").as_deref(), Some("1"));
+
+        let mut ledger = self::ledger(&[("old", "7", Some(1000))]);
+        let seen = changes("old", None, StateWrite::Add { by: 1, to_present: true });
+        assert_eq!(ledger.apply(&seen, || 2), Err(Conflict), "the run saw a number with a time to live");
     }
 
     #[test]
@@ -201,10 +210,10 @@ mod tests {
     fn a_run_that_cannot_commit_changes_nothing() {
         let mut ledger = ledger(&[("n", "word", None)]);
         let mut both = changes("a", None, set("1"));
-        both.changes.extend(changes("n", None, StateWrite::Add(1)).changes);
+        both.changes.extend(changes("n", None, add(1)).changes);
         assert_eq!(ledger.apply(&both, || 2), Err(Conflict), "what is there is no number");
         assert_eq!(ledger.changed().count(), 0);
-        let too_far = StateChanges { quota_bytes: 100, ..changes("m", None, StateWrite::Add(i64::MAX)) };
+        let too_far = StateChanges { quota_bytes: 100, ..changes("m", None, add(i64::MAX)) };
         assert_eq!(ledger.apply(&too_far, || 3), Ok(()));
         assert_eq!(ledger.apply(&too_far, || 4), Err(Conflict), "more than 64 bits hold");
     }

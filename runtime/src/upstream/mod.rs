@@ -135,7 +135,7 @@ impl Upstreams {
             let (name, before) = (settings.name.clone(), self.0.get(&settings.name));
             let upstream = match before.filter(|before| before.settings == settings) {
                 Some(unchanged) => Arc::clone(unchanged),
-                None => Arc::new(Upstream::new(settings, before.map(|before| &before.gate))?),
+                None => Arc::new(Upstream::new(settings, before.map(AsRef::as_ref))?),
             };
             Ok((name, upstream))
         };
@@ -196,7 +196,8 @@ impl Upstreams {
 }
 
 impl Upstream {
-    fn new(settings: UpstreamSettings, before: Option<&Gate>) -> Result<Self, UpstreamError> {
+    /// Where it had other settings `before`, what was counted goes on, and a refresh token that was given is not forgotten.
+    fn new(settings: UpstreamSettings, before: Option<&Self>) -> Result<Self, UpstreamError> {
         let upstream = &settings.name;
         let bad_auth = |reason| UpstreamError::Auth { upstream: upstream.clone(), reason };
         let credentials = Credentials::prepare(&settings.auth).map_err(bad_auth)?;
@@ -213,7 +214,8 @@ impl Upstream {
             Auth::OAuth(oauth) => {
                 let client = client(oauth.is_https())?;
                 let endpoint = Endpoint { client, timeouts: settings.timeouts, allow: settings.how_to_allow(), mischief: mischief.clone() };
-                Some(Tokens::new(oauth.clone(), upstream.clone(), endpoint))
+                let before = before.filter(|before| before.settings.auth == settings.auth).and_then(|before| before.tokens.as_ref());
+                Some(Tokens::new(oauth.clone(), upstream.clone(), endpoint, before))
             }
             _ => None,
         };
@@ -223,7 +225,7 @@ impl Upstream {
             client: client(settings.base.is_https())?,
             remembered: settings.stale_if_error.map(Remembered::new),
             mischief,
-            gate: Gate::new(&settings, before),
+            gate: Gate::new(&settings, before.map(|before| &before.gate)),
             settings,
         })
     }

@@ -65,8 +65,11 @@ struct State {
 type Asking = Shared<Pin<Box<dyn Future<Output = Result<Arc<Token>, CallFault>> + Send>>>;
 
 impl Tokens {
-    pub(super) fn new(oauth: OAuth, upstream: UpstreamName, endpoint: Endpoint) -> Self {
-        Self(Arc::new(Keeper { oauth, upstream, endpoint, state: Mutex::default() }))
+    /// `before`: those by the same credentials, whose refresh token may have been replaced since.
+    pub(super) fn new(oauth: OAuth, upstream: UpstreamName, endpoint: Endpoint, before: Option<&Self>) -> Self {
+        let refresh_token = before.and_then(|before| before.0.state().refresh_token.clone());
+        let state = State { refresh_token, ..State::default() };
+        Self(Arc::new(Keeper { oauth, upstream, endpoint, state: Mutex::new(state) }))
     }
 
     /// A good token. Callers that come while one is being asked for wait for the same answer, or fault. `now` is wall-clock time.
@@ -196,7 +199,7 @@ mod tests {
         let timeouts = Timeouts::default();
         let connector = Connector::new(false, &Tls::default(), Guard::Anywhere, timeouts.connect).expect("no TLS");
         let endpoint = Endpoint { client: client(connector), timeouts, allow: String::new(), mischief: None };
-        let tokens = Tokens::new(oauth, "crm".parse().expect("a name"), endpoint);
+        let tokens = Tokens::new(oauth, "crm".parse().expect("a name"), endpoint, None);
         let now = Instant::now();
         let old = Token { credentials: Credentials::None, renew_at: now, expires_at: now + Duration::from_hours(1) };
         tokens.0.state().current = Some(Arc::new(old));

@@ -29,7 +29,7 @@ pub(super) fn changes(changes: Vec<StateChange>) -> StateChanges {
 }
 
 pub(super) fn one_more() -> StateChange {
-    StateChange { key: COUNTER.into(), expect: None, write: Some(StateWrite::Add(1)) }
+    StateChange { key: COUNTER.into(), expect: None, write: Some(StateWrite::Add { by: 1, to_present: false }) }
 }
 
 /// This value under a key, where it has this version.

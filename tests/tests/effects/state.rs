@@ -55,7 +55,7 @@ pub(super) async fn what_has_expired_is_not_there_and_then_forgotten(bench: Benc
     // Whoever read it while it was there relies on what is no more.
     let job = bench.running("two").await;
     assert!(matches!(bench.done(&job, ask::state(vec![ask::set("n", "0", Some(version))])).await, Err(SettleError::Conflict)));
-    let add = StateChange { key: "n".into(), expect: Some(None), write: Some(StateWrite::Add(1)) };
+    let add = StateChange { key: "n".into(), expect: Some(None), write: Some(StateWrite::Add { by: 1, to_present: false }) };
     bench.done(&job, ask::state(vec![add])).await.expect("settled");
     assert_eq!((bench.value("n").await.as_deref(), bench.bytes().await), (Some("1"), 8), "counted from nothing, and for ever");
     let job = bench.running("three").await;

@@ -84,7 +84,7 @@ pub(super) fn scope(plugin: &str) -> StateScope {
 }
 
 pub(super) fn add(key: &str) -> StateChange {
-    StateChange { key: key.into(), expect: None, write: Some(StateWrite::Add(1)) }
+    StateChange { key: key.into(), expect: None, write: Some(StateWrite::Add { by: 1, to_present: false }) }
 }
 
 pub(super) fn changes(scope: StateScope, changes: Vec<StateChange>) -> Effects {

@@ -38,7 +38,7 @@ impl History {
     pub(super) fn effects(&self, job: &Job, asked: Asked) -> Effects {
         let mut changes = Vec::new();
         if asked.counts {
-            changes.push(StateChange { key: COUNTER.into(), expect: None, write: Some(StateWrite::Add(1)) });
+            changes.push(StateChange { key: COUNTER.into(), expect: None, write: Some(StateWrite::Add { by: 1, to_present: false }) });
         }
         if let Some(seconds) = asked.leaves_for {
             let write = StateWrite::Set { value: text(job), ttl: Some(Duration::from_secs(seconds)) };

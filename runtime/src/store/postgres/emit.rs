@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use sqlx::types::Uuid;
 use sqlx::{PgConnection, Row};
+use tracing::info;
 
 use super::admit::{answer_status, line_of, millis};
 use super::settle::{Settlement, number};
@@ -60,6 +61,9 @@ pub(super) async fn emit(connection: &mut PgConnection, given: Option<i64>, grou
         return Ok(());
     }
     let stored = insert(connection, given, &emitted).await?;
+    for (new, _) in emitted.iter().filter(|(new, _)| !stored.contains(&uuid(new))) {
+        info!(event = %new.event.id, "an emitted event is left out: its key is known");
+    }
     let fresh = emitted.iter().map(|(new, _)| (*new, uuid(new))).filter(|(_, id)| stored.contains(id));
     let owed = fresh.flat_map(|(new, event)| {
         new.routes.iter().map(move |route| Owed {

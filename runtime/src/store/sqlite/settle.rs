@@ -1,12 +1,13 @@
 //! Committing an attempt's end: the fence, the job's move, the attempt's row, the dead letter, and what the handler asked for.
 
 use rusqlite::{OptionalExtension, ToSql, params};
+use tracing::info;
 
 use super::operation::Settlement;
 use super::writer::Round;
 use super::{admit, deliveries, line, state};
 use crate::domain::{AttemptRecord, DeadReason, Job, Outcome};
-use crate::store::{SettleError, answer};
+use crate::store::{Admitted, SettleError, answer};
 
 // Each statement names owner and attempt: a job that is no longer this process's at this attempt is not touched.
 const FINISH: &str = "DELETE FROM jobs WHERE id = ?1 AND state = 'running' AND owner = ?2 AND attempt = ?3 RETURNING event_seq";
@@ -48,7 +49,9 @@ pub(super) fn apply(round: &mut Round<'_>, settlement: &Settlement) -> Result<Re
     }
     // Behind those of their line that waited for this job.
     for new in &effects.events {
-        admit::apply(round, new)?;
+        if let Admitted::Duplicate { of, .. } = admit::apply(round, new)? {
+            info!(lineage = %job.lineage, event = %new.event.id, of = %of, "an emitted event is left out: its key is known");
+        }
     }
     for delivery in &effects.deliveries {
         deliveries::insert(round, event_seq, job, delivery)?;

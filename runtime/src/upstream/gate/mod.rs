@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use super::{Auth, UpstreamSettings};
 use crate::domain::{CallFault, CallFaultKind, OutboundAnswer, Timestamp, UpstreamName};
 use crate::random::Random;
-use breaker::Breaker;
+use breaker::{Breaker, Finding};
 use condition::{Condition, Leave, Now, Refusal, Report};
 use history::Change;
 use limits::{Full, Limits, Place};
@@ -32,6 +32,8 @@ pub(super) struct Gate {
     has_credentials: bool,
     limits: Limits,
     condition: Mutex<Condition>,
+    /// A try that is given up after so long says that the upstream is slow, if it says anything.
+    slow_after: Duration,
     random: Random,
 }
 
@@ -75,6 +77,7 @@ impl Gate {
             has_credentials: settings.auth != Auth::None || settings.tls.identity.is_some(),
             limits: Limits::new(policies),
             condition: Mutex::new(condition),
+            slow_after: policies.breaker.and_then(|policy| policy.slow_after).unwrap_or(settings.timeouts.total / 2),
             random: Random::system(),
         };
         gate.tell(change.as_ref());
@@ -209,9 +212,10 @@ impl Ticket<'_> {
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        if self.leave.is_some() {
-            self.give_back(Report::NOTHING, at(self.entered.wall));
-        }
+        let now = at(self.entered.wall);
+        let took = now.monotonic - self.entered.monotonic;
+        let finding = (took >= self.gate.slow_after).then_some(Finding { failed: true, took });
+        self.give_back(Report { finding, ..Report::NOTHING }, now);
     }
 }
 
