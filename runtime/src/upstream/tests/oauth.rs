@@ -133,9 +133,13 @@ async fn a_refresh_token_that_is_replaced_is_used_from_then_on() {
         Reply::Keep(answer("200 OK", "", &body))
     };
     let token_server = Server::start([rotating("r2"), rotating("r3"), token("t", 0), token("t", 0)]).await;
-    let upstreams = upstreams(with(OAuth { refresh_token: Some(secret("r1")), ..oauth(&token_server) }, &upstream));
+    let mut settings = with(OAuth { refresh_token: Some(secret("r1")), ..oauth(&token_server) }, &upstream);
+    let mut upstreams = upstreams(settings.clone());
     for _ in 0..4 {
         upstreams.call(get("/"), &context()).await.0.expect("an answer");
+        // A change of anything else does not bring the first one back.
+        settings.redirects_max += 1;
+        upstreams = upstreams.reloaded([settings.clone()]).expect("usable");
     }
     let bodies: Vec<_> = token_server.seen().into_iter().map(|seen| seen.body).collect();
     assert_eq!(bodies, ["r1", "r2", "r3", "r3"].map(|token| format!("grant_type=refresh_token&refresh_token={token}")));

@@ -63,6 +63,37 @@ async fn an_upstream_that_fails_is_left_alone_until_probes_find_it_well() {
 }
 
 #[tokio::test]
+async fn calls_that_are_given_up_by_their_callers_open_it_if_they_took_long() {
+    let server = Server::start((0..8).map(|_| Reply::Silence(String::new()))).await;
+    let breaker = BreakerPolicy { minimum_calls: 4, slow_after: Some(SHORT), ..BreakerPolicy::default() };
+    let upstreams = upstreams(with(&server.url(), Policies { retries: 0, breaker: Some(breaker), ..Policies::default() }));
+    let impatient = |time: Duration| {
+        let upstreams = &upstreams;
+        async move { tokio::time::timeout(time, told(upstreams)).await.expect_err("nobody answers") }
+    };
+    for _ in 0..4 {
+        impatient(SHORT / 3).await;
+    }
+    assert_eq!(view(&upstreams).state, UpstreamState::Closed, "they gave it no time");
+    for _ in 0..4 {
+        impatient(SHORT * 2).await;
+    }
+    assert_eq!(view(&upstreams).state, UpstreamState::Open);
+}
+
+#[tokio::test]
+async fn a_plugin_with_little_patience_opens_no_breaker() {
+    let server = Server::start((0..8).map(|_| Reply::Silence(String::new()))).await;
+    let upstreams = upstreams(with(&server.url(), brittle()));
+    for _ in 0..8 {
+        let request = OutboundRequest { timeout: Some(SHORT / 3), ..get("/") };
+        let fault = upstreams.call(request, &context()).await.0.expect_err("nobody answers");
+        assert_eq!(fault.kind, CallFaultKind::Timeout);
+    }
+    assert_eq!(view(&upstreams).state, UpstreamState::Closed);
+}
+
+#[tokio::test]
 async fn without_a_breaker_every_call_is_made() {
     let server = Server::start((0..50).map(|_| status("503 Service Unavailable"))).await;
     let upstreams = upstreams(with(&server.url(), Policies { breaker: None, retries: 0, ..Policies::default() }));
