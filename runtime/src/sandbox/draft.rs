@@ -38,7 +38,7 @@ pub(super) struct Draft {
     pub(super) digest: Digest,
     positions_before: usize,
     keys: BTreeMap<String, Key>,
-    /// The bytes of state that are committed; read before the first write.
+    /// The bytes of state that are committed; read before the first write that takes more.
     committed_bytes: Option<u64>,
     emissions: Vec<Emission>,
     deliveries: Vec<Delivery>,
@@ -180,7 +180,7 @@ impl Draft {
         self.keep_within(outside, grant, key, before).await
     }
 
-    /// Takes a write back that is over the quota.
+    /// Takes a write back that there is no room for.
     async fn keep_within(
         &mut self,
         outside: &dyn Outside,
@@ -188,24 +188,32 @@ impl Draft {
         key: &str,
         before: Option<StateWrite>,
     ) -> Result<(), Refused> {
+        let room = self.has_room(outside, grant, key).await;
+        if room.is_err() {
+            self.keys.entry(key.to_owned()).or_default().write = before;
+        }
+        room
+    }
+
+    async fn has_room(&mut self, outside: &dyn Outside, grant: StateGrant, key: &str) -> Result<(), Refused> {
+        let written: usize = self.keys.iter().map(|(name, key)| if key.write.is_some() { name.len() + key.written() } else { 0 }).sum();
+        if written > EFFECT_BYTES_MAX {
+            return Err(Refused::new("too_many_writes", format!("one run writes at most {} MiB of state", EFFECT_BYTES_MAX >> 20)));
+        }
+        // What makes it no larger is never refused, and need not know how large it is.
+        if self.keys.get(key).is_none_or(|own| own.growth(key) <= 0) {
+            return Ok(());
+        }
         let committed = match self.committed_bytes {
             Some(bytes) => bytes,
             None => outside.state_bytes().await?,
         };
         self.committed_bytes = Some(committed);
         let growth: i64 = self.keys.iter().map(|(name, key)| key.growth(name)).sum();
-        let written: usize = self.keys.iter().map(|(name, key)| if key.write.is_some() { name.len() + key.written() } else { 0 }).sum();
-        // What makes it smaller is never refused.
-        let is_growing = self.keys.get(key).is_some_and(|own| own.growth(key) > 0);
-        let refused = if is_growing && committed.saturating_add_signed(growth) > grant.quota_bytes {
-            Refused::new("quota_exceeded", format!("state would be larger than the {} bytes granted", grant.quota_bytes))
-        } else if written > EFFECT_BYTES_MAX {
-            Refused::new("too_many_writes", format!("one run writes at most {} MiB of state", EFFECT_BYTES_MAX >> 20))
-        } else {
+        if committed.saturating_add_signed(growth) <= grant.quota_bytes {
             return Ok(());
-        };
-        self.keys.entry(key.to_owned()).or_default().write = before;
-        Err(refused)
+        }
+        Err(Refused::new("quota_exceeded", format!("state would be larger than the {} bytes granted", grant.quota_bytes)))
     }
 
     /// What is committed under the key is read once a run: a run sees it as it was then.
