@@ -13,7 +13,8 @@ use tracing::error;
 use super::Crew;
 use super::attempt::Ended;
 use super::effects::{Unfulfillable, effects};
-use super::surroundings::{Journal, Surroundings};
+use super::journal::Journal;
+use super::surroundings::Surroundings;
 use crate::config::InForce;
 use crate::domain::{
     AttemptRecord, Effects, Event, FailureKind, Grant, Job, LogLevel, LogLine, Outcome, ParkReason, StateScope, Timestamp, UpstreamName,
@@ -82,8 +83,7 @@ impl<'t> Task<'t> {
     }
 
     async fn handle(&self, progress: &mut Progress) -> Ended {
-        let journal = if std::mem::take(&mut progress.is_first) { Journal::empty() } else { Journal::default() };
-        let around = self.surroundings(journal);
+        let around = self.surroundings(std::mem::take(&mut progress.is_first));
         let started = Instant::now();
         let ran = AssertUnwindSafe(self.plugin.run(&self.crew.workshop.engine, self.guest_run(&around))).catch_unwind().await;
         let Ran { verdict, record, wishes } = ran.unwrap_or_else(|_| self.host_failure(started.elapsed()));
@@ -123,7 +123,7 @@ impl<'t> Task<'t> {
         } else {
             let started = Instant::now();
             // It knows the job's steps, and is no second use of those that the handler called.
-            let run = self.guest_run(&self.surroundings(Journal::default()));
+            let run = self.guest_run(&self.surroundings(false));
             let ran = AssertUnwindSafe(self.plugin.compensate(&self.crew.workshop.engine, run, reason)).catch_unwind().await;
             let Ran { verdict, record: own, wishes } = ran.unwrap_or_else(|_| self.host_failure(started.elapsed()));
             record.duration += own.duration;
@@ -147,9 +147,11 @@ impl<'t> Task<'t> {
         }
     }
 
-    fn surroundings(&self, journal: Journal) -> Arc<Surroundings> {
+    fn surroundings(&self, is_first: bool) -> Arc<Surroundings> {
+        let store = self.crew.workshop.store.clone();
+        let journal = Journal::new(store.clone(), self.job.clone(), is_first);
         Arc::new(Surroundings {
-            store: self.crew.workshop.store.clone(),
+            store,
             upstreams: self.in_force.upstreams.clone(),
             metrics: Arc::clone(&self.crew.workshop.metrics),
             job: self.job.clone(),

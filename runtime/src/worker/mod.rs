@@ -4,6 +4,7 @@
 mod attempt;
 mod handle;
 mod surroundings;
+mod journal;
 mod effects;
 mod deliver;
 mod waiting;
