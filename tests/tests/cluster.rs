@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use hookfast::clock::Clock;
 use hookfast_tests::build::{another_version, guest};
+use hookfast_tests::directory::Directory;
 use hookfast_tests::postgres::Postgres;
 use hookfast_tests::sender::Wire;
 use hookfast_tests::wait::eventually;
@@ -102,11 +103,10 @@ async fn a_plugin_that_one_node_has_is_run_by_every_node() {
     assert_eq!(forward(&without, &third).await, new);
 
     // Nor does sending it; another new version goes live on both.
-    let folder = std::env::temp_dir().join(format!("hookfast-upload-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder");
-    let file = folder.join("forward.wasm");
+    let directory = Directory::new();
+    let file = directory.path().join("forward.wasm");
     let load = |wasm: Vec<u8>| {
-        std::fs::write(&file, wasm).expect("a file");
+        directory.write("forward.wasm", wasm);
         without.hookfast(&["plugin", "load", file.to_str().expect("a path"), "--url", &third.admin_url()])
     };
     let refused = load(guest("forward"));
@@ -116,7 +116,6 @@ async fn a_plugin_that_one_node_has_is_run_by_every_node() {
     assert!(loaded.status.success(), "{loaded:?}");
     eventually("the loaded version", async || forward(&with, &first).await.1 != new.1).await;
     assert_eq!(forward(&with, &first).await, forward(&without, &third).await);
-    let _ = std::fs::remove_dir_all(&folder);
 
     first.kill().await;
     third.kill().await;

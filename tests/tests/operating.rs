@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 use hookfast::app::TOKEN_FILE;
 use hookfast::clock::Clock;
 use hookfast_tests::build::{binary, root};
+use hookfast_tests::directory::Directory;
 use hookfast_tests::sender::Wire;
 use hookfast_tests::wait::eventually;
 use hookfast_tests::{Gate, Plan, Reply, Sender, Site, Source, Upstream};
@@ -81,14 +82,12 @@ fn every_configuration_that_is_shipped_or_told_of_is_right() {
         configurations.push((file, text));
     }
     assert!(configurations.len() >= 3, "only {} configurations found", configurations.len());
-    let folder = std::env::temp_dir().join(format!("hookfast-operating-{}", std::process::id()));
+    let directory = Directory::new();
     for (number, (origin, text)) in configurations.iter().enumerate() {
-        let (code, told) = check(&folder.join(number.to_string()), text);
+        let (code, told) = check(&directory.path().join(number.to_string()), text);
         assert_eq!(code, Some(0), "{}:\n{text}\n{told}", origin.display());
         assert!(!told.contains("in plain sight"), "{}: {told}", origin.display());
     }
-    // What is left in the temporary folder harms nobody.
-    let _ = fs::remove_dir_all(&folder);
 }
 
 /// All files below a folder whose names end so.

@@ -1,10 +1,10 @@
 //! `hookfast verify FILE` and `hookfast providers`, as a person at a terminal has them.
 
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Output};
 
 use hookfast_tests::build::binary;
+use hookfast_tests::directory::Directory;
 use serde_json::{Value, json};
 
 fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
@@ -12,11 +12,10 @@ fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     (status.code(), String::from_utf8(stdout).expect("text"), String::from_utf8(stderr).expect("text"))
 }
 
-fn judged(name: &str, file: &Value) -> (Option<i32>, Value) {
-    let path = std::env::temp_dir().join(format!("hookfast-verify-{}-{name}.json", std::process::id()));
-    fs::write(&path, file.to_string()).expect("written");
-    let (code, stdout, stderr) = run(&["verify", path.to_str().expect("text"), "--json"]);
-    fs::remove_file(&path).expect("removed");
+fn judged(file: &Value) -> (Option<i32>, Value) {
+    let directory = Directory::new();
+    directory.write("requests.json", file.to_string());
+    let (code, stdout, stderr) = run(&["verify", directory.path().join("requests.json").to_str().expect("text"), "--json"]);
     (code, serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}")))
 }
 
@@ -43,31 +42,27 @@ fn check(file: &str) {
 #[test]
 fn a_verdict_says_what_was_found_and_an_unexpected_one_is_told() {
     let token = json!({ "provider": "telegram", "secret": "s", "headers": { "X-Telegram-Bot-Api-Secret-Token": "s" }, "body": "{}" });
-    assert_eq!(judged("token", &token), (Some(0), json!([{ "provider": "telegram", "verdict": "authenticated", "cause": null }])));
+    assert_eq!(judged(&token), (Some(0), json!([{ "provider": "telegram", "verdict": "authenticated", "cause": null }])));
     let unknown = json!([{ "provider": "nobody", "secret": "s", "headers": {}, "body": "", "expect": "invalid" }]);
-    assert_eq!(
-        judged("unknown", &unknown),
-        (Some(0), json!([{ "provider": "nobody", "verdict": "invalid", "cause": "unknown_provider" }]))
-    );
+    assert_eq!(judged(&unknown), (Some(0), json!([{ "provider": "nobody", "verdict": "invalid", "cause": "unknown_provider" }])));
     let wrong = json!({ "provider": "github", "secret": "s", "headers": { "X-Hub-Signature-256": format!("sha256={}", "0".repeat(64)) }, "body": "{}", "expect": "valid" });
-    assert_eq!(judged("wrong", &wrong), (Some(1), json!([{ "provider": "github", "verdict": "invalid", "cause": "wrong_signature" }])));
+    assert_eq!(judged(&wrong), (Some(1), json!([{ "provider": "github", "verdict": "invalid", "cause": "wrong_signature" }])));
 }
 
 #[test]
 fn what_is_no_file_of_requests_is_told_with_its_place() {
     let (code, _, stderr) = run(&["verify", "/nowhere.json"]);
     assert_eq!(code, Some(6), "{stderr}");
-    let path = std::env::temp_dir().join(format!("hookfast-verify-{}-bad.json", std::process::id()));
+    let directory = Directory::new();
+    let path = directory.path().join("bad.json");
     for (text, expected) in
         [("{", "is no JSON"), (r#"[{"provider":"x","secret":"s"},{"secret":"s"}]"#, "request 2: missing field `provider`")]
     {
-        fs::write(&path, text).expect("written");
+        directory.write("bad.json", text);
         let (code, _, stderr) = run(&["verify", path.to_str().expect("text")]);
         assert_eq!(code, Some(2), "{stderr}");
         assert!(stderr.contains(expected), "{stderr}");
     }
-    fs::remove_file(&path).expect("removed");
-    assert!(!Path::new(&path).exists());
 }
 
 #[test]
@@ -99,10 +94,9 @@ algorithm = "token"
 
 #[test]
 fn own_providers_beside_the_configuration_are_known_without_a_server() {
-    let folder = std::env::temp_dir().join(format!("hookfast-own-{}", std::process::id()));
-    fs::create_dir_all(folder.join("catalogue.d")).expect("a folder");
-    let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("written");
-    let path = |name: &str| folder.join(name).display().to_string();
+    let directory = Directory::new();
+    let write = |name: &str, text: &str| directory.write(name, text);
+    let path = |name: &str| directory.path().join(name).display().to_string();
     write("catalogue.d/acme.toml", ACME);
     // What else stands there is no matter of the catalogue, and neither is whether its secrets can be read.
     write("hookfast.toml", "[sources.shop]\nprovider = \"acme\"\nsecrets = [\"env:NOT_SET_ANYWHERE\"]\n");
@@ -114,7 +108,7 @@ fn own_providers_beside_the_configuration_are_known_without_a_server() {
     assert!(run(&["verify", &request]).1.contains("unknown_provider"), "without it only those compiled in");
     assert!(run(&["providers", "show", "acme", "--config", &config]).1.contains("header:x-acme-token"));
     assert!(run(&["providers", "list", "--config", &config]).1.contains("Acme"));
-    let here = Command::new(binary()).args(["providers", "show", "acme"]).current_dir(&folder).output().expect("it runs");
+    let here = Command::new(binary()).args(["providers", "show", "acme"]).current_dir(directory.path()).output().expect("it runs");
     assert!(here.status.success(), "the configuration of the folder is found");
 
     let (code, _, stderr) = run(&["providers", "list", "--config", &path("elsewhere.toml")]);
@@ -122,5 +116,4 @@ fn own_providers_beside_the_configuration_are_known_without_a_server() {
     write("catalogue.d/acme.toml", &ACME.replace("= \"token\"", "= \"tokem\""));
     let (code, _, stderr) = run(&["verify", &request, "--config", &config]);
     assert!(code == Some(78) && stderr.contains("acme.toml:8"), "{stderr}");
-    fs::remove_dir_all(&folder).expect("removed");
 }

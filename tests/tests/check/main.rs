@@ -6,45 +6,33 @@ mod alerts;
 mod upstreams;
 mod credentials;
 
-use std::fs;
-use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use expect_test::{Expect, expect};
 use hookfast_tests::build;
+use hookfast_tests::directory::Directory;
 
 /// A folder with a `hookfast.toml`.
-struct Folder(PathBuf);
+struct Folder(Directory);
 
 impl Folder {
     fn with(config: &str) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("hookfast-check-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let folder = std::env::temp_dir().join(name);
-        fs::create_dir_all(folder.join("conf.d")).expect("a folder");
-        fs::write(folder.join("hookfast.toml"), config).expect("a file");
-        Self(folder)
+        let directory = Directory::new();
+        directory.write("hookfast.toml", config);
+        Self(directory)
     }
 
     fn and(self, name: &str, text: &str) -> Self {
-        fs::write(self.0.join(name), text).expect("a file");
+        self.0.write(name, text);
         self
     }
 
     fn hookfast(&self, arguments: &[&str]) -> Output {
-        Command::new(build::binary()).args(arguments).current_dir(&self.0).output().expect("a process")
+        Command::new(build::binary()).args(arguments).current_dir(self.0.path()).output().expect("a process")
     }
 
     fn exit_code(&self, arguments: &[&str]) -> Option<i32> {
         self.hookfast(arguments).status.code()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What is left in the temporary folder harms nobody.
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

@@ -14,6 +14,7 @@ mod compare;
 use std::cell::Cell;
 
 use hookfast::store::Database;
+use hookfast_tests::directory::Directory;
 use hookfast_tests::postgres;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -27,11 +28,8 @@ const HISTORIES_OF_POSTGRES: u32 = 20;
 
 #[test]
 fn sqlite_does_what_the_model_says() {
-    check(HISTORIES_OF_SQLITE, async |history: u32| {
-        let folder = std::env::temp_dir().join(format!("hookfast-moves-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a folder");
-        Database::Sqlite(folder.join(format!("{history}.db")))
-    });
+    let directory = Directory::new();
+    check(HISTORIES_OF_SQLITE, async |history| Database::Sqlite(directory.path().join(format!("{history}.db"))));
 }
 
 #[test]
@@ -50,7 +48,6 @@ fn check(histories: u32, database: impl AsyncFn(u32) -> Database) {
         Ok(())
     });
     result.unwrap_or_else(|failure| panic!("{failure}"));
-    let _ = std::fs::remove_dir_all(std::env::temp_dir().join(format!("hookfast-moves-{}", std::process::id())));
 }
 
 async fn play(database: Database, steps: Vec<Step>) {
