@@ -1,7 +1,5 @@
 //! `hookfast events`: what was accepted, and what became of it.
 
-use std::fmt::Write as _;
-
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::Value;
@@ -9,6 +7,7 @@ use serde_json::Value;
 use super::arguments::{Connection, Paging};
 use super::attempts::{self, Attempt};
 use super::client::{self, Client, Page};
+use super::jobs::{self, Job};
 use super::output::{Output, plain, plain_lines};
 use super::table::Table;
 use super::time::Times;
@@ -22,7 +21,7 @@ pub(super) enum Events {
     /// List events, newest first
     #[command(after_help = "Examples:\n  hookfast events list --source stripe --type invoice.paid\n  hookfast events list --json")]
     List(List),
-    /// Show one event: its jobs, attempts, calls and log lines
+    /// Show one event: its jobs with their steps and deliveries, attempts, calls and log lines
     #[command(after_help = "Example:\n  hookfast events show evt_019e0f3c1c6a7c538c0e0b1d2f3a4b5c --payload")]
     Show(Show),
 }
@@ -64,21 +63,20 @@ struct Event {
     received_at: String,
     body_bytes: u64,
     status: String,
+    parent: Option<Parent>,
     #[serde(default)]
     jobs: Vec<Job>,
+    #[serde(default)]
+    emitted: Vec<String>,
     #[serde(default)]
     attempts: Vec<Attempt>,
     payload: Option<Payload>,
 }
 
 #[derive(Deserialize)]
-struct Job {
-    route: String,
-    plugin: String,
-    state: String,
-    attempts: u32,
-    due_at: Option<String>,
-    reason: Option<String>,
+struct Parent {
+    lineage: String,
+    depth: u32,
 }
 
 #[derive(Deserialize)]
@@ -154,25 +152,12 @@ impl Event {
             ("ordering key", self.ordering_key.as_deref().unwrap_or("-")),
             ("body bytes", &bytes),
         ];
-        let mut text = format!("{}\n", self.id);
-        for (name, value) in facts {
-            text.push_str(&format!("  {name:14}{}\n", plain(value)));
-        }
-        text + &self.write_jobs(times) + &attempts::write(self.attempts.iter(), times) + &self.write_payload()
-    }
-
-    fn write_jobs(&self, times: Times) -> String {
-        let row = |job: &Job| {
-            let due = job.due_at.as_ref().map(|due| times.write(due)).unwrap_or_default();
-            let Job { route, plugin, state, attempts, reason, .. } = job;
-            [route.clone(), plugin.clone(), state.clone(), attempts.to_string(), due, reason.clone().unwrap_or_default()]
-        };
-        let table = Table::new(["ROUTE", "PLUGIN", "STATE", "ATTEMPTS", "NEXT", "NOTE"], self.jobs.iter().map(row)).to_string();
-        table.lines().fold(String::new(), |mut text, line| {
-            let start = if text.is_empty() { "\nJOBS\n" } else { "" };
-            let _ = writeln!(text, "{start}  {line}");
-            text
-        })
+        let parent = self.parent.as_ref().map(|Parent { lineage, depth }| ("emitted by", format!("{lineage}, at depth {depth}")));
+        let emitted = self.emitted.iter().map(|id| ("emitted", id.clone()));
+        let facts = facts.map(|(name, value)| (name, value.to_owned())).into_iter().chain(parent).chain(emitted);
+        let lines = facts.map(|(name, value)| format!("  {name:14}{}\n", plain(&value))).collect::<String>();
+        let text = format!("{}\n{lines}", self.id);
+        text + &jobs::write(&self.jobs, times) + &attempts::write(self.attempts.iter(), times) + &self.write_payload()
     }
 
     fn write_payload(&self) -> String {

@@ -15,6 +15,7 @@ mod sources;
 mod upstreams;
 mod requests;
 mod events;
+mod jobs;
 mod attempts;
 mod dlq;
 mod plugin;
