@@ -10,15 +10,23 @@ use crate::upstream::{Auth, BaseUrl, Faults, Identity, Timeouts, Tls, UpstreamSe
 
 pub(super) fn read(name: &Field<'_>, section: &Section<'_>, directory: &Path) -> Option<UpstreamSettings> {
     let upstream_name: Option<UpstreamName> = name.parse();
-    let base = section.required("url").and_then(|field| field.parse());
+    let url = section.required("url");
+    let base: Option<BaseUrl> = url.as_ref().and_then(Field::parse);
     let timeouts = section.section("timeouts", read_timeouts).unwrap_or_default();
     let allow_private = section.field("allow_private").and_then(|field| field.as_bool()).unwrap_or(false);
     let response_bytes_max = section.field("max_response").and_then(|field| field.as_bytes(1..=32 << 20)).unwrap_or(1 << 20);
     let policies = policies::read(section, timeouts.total);
     let auth = section.section("auth", |auth| auth::read(auth, directory, allow_private)).unwrap_or(Some(Auth::None));
     let tls = section.section("tls", |tls| read_tls(tls, directory)).unwrap_or_else(|| Some(Tls::default()));
-    if section.has("tls") && base.as_ref().is_some_and(|base: &BaseUrl| !base.is_https()) {
+    let is_in_the_clear = base.as_ref().is_some_and(|base| !base.is_https());
+    if section.has("tls") && is_in_the_clear {
         section.error("`tls` goes with an https URL only: this upstream is called in the clear");
+    }
+    if is_in_the_clear && !allow_private && auth.as_ref().is_some_and(Auth::is_sent) {
+        let help = "use https; in the own network `allow_private = true` allows it";
+        url.iter().for_each(|url| {
+            url.warning(format!("`{}` is not https: credentials cross the internet in the clear", url.path()), Some(help.into()))
+        });
     }
     let redirects_max = section.field("redirects").and_then(|field| field.as_integer(0..=10)).unwrap_or(0);
     let stale_range = Duration::from_secs(1)..=Duration::from_hours(30 * 24);

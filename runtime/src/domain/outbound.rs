@@ -1,9 +1,8 @@
 //! An outbound request of a plugin, in words that neither wasmtime nor the HTTP client knows.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use chrono::DateTime;
 use serde::de::IgnoredAny;
 
 use super::{Headers, Step, Timestamp};
@@ -41,11 +40,16 @@ pub struct OutboundAnswer {
 }
 
 impl OutboundAnswer {
-    /// How long its `Retry-After` asks to wait (RFC 9110 §10.2.3: seconds, or a date); `None` where it says nothing that can be read.
+    /// How long its `Retry-After` asks to wait (RFC 9110 §10.2.3: seconds, or a date in any of the three forms of §5.6.7); `None` where it says
+    /// nothing that can be read.
     pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
         let text = self.headers.text("retry-after")?.trim();
-        let until = || Some(Timestamp::from_millis(DateTime::parse_from_rfc2822(text).ok()?.timestamp_millis()).since(now));
-        text.parse().ok().map(Duration::from_secs).or_else(until)
+        let until = || {
+            let date = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+            Some(Timestamp::from_millis(i64::try_from(date.as_millis()).ok()?).since(now))
+        };
+        // Digits only: as a number `+1` would be taken, too.
+        if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok().map(Duration::from_secs) } else { until() }
     }
 
     /// Whether it is JSON if it is a 2xx and its request, by `accept: application/json`, wants nothing else: a page that something on the way
@@ -185,6 +189,34 @@ impl CallFaultKind {
             Self::AuthFailed => "auth_failed",
             Self::TlsFailed => "tls_failed",
             Self::StepChanged => "step_changed",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 1994-11-06 08:49:37 UTC, the date of RFC 9110's examples.
+    const EXAMPLE: Timestamp = Timestamp::from_millis(784_111_777_000);
+
+    #[test]
+    fn a_time_to_wait_is_seconds_or_a_date_in_any_of_three_forms() {
+        let check = |value: &str, expected: Option<u64>| {
+            let mut headers = Headers::default();
+            headers.push("retry-after", value.to_owned());
+            let answer = OutboundAnswer { status: 503, headers, body: Bytes::new(), stale_for: None };
+            let wait = answer.retry_after(EXAMPLE - Duration::from_secs(90));
+            assert_eq!(wait, expected.map(Duration::from_secs), "{value:?}");
+        };
+        check("120", Some(120));
+        check(" 0 ", Some(0));
+        check("Sun, 06 Nov 1994 08:49:37 GMT", Some(90));
+        check("Sunday, 06-Nov-94 08:49:37 GMT", Some(90));
+        check("Sun Nov  6 08:49:37 1994", Some(90));
+        check("Sun, 06 Nov 1994 08:40:00 GMT", Some(0));
+        for nonsense in ["", "soon", "-1", "+1", "1.5", "99999999999999999999"] {
+            check(nonsense, None);
         }
     }
 }

@@ -30,7 +30,7 @@ pub(super) struct Guest {
     table: ResourceTable,
     stderr: MemoryOutputPipe,
     http_ctx: WasiHttpCtx,
-    http: WasiHttp,
+    pub(super) http: WasiHttp,
     /// `None` while the plugin only describes itself: then every import is refused.
     pub(super) powers: Option<Powers>,
     pub(super) log: Log,

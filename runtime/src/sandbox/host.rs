@@ -78,14 +78,14 @@ impl random::Host for Guest {
 
 impl upstream::Host for Guest {
     async fn call(&mut self, request: upstream::Outgoing) -> wasmtime::Result<Result<upstream::Response, upstream::Fault>> {
-        let calls = self.calls.len();
+        let made = self.http.made;
         let headers: usize = request.headers.iter().map(|header| header.name.len() + header.value.len()).sum();
         self.meter.host_call(request.body.len() + request.path.len() + headers)?;
         let powers = self.powers.as_mut().ok_or(NotNow)?;
         let limit = powers.grant.limits.calls as usize;
         // Written down before it is made: the attempt may end, and the row with it, while the answer is out.
         let row = opened_record(&request.upstream, &request.method, &request.path, request.step.as_deref());
-        let (answer, record) = match check(powers, calls, &request) {
+        let (answer, record) = match check(powers, made, &request) {
             Ok((step, outside)) => {
                 let call = outside.call(outbound(request, step));
                 self.calls.push(row);
@@ -98,7 +98,8 @@ impl upstream::Host for Guest {
         self.meter.waited();
         // A call past the limit is refused and leaves one row, however often it is tried.
         let is_recorded = record.recorded;
-        if calls <= limit {
+        if made <= limit {
+            self.http.made += 1;
             self.calls.push(record);
         }
         Ok(answer.map(|answer| to_response(answer, is_recorded)).map_err(|fault| to_fault(&fault)))
@@ -120,7 +121,7 @@ impl upstream::Host for Guest {
 const NOT_WHILE_ADMITTING: &str = "no upstream is called while a request waits for its answer";
 
 /// Checks what only the sandbox knows, the grant and the number of calls; gives the step, if the call is one, and the way out.
-fn check<'p>(powers: &'p Powers, calls: usize, request: &upstream::Outgoing) -> Result<(Option<Step>, &'p dyn Outside), CallFault> {
+fn check<'p>(powers: &'p Powers, made: usize, request: &upstream::Outgoing) -> Result<(Option<Step>, &'p dyn Outside), CallFault> {
     let Work::Handle(Handling { outside, .. }) = &powers.work else {
         return Err(CallFault::new(CallFaultKind::NotGranted, NOT_WHILE_ADMITTING));
     };
@@ -132,7 +133,7 @@ fn check<'p>(powers: &'p Powers, calls: usize, request: &upstream::Outgoing) -> 
     if request.headers.iter().any(|header| header.name.len() > HEADER_NAME_BYTES_MAX) {
         return Err(CallFault::new(CallFaultKind::InvalidRequest, "a header's name is longer than 1 KiB"));
     }
-    if calls >= limits.calls as usize {
+    if made >= limits.calls as usize {
         return Err(CallFault::new(CallFaultKind::TooManyCalls, format!("an attempt may make {} calls", limits.calls)));
     }
     Ok((request.step.as_deref().map(str::parse).transpose()?, &**outside))

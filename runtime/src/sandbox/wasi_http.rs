@@ -34,7 +34,8 @@ type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
 #[derive(Default)]
 pub(super) struct WasiHttp {
     way_out: Option<WayOut>,
-    made: usize,
+    /// How many requests the run has made, also those that went by `upstream.call`.
+    pub(super) made: usize,
     /// What was refused and why, for the log.
     pub(super) refusals: Vec<String>,
 }

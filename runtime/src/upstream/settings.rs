@@ -92,6 +92,14 @@ impl Auth {
             Self::StandardWebhooks(_) => "standard_webhooks",
         }
     }
+
+    /// Whether whoever reads a call has what is needed to make others.
+    pub fn is_sent(&self) -> bool {
+        match self {
+            Self::Bearer(_) | Self::Basic { .. } | Self::Header { .. } | Self::OAuth(_) => true,
+            Self::None | Self::Hmac(_) | Self::StandardWebhooks(_) => false,
+        }
+    }
 }
 
 /// The time limits of a call, all monotonic.

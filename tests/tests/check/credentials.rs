@@ -12,6 +12,14 @@ fn credentials_that_cannot_be_used_are_told_and_not_shown() {
 url = "https://crm.example.com"
 auth = { oauth2 = { token_url = "http://login.example.com/token", client_id = "a", client_secret = "env:PATH" } }
 
+[upstreams.plain]
+url = "http://crm.example.com"
+auth = { bearer = "env:PATH" }
+
+[upstreams.signed]
+url = "http://crm.example.com"
+auth = { standard_webhooks = "literal:whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" }
+
 [upstreams.half]
 url = "https://crm.example.com"
 auth = { oauth2 = { token_url = "login.example.com", client_id = "a", style = "header" } }
@@ -42,71 +50,83 @@ stale_if_error = "0s"
         &Folder::with(config),
         78,
         &expect![[r#"
-        error: `upstreams.clear.auth.oauth2.token_url` is not https: id and secret would cross the internet in the clear (RFC 6749 §3.2)
-          --> hookfast.toml:4:33
-         4 | auth = { oauth2 = { token_url = "..............................", client_id = ".", client_secret = "env:PATH" } }
-           |                                 ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-          help: in the own network `allow_private = true` allows it
+            error: `upstreams.clear.auth.oauth2.token_url` is not https: id and secret would cross the internet in the clear (RFC 6749 §3.2)
+              --> hookfast.toml:4:33
+             4 | auth = { oauth2 = { token_url = "..............................", client_id = ".", client_secret = "env:PATH" } }
+               |                                 ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+              help: in the own network `allow_private = true` allows it
 
-        error: `client_secret` is missing in [upstreams.half.auth.oauth2]
-          --> hookfast.toml:8:19
-         8 | auth = { oauth2 = { token_url = ".................", client_id = ".", style = "......" } }
-           |                   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+            warning: `upstreams.plain.url` is not https: credentials cross the internet in the clear
+              --> hookfast.toml:7:7
+             7 | url = "http://crm.example.com"
+               |       ^^^^^^^^^^^^^^^^^^^^^^^^
+              help: use https; in the own network `allow_private = true` allows it
 
-        error: `upstreams.half.auth.oauth2.token_url` is `login.example.com`: a token URL is like https://login.example.com/oauth2/token, without user and fragment
-          --> hookfast.toml:8:33
-         8 | auth = { oauth2 = { token_url = ".................", client_id = ".", style = "......" } }
-           |                                 ^^^^^^^^^^^^^^^^^^^
+            warning: `upstreams.signed.auth.standard_webhooks` holds a secret in plain sight
+              --> hookfast.toml:12:30
+             12 | auth = { standard_webhooks = ".............................................." }
+                |                              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+              help: put it into a file or the environment, and refer to it with file: or env:
 
-        error: `upstreams.half.auth.oauth2.style` cannot be `header`
-          --> hookfast.toml:8:79
-         8 | auth = { oauth2 = { token_url = ".................", client_id = ".", style = "......" } }
-           |                                                                               ^^^^^^^^
-          help: allowed here: basic, body
+            error: `client_secret` is missing in [upstreams.half.auth.oauth2]
+              --> hookfast.toml:16:19
+             16 | auth = { oauth2 = { token_url = ".................", client_id = ".", style = "......" } }
+                |                   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 
-        error: `auth` is one of: { bearer = "env:…" }, { basic = { user, password } }, { header = { name, value } }, { oauth2 = { token_url, client_id, client_secret } }, { hmac = { secret } }, { standard_webhooks = "env:…" }
-          --> hookfast.toml:12:8
-         12 | auth = { bearer = "env:PATH", hmac = { secret = "env:PATH" } }
-            |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+            error: `upstreams.half.auth.oauth2.token_url` is `login.example.com`: a token URL is like https://login.example.com/oauth2/token, without user and fragment
+              --> hookfast.toml:16:33
+             16 | auth = { oauth2 = { token_url = ".................", client_id = ".", style = "......" } }
+                |                                 ^^^^^^^^^^^^^^^^^^^
 
-        error: these credentials cannot be sent: what `hmac` signs has no {body} in it, so that anyone could send another one
-          --> hookfast.toml:16:8
-         16 | auth = { hmac = { secret = "env:PATH", over = "................." } }
-            |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+            error: `upstreams.half.auth.oauth2.style` cannot be `header`
+              --> hookfast.toml:16:79
+             16 | auth = { oauth2 = { token_url = ".................", client_id = ".", style = "......" } }
+                |                                                                               ^^^^^^^^
+              help: allowed here: basic, body
 
-        error: `upstreams.unknown.auth.hmac.over` is `{bdy}`: `{bdy}` is none of {timestamp}, {method}, {path} and {body}
-          --> hookfast.toml:20:47
-         20 | auth = { hmac = { secret = "env:PATH", over = ".....", algorithm = "..." } }
-            |                                               ^^^^^^^
+            error: `auth` is one of: { bearer = "env:…" }, { basic = { user, password } }, { header = { name, value } }, { oauth2 = { token_url, client_id, client_secret } }, { hmac = { secret } }, { standard_webhooks = "env:…" }
+              --> hookfast.toml:20:8
+             20 | auth = { bearer = "env:PATH", hmac = { secret = "env:PATH" } }
+                |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 
-        error: `upstreams.unknown.auth.hmac.algorithm` cannot be `md5`
-          --> hookfast.toml:20:68
-         20 | auth = { hmac = { secret = "env:PATH", over = ".....", algorithm = "..." } }
-            |                                                                    ^^^^^
-          help: allowed here: sha256, sha1, sha512
+            error: these credentials cannot be sent: what `hmac` signs has no {body} in it, so that anyone could send another one
+              --> hookfast.toml:24:8
+             24 | auth = { hmac = { secret = "env:PATH", over = "................." } }
+                |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 
-        error: `certificate` and `key` of `tls` belong together
-          --> hookfast.toml:24:7
-         24 | tls = { certificate = "file:hookfast.toml" }
-            |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+            error: `upstreams.unknown.auth.hmac.over` is `{bdy}`: `{bdy}` is none of {timestamp}, {method}, {path} and {body}
+              --> hookfast.toml:28:47
+             28 | auth = { hmac = { secret = "env:PATH", over = ".....", algorithm = "..." } }
+                |                                               ^^^^^^^
 
-        error: these certificates cannot be used: `ca` holds no certificate in PEM form
-          --> hookfast.toml:28:7
-         28 | tls = { ca = "file:hookfast.toml" }
-            |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+            error: `upstreams.unknown.auth.hmac.algorithm` cannot be `md5`
+              --> hookfast.toml:28:68
+             28 | auth = { hmac = { secret = "env:PATH", over = ".....", algorithm = "..." } }
+                |                                                                    ^^^^^
+              help: allowed here: sha256, sha1, sha512
 
-        error: `upstreams.no-pem.redirects` is 11; it must be between 0 and 10
-          --> hookfast.toml:29:13
-         29 | redirects = 11
-            |             ^^
+            error: `certificate` and `key` of `tls` belong together
+              --> hookfast.toml:32:7
+             32 | tls = { certificate = "file:hookfast.toml" }
+                |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 
-        error: `upstreams.no-pem.stale_if_error` must be between 1s and 2592000s
-          --> hookfast.toml:30:18
-         30 | stale_if_error = "0s"
-            |                  ^^^^
+            error: these certificates cannot be used: `ca` holds no certificate in PEM form
+              --> hookfast.toml:36:7
+             36 | tls = { ca = "file:hookfast.toml" }
+                |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 
-        12 errors, 0 warnings in hookfast.toml
-    "#]],
+            error: `upstreams.no-pem.redirects` is 11; it must be between 0 and 10
+              --> hookfast.toml:37:13
+             37 | redirects = 11
+                |             ^^
+
+            error: `upstreams.no-pem.stale_if_error` must be between 1s and 2592000s
+              --> hookfast.toml:38:18
+             38 | stale_if_error = "0s"
+                |                  ^^^^
+
+            12 errors, 2 warnings in hookfast.toml
+        "#]],
     );
 }
 

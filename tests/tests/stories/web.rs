@@ -4,14 +4,14 @@ use hookfast::domain::JobState;
 use hookfast_tests::{Plan, Source, World};
 use serde_json::json;
 
-async fn world(upstreams: &str) -> World {
+async fn world(grant: &str) -> World {
     let source = Source::new("shop", "github").to("web").retry(&["10s"]).set("dedupe = \"none\"");
-    Plan::default().source(source).sections(&format!("[grants.web]\nupstreams = {upstreams}\n")).start().await
+    Plan::default().source(source).sections(&format!("[grants.web]\n{grant}\n")).start().await
 }
 
 #[tokio::test]
 async fn a_request_below_a_granted_upstream_is_a_call_of_it() {
-    let world = world("[\"crm\"]").await;
+    let world = world("upstreams = [\"crm\"]").await;
     let authority = world.upstream.address.to_string();
     let event = world.send_body("shop", &json!({ "authority": authority, "path": "/crm/people?x=1", "step": "people" })).await;
     world.settle().await;
@@ -25,7 +25,7 @@ async fn a_request_below_a_granted_upstream_is_a_call_of_it() {
 
 #[tokio::test]
 async fn everything_else_is_denied_and_the_log_says_why() {
-    let world = world("[\"crm\"]").await;
+    let world = world("upstreams = [\"crm\"]").await;
     let authority = world.upstream.address.to_string();
     for (authority, path) in
         [(authority.as_str(), "/chat/x"), (&*authority, "/crmx"), ("169.254.169.254", "/latest"), ("example.com", "/crm/people")]
@@ -39,4 +39,22 @@ async fn everything_else_is_denied_and_the_log_says_why() {
     }
     assert!(world.upstream.calls().is_empty());
     world.finish_with("4 dead").await;
+}
+
+#[tokio::test]
+async fn both_ways_out_count_against_one_limit() {
+    let world = world("upstreams = [\"crm\"]\nlimits = { calls = 2 }").await;
+    let authority = world.upstream.address.to_string();
+    let send = async |calls_before: u32| {
+        let event = world.send_body("shop", &json!({ "authority": authority, "path": "/crm/x", "calls_before": calls_before })).await;
+        world.settle().await;
+        world.event(event).await
+    };
+    let under = send(1).await;
+    assert_eq!((under.jobs[0].state, under.attempts[0].calls.len()), (JobState::Done, 2));
+    let over = send(2).await;
+    assert_eq!((over.jobs[0].state, over.attempts[0].calls.len()), (JobState::Dead, 2));
+    assert_eq!(over.attempts[0].log[0].message, "HTTP request denied: an attempt may make 2 calls");
+    assert_eq!(world.upstream.calls().len(), 4);
+    world.finish_with("1 dead").await;
 }

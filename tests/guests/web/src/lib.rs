@@ -1,4 +1,5 @@
-//! Speaks HTTP as a language with its own HTTP library does, over `wasi:http`: makes the request that its event names.
+//! Speaks HTTP as a language with its own HTTP library does, over `wasi:http`: makes the request that its event names, after as many
+//! ordinary calls of the CRM as it asks for.
 
 use hookfast_sdk::prelude::*;
 use wasi::http::outgoing_handler::handle;
@@ -9,7 +10,10 @@ hookfast_sdk::plugin! {
     otherwise => fetch,
 }
 
-fn fetch(event: Event, _: &mut Context) -> Outcome {
+fn fetch(event: Event, cx: &mut Context) -> Outcome {
+    for _ in 0..event.data_at("/calls_before").unwrap_or(0) {
+        cx.get("crm", "/people").send()?;
+    }
     let (authority, path): (String, String) = (event.data_at("/authority")?, event.data_at("/path")?);
     let step: Option<String> = event.data_at("/step").ok();
     match post(&authority, &path, step.as_deref(), b"{\"n\":1}") {
