@@ -1,7 +1,8 @@
 //! Whether the parts of a scheme fit together, so that no file can describe a proof that proves nothing.
 
 use super::algorithm::{Algorithm, JwtAlgorithm, KeyForm};
-use super::scheme::{Jwt, Parse, Proof, Scheme, Signature, TimestampPlace};
+use super::scheme::{Carrier, Jwt, Parse, Proof, Scheme, Signature, TimestampPlace};
+use super::template::Want;
 
 impl Scheme {
     /// Whether the parts fit together; the error says what does not.
@@ -33,7 +34,22 @@ impl Scheme {
         if algorithm.is_bare_hash() != signature.message.has_secret() {
             return Err("a bare hash has the `{secret}` in its message, and nothing else has".into());
         }
+        if self.is_signed_itself(signature) {
+            return Err("the message cannot hold the header, parameter or field in which the signature itself stands".into());
+        }
         self.check_timestamp(signature)
+    }
+
+    /// Whether what is signed holds the place of the signature: nobody could make one.
+    fn is_signed_itself(&self, signature: &Signature) -> bool {
+        let is_wanted = |place| signature.message.wants().any(|want| want == place);
+        match &self.carrier {
+            Carrier::Headers(_) | Carrier::Numbered { .. } => self.signed_headers().any(|name| self.carrier.is_header(name)),
+            Carrier::Query(name) => is_wanted(Want::Query(name)),
+            Carrier::Form(name) => is_wanted(Want::Form(name)),
+            Carrier::Json(pointer) => is_wanted(Want::Json(pointer)),
+            Carrier::Body => false,
+        }
     }
 
     fn check_timestamp(&self, signature: &Signature) -> Result<(), String> {

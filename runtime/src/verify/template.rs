@@ -63,6 +63,7 @@ pub(super) enum Source {
 }
 
 /// A part of the request that a message is made from.
+#[derive(PartialEq, Eq)]
 pub(super) enum Want<'t> {
     Query(&'t str),
     Form(&'t str),
