@@ -246,7 +246,8 @@ impl Response {
         if serde_json::from_slice::<IgnoredAny>(&self.body).is_ok() {
             return fault("wrong_shape", error.to_string(), true);
         }
-        fault("not_json", format!("{error}: {}", excerpt(&self.body)), self.is_durable)
+        let hint = if self.is_durable { " (this step's answer is kept; with `expect_json()` only JSON is)" } else { "" };
+        fault("not_json", format!("{error}{hint}: {}", excerpt(&self.body)), self.is_durable)
     }
 
     fn attribute(&self, name: &str) -> Option<&str> {

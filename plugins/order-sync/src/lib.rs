@@ -53,7 +53,8 @@ fn placed(event: Event<Order>, cx: &mut Context) -> Outcome {
 /// The payment provider knows no idempotency keys: after a call that nobody answered, it is asked first.
 fn charge(order: &Order, cx: &Context) -> Result<Payment, Fault> {
     let charge = json!({ "order": order.id, "cents": order.cents });
-    cx.post("payment", "/payments").json(&charge).checked_step("charge", || find_payment(order, cx)).send()?.json()
+    let request = cx.post("payment", "/payments").json(&charge).expect_json();
+    request.checked_step("charge", || find_payment(order, cx)).send()?.json()
 }
 
 fn find_payment(order: &Order, cx: &Context) -> Result<Option<Payment>, Fault> {

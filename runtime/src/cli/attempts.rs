@@ -66,8 +66,9 @@ impl Line {
 }
 
 fn written_call(call: &CallRecord) -> String {
-    let CallRecord { upstream, method, path, status, fault, ms, idempotency_key, .. } = call;
+    let CallRecord { upstream, method, path, status, fault, ms, idempotency_key, recorded, .. } = call;
     let answer = status.map(|status| status.to_string()).or_else(|| fault.clone()).unwrap_or_default();
     let key = idempotency_key.as_ref().map(|key| format!("\n              Idempotency-Key: {key}")).unwrap_or_default();
-    format!("{}  {} {}  {answer}  {ms} ms{key}", plain(upstream), plain(method), plain(path))
+    let took = if *recorded { "from the journal, not sent".to_owned() } else { format!("{ms} ms") };
+    format!("{}  {} {}  {answer}  {took}{key}", plain(upstream), plain(method), plain(path))
 }

@@ -10,7 +10,7 @@ use crate::app::{self, Role, ServeOptions};
 use crate::domain::UpstreamName;
 use crate::upstream::Faults;
 
-/// Serves, with faults on purpose.
+/// Serves, with faults on purpose. A plugin that `hookfast plugin build` writes into the plugin directory goes live at once.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  hookfast dev --faults crm:reset=first:2\n  \
     hookfast dev --faults crm:server_error=0.2,latency=0.3@800ms --faults mail:hang=0.05 --seed 7\n\n\

@@ -42,7 +42,8 @@ pub(super) struct List {
 
 #[derive(Debug, Args)]
 pub(super) struct Show {
-    /// The event's id
+    /// The event's id; that of one of its jobs, as `hookfast dlq list` has it, does as well
+    #[arg(value_parser = parse_id)]
     id: EventId,
     /// Show headers and body as well
     #[arg(long)]
@@ -137,6 +138,11 @@ fn hide_credentials(event: &mut Value) {
     }
 }
 
+fn parse_id(text: &str) -> Result<EventId, String> {
+    let event = text.split_once('.').map_or(text, |(event, _)| event);
+    event.parse().map_err(|_| "an id is `evt_` and 32 hexadecimal digits".into())
+}
+
 impl Event {
     fn write(&self, times: Times) -> String {
         let received = times.write(&self.received_at);
@@ -176,6 +182,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn an_event_is_named_by_its_id_or_by_that_of_one_of_its_jobs() {
+        let id = "evt_019e0f3c1c6a7c538c0e0b1d2f3a4b5c";
+        let named = |text: &str| parse_id(text).map(|id| id.to_string());
+        assert_eq!((named(id), named(&format!("{id}.crm:1"))), (Ok(id.into()), Ok(id.into())));
+        assert!(named("crm").is_err());
+    }
 
     #[test]
     fn credentials_in_headers_are_not_shown() {

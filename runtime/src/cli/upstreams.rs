@@ -12,7 +12,7 @@ use super::table::Table;
 use super::time::{Times, measured};
 use crate::domain::UpstreamName;
 
-const FOUND_OUT: &str = "found out by this node since it started";
+const FOUND_OUT: &str = "found out by this node since it started; calls, failed and slow are those that its breaker looks at now";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Upstreams {
@@ -182,7 +182,7 @@ impl Upstream {
             ("state", since),
             ("why", self.why.clone().unwrap_or_else(|| "-".into())),
             ("next call", self.next_probe_ms.map_or_else(|| "-".into(), |after| format!("in {}", time(after)))),
-            ("latest", format!("{}, {failed} failed, {slow} slow; {} under way", count(calls, "call"), self.in_flight)),
+            ("lately", format!("{}, {failed} failed, {slow} slow; {} under way", count(calls, "call"), self.in_flight)),
             (
                 "refused",
                 format!("{breaker_open} breaker open, {auth_failed} auth failed, {tls_failed} tls failed, {rate_limited} rate limited"),
@@ -277,7 +277,7 @@ mod tests {
   state       auth failed since 2026-01-01T00:00:05.000Z
   why         it refused its credentials 3 times in a row
   next call   in 29.50 s
-  latest      12 calls, 0 failed, 1 slow; 2 under way
+  lately      12 calls, 0 failed, 1 slow; 2 under way
   refused     0 breaker open, 7 auth failed, 0 tls failed, 1 rate limited
   repeated    1 call
   timeouts    connect 3.00 s, read 10.00 s, total 30.00 s

@@ -22,11 +22,14 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, directory: &Path) ->
     if section.has("tls") && is_in_the_clear {
         section.error("`tls` goes with an https URL only: this upstream is called in the clear");
     }
-    if is_in_the_clear && !allow_private && auth.as_ref().is_some_and(Auth::is_sent) {
-        let help = "use https; in the own network `allow_private = true` allows it";
-        url.iter().for_each(|url| {
-            url.warning(format!("`{}` is not https: credentials cross the internet in the clear", url.path()), Some(help.into()))
-        });
+    let private = base.as_ref().and_then(BaseUrl::private_address).filter(|_| !allow_private);
+    if let (Some(url), Some(address)) = (&url, private) {
+        let help = "`allow_private = true` allows this upstream to be in the own network".to_owned();
+        url.warning(format!("`{}` is at {address}, which is not on the public internet: its calls are refused", url.path()), Some(help));
+    } else if is_in_the_clear && !allow_private && auth.as_ref().is_some_and(Auth::is_sent) {
+        let help = Some("use https; in the own network `allow_private = true` allows it".to_owned());
+        let message = |url: &Field<'_>| format!("`{}` is not https: credentials cross the internet in the clear", url.path());
+        url.iter().for_each(|url| url.warning(message(url), help.clone()));
     }
     let redirects_max = section.field("redirects").and_then(|field| field.as_integer(0..=10)).unwrap_or(0);
     let stale_range = Duration::from_secs(1)..=Duration::from_hours(30 * 24);

@@ -204,7 +204,7 @@ mod tests {
     fn a_time_to_wait_is_seconds_or_a_date_in_any_of_three_forms() {
         let check = |value: &str, expected: Option<u64>| {
             let mut headers = Headers::default();
-            headers.push("retry-after", value.to_owned());
+            headers.push("retry-after", value);
             let answer = OutboundAnswer { status: 503, headers, body: Bytes::new(), stale_for: None };
             let wait = answer.retry_after(EXAMPLE - Duration::from_secs(90));
             assert_eq!(wait, expected.map(Duration::from_secs), "{value:?}");

@@ -172,6 +172,6 @@ fn within_grant(plugin: &Plugin, grant: &Grant) -> Result<(), LoadFailure> {
     let name = &plugin.name;
     let missing: Vec<_> = plugin.missing_upstreams(grant).collect();
     let list = missing.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
-    let message = format!("wants upstreams it is not granted: {list}; allow them with `upstreams = [{list}]` under [grants.{name}]");
+    let message = format!("wants upstreams it is not granted: {list}; add {list} to `upstreams` under [grants.{name}] to allow it");
     Err(LoadFailure::new(LoadStage::Grant, message))
 }

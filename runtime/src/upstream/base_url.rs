@@ -7,6 +7,7 @@ use std::str::FromStr;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use url::{Position, Url};
 
+use super::address::is_public;
 use super::path;
 
 /// An `http` or `https` URL below which an upstream is called: no user, no query, no fragment.
@@ -29,9 +30,14 @@ impl BaseUrl {
         self.scheme == Scheme::HTTPS
     }
 
-    /// Scheme and host.
-    pub(super) fn origin(&self) -> String {
-        format!("{}://{}", self.scheme, self.authority)
+    /// The address of its host, where the URL spells out one that is not on the public internet.
+    pub fn private_address(&self) -> Option<IpAddr> {
+        address_of(self.authority.host()).filter(|address| !is_public(*address))
+    }
+
+    /// Scheme and host, and whether there is a path: a path may be a secret, as Slack's is.
+    pub(super) fn shown(&self) -> String {
+        format!("{}://{}{}", self.scheme, self.authority, if self.prefix.is_empty() { "" } else { "/…" })
     }
 
     /// Path and query of a URL below this base; `None` for one that is elsewhere.
@@ -87,7 +93,10 @@ impl BaseUrl {
 
 /// The address that a URL's host spells out, brackets of IPv6 taken off; `None` for a name, which has to be resolved.
 pub(super) fn literal_address(uri: &Uri) -> Option<IpAddr> {
-    let host = uri.host()?;
+    address_of(uri.host()?)
+}
+
+fn address_of(host: &str) -> Option<IpAddr> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     bare.parse().ok()
 }

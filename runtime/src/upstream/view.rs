@@ -93,7 +93,7 @@ impl Upstream {
         let standing = self.gate.standing(now);
         UpstreamView {
             name: self.settings.name.clone(),
-            url: self.settings.base.origin(),
+            url: self.settings.base.shown(),
             auth: self.settings.auth.word(),
             state: standing.state,
             since: now - standing.age,

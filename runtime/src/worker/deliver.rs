@@ -64,11 +64,15 @@ fn request(delivery: &Delivery) -> OutboundRequest {
 
 fn verdict(answer: &Result<OutboundAnswer, CallFault>, delivery: &Delivery, now: Timestamp) -> Verdict {
     let retry = |reason, after| Verdict::Retry { kind: FailureKind::Handler, reason, after };
+    let answered = |answer: &OutboundAnswer| {
+        let path = delivery.path.split('?').next().unwrap_or_default();
+        format!("{} {} {path} answered {}", delivery.method, delivery.upstream, answer.status)
+    };
     match answer {
-        Ok(answer) if !answer.is_as_promised(&delivery.headers) => retry(format!("answered {}, and not JSON", answer.status), None),
-        Ok(answer @ OutboundAnswer { status: 200..=299, .. }) => Verdict::Done(Some(format!("answered {}", answer.status))),
-        Ok(answer) if answer.is_final() => Verdict::DeadLetter(format!("answered {}", answer.status)),
-        Ok(answer) => retry(format!("answered {}", answer.status), answer.retry_after(now)),
+        Ok(answer) if !answer.is_as_promised(&delivery.headers) => retry(format!("{}, and not JSON", answered(answer)), None),
+        Ok(answer @ OutboundAnswer { status: 200..=299, .. }) => Verdict::Done(Some(answered(answer))),
+        Ok(answer) if answer.is_final() => Verdict::DeadLetter(answered(answer)),
+        Ok(answer) => retry(answered(answer), answer.retry_after(now)),
         // What its operator can mend is tried again; and a request that may have had its effect must keep its key over a replay.
         Err(fault) if fault.kind == CallFaultKind::InvalidRequest => Verdict::DeadLetter(fault.message.clone()),
         Err(fault) => retry(fault.message.clone(), fault.retry_after),

@@ -25,71 +25,83 @@ breaker = "off"
         &Folder::with(&format!("{GOOD}{upstreams}")),
         78,
         &expect![[r#"
-        warning: `sources.shop.secrets[0]` holds a secret in plain sight
-          --> hookfast.toml:8:12
-         8 | secrets = ["........."]
-           |            ^^^^^^^^^^^
-          help: put it into a file or the environment, and refer to it with file: or env:
+            warning: `sources.shop.secrets[0]` holds a secret in plain sight
+              --> hookfast.toml:8:12
+             8 | secrets = ["........."]
+               |            ^^^^^^^^^^^
+              help: put it into a file or the environment, and refer to it with file: or env:
 
-        error: `upstreams.crm.concurrency` is 0; it must be between 1 and 10000
-          --> hookfast.toml:12:15
-         12 | concurrency = 0
-            |               ^
+            warning: `upstreams.crm.url` is at 127.0.0.1, which is not on the public internet: its calls are refused
+              --> hookfast.toml:11:7
+             11 | url = "http://127.0.0.1:9"
+                |       ^^^^^^^^^^^^^^^^^^^^
+              help: `allow_private = true` allows this upstream to be in the own network
 
-        error: `upstreams.crm.rate` is `many`: a rate is a whole number up to 1000000 and one of /s, /m, /h, as in "100/s"
-          --> hookfast.toml:13:8
-         13 | rate = "many"
-            |        ^^^^^^
+            error: `upstreams.crm.concurrency` is 0; it must be between 1 and 10000
+              --> hookfast.toml:12:15
+             12 | concurrency = 0
+                |               ^
 
-        error: `upstreams.crm.wait` must be between 0ns and 30s
-          --> hookfast.toml:14:8
-         14 | wait = "1h"
-            |        ^^^^
+            error: `upstreams.crm.rate` is `many`: a rate is a whole number up to 1000000 and one of /s, /m, /h, as in "100/s"
+              --> hookfast.toml:13:8
+             13 | rate = "many"
+                |        ^^^^^^
 
-        error: `upstreams.crm.idempotent` must be true or false, found string
-          --> hookfast.toml:15:14
-         15 | idempotent = "yes"
-            |              ^^^^^
+            error: `upstreams.crm.wait` must be between 0ns and 30s
+              --> hookfast.toml:14:8
+             14 | wait = "1h"
+                |        ^^^^
 
-        error: `upstreams.crm.retries` is 9; it must be between 0 and 5
-          --> hookfast.toml:16:11
-         16 | retries = 9
-            |           ^
+            error: `upstreams.crm.idempotent` must be true or false, found string
+              --> hookfast.toml:15:14
+             15 | idempotent = "yes"
+                |              ^^^^^
 
-        error: `open_max` is shorter than `open`: the time for which the breaker is open grows from `open` to `open_max`
-          --> hookfast.toml:17:11
-         17 | breaker = { failure_rate = 50, slow_after = "40s", open = "1m", open_max = "10s", probe = 3 }
-            |           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+            error: `upstreams.crm.retries` is 9; it must be between 0 and 5
+              --> hookfast.toml:16:11
+             16 | retries = 9
+                |           ^
 
-        error: `upstreams.crm.breaker.failure_rate` is 50; it must be between 0.01 and 1
-          --> hookfast.toml:17:28
-         17 | breaker = { failure_rate = 50, slow_after = "40s", open = "1m", open_max = "10s", probe = 3 }
-            |                            ^^
+            error: `open_max` is shorter than `open`: the time for which the breaker is open grows from `open` to `open_max`
+              --> hookfast.toml:17:11
+             17 | breaker = { failure_rate = 50, slow_after = "40s", open = "1m", open_max = "10s", probe = 3 }
+                |           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 
-        error: `upstreams.crm.breaker.slow_after` is 40s: no call is ever so slow
-          --> hookfast.toml:17:45
-         17 | breaker = { failure_rate = 50, slow_after = "40s", open = "1m", open_max = "10s", probe = 3 }
-            |                                             ^^^^^
-          help: a call ends after 30s, the upstream's `timeouts.total`; choose less
+            error: `upstreams.crm.breaker.failure_rate` is 50; it must be between 0.01 and 1
+              --> hookfast.toml:17:28
+             17 | breaker = { failure_rate = 50, slow_after = "40s", open = "1m", open_max = "10s", probe = 3 }
+                |                            ^^
 
-        error: unknown key `probe` in [upstreams.crm.breaker]
-          --> hookfast.toml:17:83
-         17 | breaker = { failure_rate = 50, slow_after = "40s", open = "1m", open_max = "10s", probe = 3 }
-            |                                                                                   ^^^^^
-          help: did you mean `probes`? allowed here: failure_rate, growth, minimum_calls, open, open_max, probes, slow_after, slow_rate, window
+            error: `upstreams.crm.breaker.slow_after` is 40s: no call is ever so slow
+              --> hookfast.toml:17:45
+             17 | breaker = { failure_rate = 50, slow_after = "40s", open = "1m", open_max = "10s", probe = 3 }
+                |                                             ^^^^^
+              help: a call ends after 30s, the upstream's `timeouts.total`; choose less
 
-        error: `burst` is missing in [upstreams.erp.rate]
-          --> hookfast.toml:21:8
-         21 | rate = { per_second = 5 }
-            |        ^^^^^^^^^^^^^^^^^^
+            error: unknown key `probe` in [upstreams.crm.breaker]
+              --> hookfast.toml:17:83
+             17 | breaker = { failure_rate = 50, slow_after = "40s", open = "1m", open_max = "10s", probe = 3 }
+                |                                                                                   ^^^^^
+              help: did you mean `probes`? allowed here: failure_rate, growth, minimum_calls, open, open_max, probes, slow_after, slow_rate, window
 
-        error: `upstreams.erp.breaker` must be true or false, found string
-          --> hookfast.toml:22:11
-         22 | breaker = "off"
-            |           ^^^^^
+            warning: `upstreams.erp.url` is at 127.0.0.1, which is not on the public internet: its calls are refused
+              --> hookfast.toml:20:7
+             20 | url = "http://127.0.0.1:9"
+                |       ^^^^^^^^^^^^^^^^^^^^
+              help: `allow_private = true` allows this upstream to be in the own network
 
-        11 errors, 1 warning in hookfast.toml
-    "#]],
+            error: `burst` is missing in [upstreams.erp.rate]
+              --> hookfast.toml:21:8
+             21 | rate = { per_second = 5 }
+                |        ^^^^^^^^^^^^^^^^^^
+
+            error: `upstreams.erp.breaker` must be true or false, found string
+              --> hookfast.toml:22:11
+             22 | breaker = "off"
+                |           ^^^^^
+
+            11 errors, 3 warnings in hookfast.toml
+        "#]],
     );
 }
 

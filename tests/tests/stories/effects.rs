@@ -173,6 +173,7 @@ async fn a_refused_delivery_is_a_dead_letter_of_its_own_and_is_replayed_under_an
     world.settle().await;
     let states: Vec<_> = world.event(event).await.jobs.iter().map(|job| (job.route.to_string(), job.state)).collect();
     assert_eq!(states, [("scripted".to_owned(), JobState::Done), ("scripted:1".to_owned(), JobState::Dead)]);
+    assert_eq!(world.event(event).await.jobs[1].reason.as_deref(), Some("permanent: POST chat /messages answered 400"));
     let replayed = world.admin(&format!("POST /dead-letters/replay {{\"id\":\"{event}.scripted:1\"}}")).await;
     assert_eq!(replayed.status, 200, "{replayed:?}");
     world.settle().await;

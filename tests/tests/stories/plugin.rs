@@ -147,7 +147,7 @@ async fn a_plugin_that_wants_more_than_it_is_granted_does_not_load_until_it_is()
     let mut world = plan.source(Source::new("stripe", "stripe").to("greedy")).start().await;
     let failure = world.plugin("greedy").and_then(|status| status.failure).expect("a failure");
     assert_eq!(failure.0, "grant");
-    assert!(failure.1.contains(r#"allow them with `upstreams = ["crm"]` under [grants.greedy]"#), "{}", failure.1);
+    assert!(failure.1.contains(r#"add "crm" to `upstreams` under [grants.greedy] to allow it"#), "{}", failure.1);
     let event = world.send("stripe", "invoice.paid").await;
     world.settle().await;
 

@@ -46,15 +46,15 @@ pub(super) async fn store(store: &Store, source: &Source, events: Vec<NewEvent>)
     if events.len() > 1 && events.iter().map(NewEvent::bytes).sum::<usize>() > EVENT_BYTES_PER_REQUEST_MAX {
         return Err(RefusalCause::BatchTooLarge { limit: EVENT_BYTES_PER_REQUEST_MAX });
     }
-    let first = events.first().map(|new| new.event.id);
+    let first = events.first().map(|new| tracing::field::display(new.event.id));
     match store.admit(events).await {
         Ok(admitted) => {
-            debug!(event = ?first, source = %source.name, events = admitted.len(), "stored");
+            debug!(event = first, source = %source.name, events = admitted.len(), "stored");
             Ok(admitted)
         }
         Err(AdmitError::Saturated) => Err(RefusalCause::Saturated),
         Err(AdmitError::Unstorable(error)) => {
-            error!(event = ?first, source = %source.name, %error, "the database refuses this event");
+            error!(event = first, source = %source.name, %error, "the database refuses this event");
             Err(RefusalCause::Unstorable)
         }
     }
