@@ -38,7 +38,7 @@ pub use id::{Digest, EventId, Lineage, NodeId, RequestId};
 pub use job::{Job, JobId, JobState, ParkReason};
 pub use line::{Line, OrderingKey};
 pub use name::{InvalidName, PluginName, RouteName, SourceName, UpstreamName};
-pub use outbound::{CallFault, CallFaultClass, CallFaultKind, OutboundAnswer, OutboundRequest};
+pub use outbound::{CallFault, CallFaultClass, CallFaultKind, OutboundAnswer, OutboundRequest, shown_path};
 pub use outcome::{AttemptRecord, CallRecord, DeadReason, FailureKind, LogLevel, LogLine, Outcome, Verdict};
 pub use rate::{Rate, RateLimiter};
 pub use refusal::{OnRefusal, Quarantined, Refusal, RefusalCause};

@@ -26,6 +26,11 @@ pub struct OutboundRequest {
     pub step: Option<Step>,
 }
 
+/// A path as it is shown and kept: without its query, which may hold a secret, and at most 512 characters.
+pub fn shown_path(path: &str) -> String {
+    path.split('?').next().unwrap_or_default().chars().take(512).collect()
+}
+
 /// What an upstream answered, whatever the status.
 #[derive(Debug, Clone)]
 pub struct OutboundAnswer {

@@ -188,20 +188,26 @@ impl Draft {
         key: &str,
         before: Option<StateWrite>,
     ) -> Result<(), Refused> {
-        let room = self.has_room(outside, grant, key).await;
+        let own = self.key(key)?;
+        let growth = own.growth(key);
+        let written = std::mem::replace(&mut own.write, before.clone());
+        let growth_before = own.growth(key);
+        own.write = written;
+        let room = self.has_room(outside, grant, growth > growth_before).await;
         if room.is_err() {
-            self.keys.entry(key.to_owned()).or_default().write = before;
+            self.key(key)?.write = before;
         }
         room
     }
 
-    async fn has_room(&mut self, outside: &dyn Outside, grant: StateGrant, key: &str) -> Result<(), Refused> {
+    /// Whether all that is written is within its bounds. `has_grown`: by the latest write.
+    async fn has_room(&mut self, outside: &dyn Outside, grant: StateGrant, has_grown: bool) -> Result<(), Refused> {
         let written: usize = self.keys.iter().map(|(name, key)| if key.write.is_some() { name.len() + key.written() } else { 0 }).sum();
         if written > EFFECT_BYTES_MAX {
             return Err(Refused::new("too_many_writes", format!("one run writes at most {} MiB of state", EFFECT_BYTES_MAX >> 20)));
         }
         // What makes it no larger is never refused, and need not know how large it is.
-        if self.keys.get(key).is_none_or(|own| own.growth(key) <= 0) {
+        if !has_grown {
             return Ok(());
         }
         let committed = match self.committed_bytes {

@@ -7,7 +7,9 @@ use rand::RngExt;
 use super::bindings::imports::{clock, config, log, random, types, upstream};
 use super::guest::{Guest, Handling, Powers, Work};
 use super::outside::Outside;
-use crate::domain::{CallFault, CallFaultKind, CallRecord, Grant, Headers, LogLevel, LogLine, OutboundAnswer, OutboundRequest, Step};
+use crate::domain::{
+    CallFault, CallFaultKind, CallRecord, Grant, Headers, LogLevel, LogLine, OutboundAnswer, OutboundRequest, Step, shown_path,
+};
 
 const RANDOM_BYTES_MAX: u32 = 65_536;
 
@@ -168,7 +170,7 @@ pub(super) fn opened_record(upstream: &str, method: &str, path: &str, step: Opti
     CallRecord {
         upstream: short(upstream, 64),
         method: short(method, 16),
-        path: short(path.split('?').next().unwrap_or_default(), 512),
+        path: shown_path(path),
         step: step.map(|step| short(step, 64)),
         idempotency_key: None,
         status: None,

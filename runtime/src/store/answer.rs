@@ -324,11 +324,6 @@ pub struct JobCounts {
     pub oldest_due: Option<Timestamp>,
 }
 
-/// A path without its query, whose values are nobody's to see.
-pub(super) fn without_query(path: &str) -> String {
-    path.split('?').next().unwrap_or_default().to_owned()
-}
-
 /// The calls or log lines of an attempt as JSON; `None` where there were none.
 pub(super) fn record<T: Serialize>(list: &[T]) -> Option<String> {
     (!list.is_empty()).then(|| serde_json::to_string(list).expect("plain records are JSON"))

@@ -11,16 +11,38 @@ use crate::domain::{CallFault, CallFaultKind, OutboundAnswer, OutboundRequest};
 /// Before the first repetition at most so long, twice as long before each further one.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// When a call has to be over.
+#[derive(Clone, Copy)]
+struct Deadline {
+    at: Instant,
+    /// The caller gives it less time than the operator does.
+    is_callers: bool,
+}
+
+impl Deadline {
+    fn left(self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
+    }
+
+    /// Whether it is the caller who has no more time: that says nothing of the upstream but how long it took. Other bounds, such as the
+    /// time for a connection, are the operator's.
+    fn has_cut_short(self) -> bool {
+        // Timers are as exact as a millisecond.
+        self.is_callers && self.left() <= Duration::from_millis(2)
+    }
+}
+
 type Answered = Result<OutboundAnswer, CallFault>;
 
 impl Upstream {
     /// The call within the upstream's policies, all of it within its total timeout.
     pub(super) async fn guarded(&self, mut asked: OutboundRequest, context: &CallContext) -> Answered {
-        let until = Instant::now() + self.bounds(&asked).total;
+        let is_callers = asked.timeout.is_some_and(|own| own < self.settings.timeouts.total);
+        let until = Deadline { at: Instant::now() + self.bounds(&asked).total, is_callers };
         let mut result = self.pass(&mut asked, context, until).await;
         for number in 0..self.settings.policies.retries {
             let pause = self.pause(number);
-            if !self.may_repeat(&asked, context, &result) || until.saturating_duration_since(Instant::now()) <= pause {
+            if !self.may_repeat(&asked, context, &result) || until.left() <= pause {
                 break;
             }
             sleep(pause).await;
@@ -36,18 +58,15 @@ impl Upstream {
     }
 
     /// One try through the gate, with what is left of the time.
-    async fn pass(&self, asked: &mut OutboundRequest, context: &CallContext, until: Instant) -> Answered {
-        let entering = Instant::now();
-        let ticket = self.gate.enter(until.saturating_duration_since(entering), context.now).await?;
-        let left = until.saturating_duration_since(Instant::now());
+    async fn pass(&self, asked: &mut OutboundRequest, context: &CallContext, until: Deadline) -> Answered {
+        let ticket = self.gate.enter(until.left(), context.now).await?;
+        let left = until.left();
         if left + Duration::from_millis(1) < self.bounds(asked).total {
             asked.timeout = Some(Duration::from_millis(left.as_millis().try_into().unwrap_or(u64::MAX)));
         }
         let result = self.attempt(asked, context).await;
-        // Whoever gives it less time than its operator does learns nothing of it but that it took longer.
-        let is_cut_short = asked.timeout.is_some_and(|own| own < self.settings.timeouts.total);
         match &result {
-            Err(fault) if is_cut_short && fault.kind == CallFaultKind::Timeout => drop(ticket),
+            Err(fault) if fault.kind == CallFaultKind::Timeout && until.has_cut_short() => drop(ticket),
             result => ticket.report(result),
         }
         result

@@ -39,7 +39,7 @@ struct Keeper {
     oauth: OAuth,
     upstream: UpstreamName,
     endpoint: Endpoint,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 /// The way to the token endpoint.
@@ -65,11 +65,11 @@ struct State {
 type Asking = Shared<Pin<Box<dyn Future<Output = Result<Arc<Token>, CallFault>> + Send>>>;
 
 impl Tokens {
-    /// `before`: those by the same credentials, whose refresh token may have been replaced since.
+    /// `before`: those by the same credentials, which attempts that have begun still use. They are the same ones: a refresh token that is
+    /// replaced is good once.
     pub(super) fn new(oauth: OAuth, upstream: UpstreamName, endpoint: Endpoint, before: Option<&Self>) -> Self {
-        let refresh_token = before.and_then(|before| before.0.state().refresh_token.clone());
-        let state = State { refresh_token, ..State::default() };
-        Self(Arc::new(Keeper { oauth, upstream, endpoint, state: Mutex::new(state) }))
+        let state = before.map(|before| Arc::clone(&before.0.state)).unwrap_or_default();
+        Self(Arc::new(Keeper { oauth, upstream, endpoint, state }))
     }
 
     /// A good token. Callers that come while one is being asked for wait for the same answer, or fault. `now` is wall-clock time.

@@ -136,6 +136,7 @@ timestamp = { at = "pair:t", unit = "ms", tolerance = "2m" }
         check("{timestamp}.{body}", "{timestamp}.{body|crc32}", "or the scheme says `partial = true`");
         check("{timestamp}.{body}", "{?{timestamp}{query:a}}.{body}", "the timestamp is not signed");
         check("{timestamp}.{body}", "{timestamp}.{header:x-acme-signature}.{body}", "in which the signature itself stands");
+        check("{timestamp}.{body}", "{timestamp}.{body}{?.{query:a}.{header:x-acme-signature}}", "in which the signature itself stands");
         check("timestamp = {", "#", "nothing says where it stands");
         check("parse = {", "#", "needs `parse` with pairs");
         check("\"utf8\"", "\"whpk\"", "does not go with the algorithm");

@@ -40,11 +40,12 @@ impl Scheme {
         self.check_timestamp(signature)
     }
 
-    /// Whether what is signed holds the place of the signature: nobody could make one.
+    /// Whether a part of what is signed is the place of the signature: nobody could make one.
     fn is_signed_itself(&self, signature: &Signature) -> bool {
+        let mut headers = self.signed_headers().chain(signature.message.named_headers());
         let is_wanted = |place| signature.message.wants().any(|want| want == place);
         match &self.carrier {
-            Carrier::Headers(_) | Carrier::Numbered { .. } => self.signed_headers().any(|name| self.carrier.is_header(name)),
+            Carrier::Headers(_) | Carrier::Numbered { .. } => headers.any(|name| self.carrier.is_header(name)),
             Carrier::Query(name) => is_wanted(Want::Query(name)),
             Carrier::Form(name) => is_wanted(Want::Form(name)),
             Carrier::Json(pointer) => is_wanted(Want::Json(pointer)),

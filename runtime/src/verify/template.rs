@@ -139,6 +139,11 @@ impl Template {
         self.parts.iter().filter(move |part| is_sure(part)).flat_map(Part::flat).filter_map(Part::header)
     }
 
+    /// The headers that the message may contain.
+    pub(super) fn named_headers(&self) -> impl Iterator<Item = &str> {
+        self.flat().filter_map(Part::header)
+    }
+
     /// What the message takes from query, form and JSON body.
     pub(super) fn wants(&self) -> impl Iterator<Item = Want<'_>> {
         self.flat().filter_map(|part| match part {

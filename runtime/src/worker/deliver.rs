@@ -9,7 +9,7 @@ use super::surroundings::call;
 use crate::config::InForce;
 use crate::domain::{
     AttemptRecord, CallFault, CallFaultKind, CallRecord, Delivery, FailureKind, Job, OutboundAnswer, OutboundRequest, Outcome, ParkReason,
-    Timestamp, Verdict,
+    Timestamp, Verdict, shown_path,
 };
 use crate::upstream::{CallContext, opened_record};
 
@@ -65,8 +65,7 @@ fn request(delivery: &Delivery) -> OutboundRequest {
 fn verdict(answer: &Result<OutboundAnswer, CallFault>, delivery: &Delivery, now: Timestamp) -> Verdict {
     let retry = |reason, after| Verdict::Retry { kind: FailureKind::Handler, reason, after };
     let answered = |answer: &OutboundAnswer| {
-        let path = delivery.path.split('?').next().unwrap_or_default();
-        format!("{} {} {path} answered {}", delivery.method, delivery.upstream, answer.status)
+        format!("{} {} {} answered {}", delivery.method, delivery.upstream, shown_path(&delivery.path), answer.status)
     };
     match answer {
         Ok(answer) if !answer.is_as_promised(&delivery.headers) => retry(format!("{}, and not JSON", answered(answer)), None),

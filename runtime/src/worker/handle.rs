@@ -115,11 +115,19 @@ impl<'t> Task<'t> {
         Ended::plain(self.decide(verdict), Some(record))
     }
 
-    /// Lets the plugin take back what attempts have done. Its effects commit with the dead letter, which it is in any case.
+    /// Lets the plugin take back what attempts have done. Its effects commit with the dead letter. That it is in any case, unless others
+    /// were in the way of it all the time and the job has attempts left.
     async fn compensate(&self, outcome: Outcome, mut record: AttemptRecord, progress: &Progress) -> Ended {
         let reason = outcome.detail().unwrap_or_default();
+        let failed = |reason: &str| (LogLevel::Error, format!("compensation failed: {reason}"), Effects::default());
         let (level, message, effects) = if progress.has_run_out() {
-            (LogLevel::Error, "compensation failed: state that it relies on was changed by others all the time".into(), Effects::default())
+            let ended = self.give_way();
+            if matches!(ended.outcome, Outcome::Retry { .. }) {
+                return ended;
+            }
+            failed("state that it relies on was changed by others all the time")
+        } else if !self.plugin.can_compensate() {
+            failed("the version that is live by now has none")
         } else {
             let started = Instant::now();
             // It knows the job's steps, and is no second use of those that the handler called.
@@ -135,7 +143,7 @@ impl<'t> Task<'t> {
         Ended { outcome, record: Some(record), effects }
     }
 
-    /// What the record says of a compensation, and what it has committed.
+    /// What the record says of a compensation, and what is to be committed of it.
     fn taken_back(&self, verdict: Verdict, wishes: Wishes) -> (LogLevel, String, Effects) {
         let failed = |reason: &dyn std::fmt::Display| (LogLevel::Error, format!("compensation failed: {reason}"), Effects::default());
         match verdict {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use tracing::error;
 
-use crate::domain::{CallFault, CallFaultKind, Headers, Job, JournalEntry, OutboundAnswer, OutboundRequest, RecordedStep, Step, StepState};
+use crate::domain::{
+    CallFault, CallFaultKind, Headers, Job, JournalEntry, OutboundAnswer, OutboundRequest, RecordedStep, Step, StepState, shown_path,
+};
 use crate::sandbox::Standing;
 use crate::store::{Store, StoreError};
 
@@ -52,8 +54,7 @@ impl Asked {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }
-        let path: String = request.path.split('?').next().unwrap_or_default().chars().take(512).collect();
-        let summary = format!("{} {} {path}", request.method, request.upstream);
+        let summary = format!("{} {} {}", request.method, request.upstream, shown_path(&request.path));
         Self { digest: hash.finalize().into(), summary, headers: request.headers.clone() }
     }
 }

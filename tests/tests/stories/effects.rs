@@ -212,10 +212,15 @@ async fn a_compensation_that_another_overtook_runs_again_and_its_handler_does_no
     let world = plan().start().await;
     let letters: Vec<String> = ('a'..='t').map(String::from).collect();
     let events = letters.iter().map(|letter| {
-        let sold = json!([{ "do": "call", "to": "crm", "path": "/sales", "step": "sale" }, { "do": "fail", "how": "dead" }]);
+        let sold = json!([
+            { "do": "call", "to": "crm", "path": "/sales", "step": "sale" },
+            { "do": "call", "to": "crm", "path": "/handlers" },
+            { "do": "fail", "how": "dead" },
+        ]);
         // The same step name as the handler's: it is given what that has recorded.
         let back = json!([
             { "do": "call", "to": "crm", "path": "/sales", "step": "sale" },
+            { "do": "call", "to": "crm", "path": "/compensations" },
             { "do": "append", "key": "back", "text": letter },
             { "do": "spin", "turns": 100_000 },
         ]);
@@ -225,7 +230,11 @@ async fn a_compensation_that_another_overtook_runs_again_and_its_handler_does_no
     world.settle().await;
     let word = state(&world, "back").await.expect("a word");
     assert_eq!(word.chars().collect::<BTreeSet<_>>().len(), letters.len(), "{word}");
-    assert_eq!((word.len(), world.upstream.calls().len()), (letters.len(), letters.len()), "each once: {word}");
+    assert_eq!(word.len(), letters.len(), "each once: {word}");
+    let calls = world.upstream.calls();
+    let to = |path: &str| calls.iter().filter(|call| call.line.ends_with(path)).count();
+    assert_eq!((to("/sales"), to("/handlers")), (letters.len(), letters.len()));
+    assert!(to("/compensations") > letters.len(), "some were overtaken");
     world.finish_with("20 dead").await;
 }
 
@@ -245,4 +254,23 @@ async fn nothing_is_kept_or_emitted_that_was_not_granted() {
         assert!(job.reason.as_deref().is_some_and(|reason| reason.contains("granted")), "{:?}", job.reason);
     }
     world.finish_with("3 dead").await;
+}
+
+#[tokio::test]
+async fn a_quota_is_told_by_the_write_that_has_no_room() {
+    let source = Source::new("shop", "github").to("scripted").set("dedupe = \"none\"");
+    let world = Plan::default().source(source).sections("[grants.scripted]\nstate = { quota = \"1 KiB\" }\n").start().await;
+    let value = "x".repeat(900);
+    let set = |key: &str| json!({ "do": "set", "key": key, "value": value });
+    let write = async |lines: Value| {
+        let event = world.send_body("shop", &self::lines(lines)).await;
+        world.settle().await;
+        world.event(event).await
+    };
+    assert_eq!(write(json!([set("b")])).await.jobs[0].state, JobState::Done);
+    let view = write(json!([{ "do": "delete", "key": "b" }, set("a"), set("b")])).await;
+    let detail = view.attempts[0].detail.clone().unwrap_or_default();
+    assert!(detail.contains("state would be larger than the 1024 bytes granted"), "{detail}");
+    assert_eq!(write(json!([{ "do": "delete", "key": "b" }, set("a")])).await.jobs[0].state, JobState::Done);
+    world.finish_with("1 ready").await;
 }

@@ -10,9 +10,8 @@ use super::admit::millis;
 use super::emit::{Owed, owe};
 use super::read_events::count;
 use super::settle::{Settlement, number};
-use crate::domain::{Delivery, Job};
+use crate::domain::{Delivery, Job, shown_path};
 use crate::store::DeliveryView;
-use crate::store::answer::without_query;
 
 // A delivery is known by its lineage: a run that asks for it again asks for nothing new.
 const INSERT: &str = "INSERT INTO deliveries (event_id, route, digest, upstream, method, path, headers, body, replays) \
@@ -60,7 +59,7 @@ pub(super) async fn views(connection: &mut PgConnection, event: Uuid) -> Result<
     let view = |row: &PgRow| DeliveryView {
         upstream: row.get("upstream"),
         method: row.get("method"),
-        path: without_query(row.get("path")),
+        path: shown_path(row.get("path")),
         body_bytes: usize::try_from(row.get::<i32, _>("body_bytes")).unwrap_or(0),
         replays: count(row.get("replays")),
     };

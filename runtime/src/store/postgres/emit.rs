@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use sqlx::types::Uuid;
 use sqlx::{PgConnection, Row};
+use tracing::field::display;
 use tracing::info;
 
 use super::admit::{answer_status, line_of, millis};
@@ -54,7 +55,13 @@ pub(super) struct Owed<'a> {
 pub(super) async fn emit(connection: &mut PgConnection, given: Option<i64>, group: &[&Settlement]) -> Result<(), sqlx::Error> {
     // Of a key that is here twice, the first one counts.
     let mut keys = HashSet::new();
-    let mut is_first = |new: &NewEvent| new.key.as_ref().is_none_or(|key| keys.insert(key.hash));
+    let mut is_first = |new: &NewEvent| {
+        let is_first = new.key.as_ref().is_none_or(|key| keys.insert(key.hash));
+        if !is_first {
+            tell_left_out(new);
+        }
+        is_first
+    };
     let emitted = group.iter().flat_map(|settlement| settlement.effects.events.iter().zip(1..));
     let emitted: Vec<(&NewEvent, i32)> = emitted.filter(|(new, _)| is_first(new)).collect();
     if emitted.is_empty() {
@@ -62,7 +69,7 @@ pub(super) async fn emit(connection: &mut PgConnection, given: Option<i64>, grou
     }
     let stored = insert(connection, given, &emitted).await?;
     for (new, _) in emitted.iter().filter(|(new, _)| !stored.contains(&uuid(new))) {
-        info!(event = %new.event.id, "an emitted event is left out: its key is known");
+        tell_left_out(new);
     }
     let fresh = emitted.iter().map(|(new, _)| (*new, uuid(new))).filter(|(_, id)| stored.contains(id));
     let owed = fresh.flat_map(|(new, event)| {
@@ -76,6 +83,11 @@ pub(super) async fn emit(connection: &mut PgConnection, given: Option<i64>, grou
         })
     });
     owe(connection, given, &owed.collect::<Vec<_>>()).await
+}
+
+fn tell_left_out(new: &NewEvent) {
+    let lineage = new.event.parent.as_ref().map(|parent| display(&parent.lineage));
+    info!(lineage, event = %new.event.id, "an emitted event is left out: its key is known");
 }
 
 /// Which of them were new.

@@ -9,8 +9,7 @@ use sqlx::Row as _;
 use super::Sqlite;
 use super::admit::{NewJob, insert_job};
 use super::writer::Round;
-use crate::domain::{Delivery, Digest, EventId, Headers, Job, Lineage, RouteName};
-use crate::store::answer::without_query;
+use crate::domain::{Delivery, Digest, EventId, Headers, Job, Lineage, RouteName, shown_path};
 use crate::store::{DeliveryView, StoreError, Work};
 
 // A delivery is known by its lineage: a run that asks for it again asks for nothing new.
@@ -76,7 +75,7 @@ impl Sqlite {
         let view = |row: &sqlx::sqlite::SqliteRow| DeliveryView {
             upstream: row.get("upstream"),
             method: row.get("method"),
-            path: without_query(row.get("path")),
+            path: shown_path(row.get("path")),
             body_bytes: usize::try_from(row.get::<i64, _>("body_bytes")).unwrap_or(0),
             replays: row.get("replays"),
         };

@@ -32,12 +32,10 @@ pub(super) struct Gate {
     has_credentials: bool,
     limits: Limits,
     condition: Mutex<Condition>,
-    /// A try that is given up after so long says that the upstream is slow, if it says anything.
-    slow_after: Duration,
     random: Random,
 }
 
-/// Leave to make one try; dropped without [`Self::report`] it says nothing of the upstream.
+/// Leave to make one try; dropped without [`Self::report`] it says no more of the upstream than that it was slow, if it was.
 pub(super) struct Ticket<'g> {
     gate: &'g Gate,
     leave: Option<Leave>,
@@ -77,7 +75,6 @@ impl Gate {
             has_credentials: settings.auth != Auth::None || settings.tls.identity.is_some(),
             limits: Limits::new(policies),
             condition: Mutex::new(condition),
-            slow_after: policies.breaker.and_then(|policy| policy.slow_after).unwrap_or(settings.timeouts.total / 2),
             random: Random::system(),
         };
         gate.tell(change.as_ref());
@@ -214,7 +211,8 @@ impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         let now = at(self.entered.wall);
         let took = now.monotonic - self.entered.monotonic;
-        let finding = (took >= self.gate.slow_after).then_some(Finding { failed: true, took });
+        let slow_after = self.gate.condition().slow_after();
+        let finding = slow_after.is_some_and(|limit| took >= limit).then_some(Finding { failed: false, took });
         self.give_back(Report { finding, ..Report::NOTHING }, now);
     }
 }

@@ -132,17 +132,22 @@ async fn a_refresh_token_that_is_replaced_is_used_from_then_on() {
         let body = format!(r#"{{"access_token":"t","token_type":"bearer","expires_in":0,"refresh_token":"{name}"}}"#);
         Reply::Keep(answer("200 OK", "", &body))
     };
-    let token_server = Server::start([rotating("r2"), rotating("r3"), token("t", 0), token("t", 0)]).await;
+    let token_server = Server::start([rotating("r2"), rotating("r3"), token("t", 0), token("t", 0), rotating("r4"), token("t", 0)]).await;
     let mut settings = with(OAuth { refresh_token: Some(secret("r1")), ..oauth(&token_server) }, &upstream);
-    let mut upstreams = upstreams(settings.clone());
+    let first = upstreams(settings.clone());
+    let mut upstreams = first.reloaded([settings.clone()]).expect("usable");
     for _ in 0..4 {
         upstreams.call(get("/"), &context()).await.0.expect("an answer");
         // A change of anything else does not bring the first one back.
         settings.redirects_max += 1;
         upstreams = upstreams.reloaded([settings.clone()]).expect("usable");
     }
+    // An attempt that began before the reloads asks with the newest, and what it is given is the newest for all.
+    for upstreams in [&first, &upstreams] {
+        upstreams.call(get("/"), &context()).await.0.expect("an answer");
+    }
     let bodies: Vec<_> = token_server.seen().into_iter().map(|seen| seen.body).collect();
-    assert_eq!(bodies, ["r1", "r2", "r3", "r3"].map(|token| format!("grant_type=refresh_token&refresh_token={token}")));
+    assert_eq!(bodies, ["r1", "r2", "r3", "r3", "r3", "r4"].map(|token| format!("grant_type=refresh_token&refresh_token={token}")));
 }
 
 #[tokio::test]

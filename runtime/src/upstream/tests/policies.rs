@@ -94,6 +94,19 @@ async fn a_plugin_with_little_patience_opens_no_breaker() {
 }
 
 #[tokio::test]
+async fn a_plugin_with_more_patience_than_the_operator_hides_no_silence() {
+    let server = Server::start((0..8).map(|_| Reply::Silence(String::new()))).await;
+    let timeouts = Timeouts { read: SHORT, ..Timeouts::default() };
+    let upstreams = upstreams(UpstreamSettings { timeouts, ..with(&server.url(), brittle()) });
+    for _ in 0..4 {
+        let request = OutboundRequest { timeout: Some(timeouts.total - SHORT), ..get("/") };
+        let fault = upstreams.call(request, &context()).await.0.expect_err("nobody answers");
+        assert_eq!(fault.kind, CallFaultKind::Timeout);
+    }
+    assert_eq!(view(&upstreams).state, UpstreamState::Open);
+}
+
+#[tokio::test]
 async fn without_a_breaker_every_call_is_made() {
     let server = Server::start((0..50).map(|_| status("503 Service Unavailable"))).await;
     let upstreams = upstreams(with(&server.url(), Policies { breaker: None, retries: 0, ..Policies::default() }));

@@ -43,6 +43,9 @@ enum Line {
         value: String,
         ttl_ms: Option<u64>,
     },
+    Delete {
+        key: String,
+    },
     Emit {
         to: String,
         event_type: String,
@@ -132,6 +135,10 @@ fn follow(line: Line, event: &Event, cx: &mut Context) -> Result<String, Failure
             let state = cx.state();
             let state = if let Some(ms) = ttl_ms { state.ttl(Duration::from_millis(ms)) } else { state };
             state.set(&key, value)?;
+            String::new()
+        }
+        Line::Delete { key } => {
+            cx.state().delete(&key)?;
             String::new()
         }
         Line::Emit { to, event_type, body, key, delay_ms } => {
