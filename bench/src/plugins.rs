@@ -88,11 +88,12 @@ fn events(bench: &Bench, server: &Server, names: &[String], what: String) -> any
     Ok(row)
 }
 
-/// The most that a server takes while 256 connections send and all places work.
+/// The most that a server takes while 256 connections send and all places work, its plugin from the cache.
 fn under_load(bench: &Bench) -> anyhow::Result<Row> {
     let site = Site::new(bench.databases.empty(Kind::Sqlite));
     site.guests(&["stripe-crm"]);
     site.configure(PLACES, &[("stripe", "stripe-crm")], &bench.upstreams);
+    site.start()?.kill()?;
     let server = site.start()?;
     let mut row = Row::of("stripe-crm alone; after: the most under 256 connections");
     row.figure("start s", server.start.as_secs_f64());

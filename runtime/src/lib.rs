@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod document;
 pub mod domain;
+pub mod memory;
 pub mod metrics;
 pub mod random;
 pub mod verify;

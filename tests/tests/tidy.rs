@@ -9,7 +9,7 @@ use hookfast_tests::build::root;
 /// The modules of the runtime by height: each uses lower ones only, so those of one line do not know each other.
 const HEIGHTS: [&[&str]; 9] = [
     &["domain"],
-    &["document", "metrics", "clock", "random", "telemetry"],
+    &["document", "metrics", "memory", "clock", "random", "telemetry"],
     &["store", "sandbox", "upstream", "verify"],
     &["config"],
     &["alerts"],

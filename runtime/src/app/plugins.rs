@@ -13,6 +13,7 @@ use super::shared_plugins::SharedPlugins;
 use crate::config::{Current, InForce};
 use crate::domain::{Grant, PluginName};
 use crate::http::Upload;
+use crate::memory;
 use crate::sandbox::{Change, Directory, LoadFailure, LoadStage};
 use crate::store::{NodeFacts, Store};
 
@@ -85,6 +86,10 @@ impl Watcher {
             Err(error) => warn!(%error, "plugins could not be compared with those of the other nodes; tried again soon"),
         }
         self.shared.plugins.dismiss_idle(IDLE_MAX);
+        if !self.unwoken.is_empty() {
+            // Reading and compiling have taken far more than what is live takes.
+            tokio::task::spawn_blocking(memory::give_back);
+        }
         self.store.tell(self.facts(&in_force));
         for plugin in std::mem::take(&mut self.unwoken) {
             match self.store.unpark(&plugin).await {

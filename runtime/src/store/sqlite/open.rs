@@ -157,12 +157,18 @@ fn prepare(path: &Path, settings: StoreSettings) -> Result<(Writer, Parts, Found
     Ok((writer, Parts { inbox, numbers, commits, backlog, writable, may_have_suspects }, Found { born, rescued, has_work }))
 }
 
+/// So many pages, 16 MiB, a transaction may change in memory: four times what a group brings.
+const CACHE_SPILL_PAGES: u32 = 1024;
+
 fn configure(connection: &Connection) -> Result<(), StoreError> {
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     wal::watch(connection);
-    connection.pragma_update(None, "cache_size", -16_000)?;
+    // Rows come at one edge of their tables and leave at the other: more pages (16 MB) made nothing faster. A transaction may still take
+    // more, rather than write what it will write again.
+    connection.pragma_update(None, "cache_size", -4_000)?;
+    connection.pragma_update(None, "cache_spill", CACHE_SPILL_PAGES)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(64);
     let journal: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
