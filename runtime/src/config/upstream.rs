@@ -18,18 +18,11 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, directory: &Path) ->
     let policies = policies::read(section, timeouts.total);
     let auth = section.section("auth", |auth| auth::read(auth, directory, allow_private)).unwrap_or(Some(Auth::None));
     let tls = section.section("tls", |tls| read_tls(tls, directory)).unwrap_or_else(|| Some(Tls::default()));
-    let is_in_the_clear = base.as_ref().is_some_and(|base| !base.is_https());
-    if section.has("tls") && is_in_the_clear {
+    if section.has("tls") && base.as_ref().is_some_and(|base| !base.is_https()) {
         section.error("`tls` goes with an https URL only: this upstream is called in the clear");
     }
-    let private = base.as_ref().and_then(BaseUrl::private_address).filter(|_| !allow_private);
-    if let (Some(url), Some(address)) = (&url, private) {
-        let help = "`allow_private = true` allows this upstream to be in the own network".to_owned();
-        url.warning(format!("`{}` is at {address}, which is not on the public internet: its calls are refused", url.path()), Some(help));
-    } else if is_in_the_clear && !allow_private && auth.as_ref().is_some_and(Auth::is_sent) {
-        let help = Some("use https; in the own network `allow_private = true` allows it".to_owned());
-        let message = |url: &Field<'_>| format!("`{}` is not https: credentials cross the internet in the clear", url.path());
-        url.iter().for_each(|url| url.warning(message(url), help.clone()));
+    if let (Some(url), Some(base), false) = (&url, &base, allow_private) {
+        warn_of_way(url, base, auth.as_ref());
     }
     let redirects_max = section.field("redirects").and_then(|field| field.as_integer(0..=10)).unwrap_or(0);
     let stale_range = Duration::from_secs(1)..=Duration::from_hours(30 * 24);
@@ -47,6 +40,17 @@ pub(super) fn read(name: &Field<'_>, section: &Section<'_>, directory: &Path) ->
         faults: Faults::default(),
         policies,
     })
+}
+
+/// What is odd about the way to an upstream that is on the public internet.
+fn warn_of_way(url: &Field<'_>, base: &BaseUrl, auth: Option<&Auth>) {
+    if let Some(address) = base.private_address() {
+        let help = "`allow_private = true` allows this upstream to be in the own network".to_owned();
+        url.warning(format!("`{}` is at {address}, which is not on the public internet: its calls are refused", url.path()), Some(help));
+    } else if !base.is_https() && auth.is_some_and(Auth::is_sent) {
+        let help = "use https; in the own network `allow_private = true` allows it".to_owned();
+        url.warning(format!("`{}` is not https: credentials cross the internet in the clear", url.path()), Some(help));
+    }
 }
 
 fn read_tls(section: &Section<'_>, directory: &Path) -> Option<Tls> {

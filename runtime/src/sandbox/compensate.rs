@@ -15,9 +15,10 @@ impl Plugin {
         self.description.compensates && self.exports.compensating.is_some()
     }
 
-    /// Lets it take back what was done, within the grant's limits. Done: its wishes are to be committed with the dead letter.
-    pub async fn compensate(&self, engine: &Engine, run: Run, last_error: &str) -> Ran {
-        let Some(pre) = self.exports.compensating.as_ref() else { return self.handles_nothing(&run) };
+    /// Lets it take back what was done, within the grant's limits; `None` where it cannot. Done: its wishes are to be committed with the
+    /// dead letter.
+    pub async fn compensate(&self, engine: &Engine, run: Run, last_error: &str) -> Option<Ran> {
+        let pre = self.exports.compensating.as_ref().filter(|_| self.can_compensate())?;
         let started = Instant::now();
         let limits = run.grant.limits;
         // A handler's own come before these, and so do those of a compensation before a replay.
@@ -38,6 +39,6 @@ impl Plugin {
         let guest = store.data_mut();
         let (calls, log, wishes) = (guest.finished_calls(), guest.finished_log(), guest.wishes());
         let record = AttemptRecord { started_at: run.now, duration: started.elapsed(), digest: self.digest, failure, calls, log };
-        Ran { verdict, record, wishes }
+        Some(Ran { verdict, record, wishes })
     }
 }

@@ -163,37 +163,24 @@ impl Draft {
             Some(StateWrite::Delete) => StateWrite::Set { value: sum.to_string().into(), ttl: None },
             Some(StateWrite::Set { ttl, .. }) => StateWrite::Set { value: sum.to_string().into(), ttl: *ttl },
         };
+        let is_addition = matches!(write, StateWrite::Add { .. });
         // An addition does not depend on what number the run has seen.
-        if matches!(write, StateWrite::Add { .. }) {
-            let before = known.write.replace(write);
-            self.keep_within(outside, grant, key, before).await?;
-        } else {
-            self.write(outside, grant, key, write).await?;
-        }
+        let change = |own: &mut Key| if is_addition { own.write = Some(write) } else { own.write(write) };
+        self.change(outside, grant, key, change).await?;
         Ok(sum)
     }
 
     async fn write(&mut self, outside: &dyn Outside, grant: StateGrant, key: &str, write: StateWrite) -> Result<(), Refused> {
-        let known = self.known(outside, key).await?;
-        let before = known.write.clone();
-        known.write(write);
-        self.keep_within(outside, grant, key, before).await
+        self.change(outside, grant, key, |own| own.write(write)).await
     }
 
-    /// Takes a write back that there is no room for.
-    async fn keep_within(
-        &mut self,
-        outside: &dyn Outside,
-        grant: StateGrant,
-        key: &str,
-        before: Option<StateWrite>,
-    ) -> Result<(), Refused> {
-        let own = self.key(key)?;
-        let growth = own.growth(key);
-        let written = std::mem::replace(&mut own.write, before.clone());
-        let growth_before = own.growth(key);
-        own.write = written;
-        let room = self.has_room(outside, grant, growth > growth_before).await;
+    /// Changes what is wanted of a key, and takes it back where there is no room for it.
+    async fn change(&mut self, outside: &dyn Outside, grant: StateGrant, key: &str, change: impl FnOnce(&mut Key)) -> Result<(), Refused> {
+        let own = self.known(outside, key).await?;
+        let (before, growth_before) = (own.write.clone(), own.growth(key));
+        change(own);
+        let has_grown = own.growth(key) > growth_before;
+        let room = self.has_room(outside, grant, has_grown).await;
         if room.is_err() {
             self.key(key)?.write = before;
         }

@@ -118,40 +118,40 @@ impl<'t> Task<'t> {
     /// Lets the plugin take back what attempts have done. Its effects commit with the dead letter. That it is in any case, unless others
     /// were in the way of it all the time and the job has attempts left.
     async fn compensate(&self, outcome: Outcome, mut record: AttemptRecord, progress: &Progress) -> Ended {
-        let reason = outcome.detail().unwrap_or_default();
-        let failed = |reason: &str| (LogLevel::Error, format!("compensation failed: {reason}"), Effects::default());
-        let (level, message, effects) = if progress.has_run_out() {
+        if progress.has_run_out() {
             let ended = self.give_way();
             if matches!(ended.outcome, Outcome::Retry { .. }) {
-                return ended;
+                let record = AttemptRecord { failure: Some(FailureKind::StateConflict), ..record };
+                return Ended { record: Some(record), ..ended };
             }
-            failed("state that it relies on was changed by others all the time")
-        } else if !self.plugin.can_compensate() {
-            failed("the version that is live by now has none")
+        }
+        let (level, message, effects) = if progress.has_run_out() {
+            not_taken_back("state that it relies on was changed by others all the time")
         } else {
-            let started = Instant::now();
-            // It knows the job's steps, and is no second use of those that the handler called.
-            let run = self.guest_run(&self.surroundings(false));
-            let ran = AssertUnwindSafe(self.plugin.compensate(&self.crew.workshop.engine, run, reason)).catch_unwind().await;
-            let Ran { verdict, record: own, wishes } = ran.unwrap_or_else(|_| self.host_failure(started.elapsed()));
-            record.duration += own.duration;
-            record.calls.extend(own.calls);
-            record.log.extend(own.log);
-            self.taken_back(verdict, wishes)
+            self.take_back(outcome.detail().unwrap_or_default(), &mut record).await
         };
         record.log.push(LogLine { level, message, fields: Vec::new() });
         Ended { outcome, record: Some(record), effects }
     }
 
     /// What the record says of a compensation, and what is to be committed of it.
-    fn taken_back(&self, verdict: Verdict, wishes: Wishes) -> (LogLevel, String, Effects) {
-        let failed = |reason: &dyn std::fmt::Display| (LogLevel::Error, format!("compensation failed: {reason}"), Effects::default());
+    async fn take_back(&self, reason: &str, record: &mut AttemptRecord) -> (LogLevel, String, Effects) {
+        let started = Instant::now();
+        // It knows the job's steps, and is no second use of those that the handler called.
+        let run = self.guest_run(&self.surroundings(false));
+        let ran = AssertUnwindSafe(self.plugin.compensate(&self.crew.workshop.engine, run, reason)).catch_unwind().await;
+        let Some(Ran { verdict, record: own, wishes }) = ran.unwrap_or_else(|_| Some(self.host_failure(started.elapsed()))) else {
+            return not_taken_back("the version that is live by now has none");
+        };
+        record.duration += own.duration;
+        record.calls.extend(own.calls);
+        record.log.extend(own.log);
         match verdict {
             Verdict::Done(note) => match self.effects(wishes) {
                 Ok(effects) => (LogLevel::Info, note.map_or_else(|| "compensated".into(), |note| format!("compensated: {note}")), effects),
-                Err(error) => failed(&error),
+                Err(error) => not_taken_back(&error.to_string()),
             },
-            Verdict::Retry { reason, .. } | Verdict::Discard(reason) | Verdict::DeadLetter(reason) => failed(&reason),
+            Verdict::Retry { reason, .. } | Verdict::Discard(reason) | Verdict::DeadLetter(reason) => not_taken_back(&reason),
         }
     }
 
@@ -206,6 +206,10 @@ impl<'t> Task<'t> {
         let digest = self.plugin.digest;
         AttemptRecord { started_at: self.now, duration, digest, failure: Some(failure), calls: Vec::new(), log: Vec::new() }
     }
+}
+
+fn not_taken_back(reason: &str) -> (LogLevel, String, Effects) {
+    (LogLevel::Error, format!("compensation failed: {reason}"), Effects::default())
 }
 
 /// The guest's randomness hangs on lineage and attempt alone, so that a run can be repeated.

@@ -209,6 +209,9 @@ impl Ticket<'_> {
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
+        if self.leave.is_none() {
+            return;
+        }
         let now = at(self.entered.wall);
         let took = now.monotonic - self.entered.monotonic;
         let slow_after = self.gate.condition().slow_after();
