@@ -3,13 +3,13 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Row, params};
 
 use super::dedupe::Seen;
 use super::line;
 use super::numbers::SEQ_OF_ID;
 use super::writer::Round;
-use crate::domain::{Answer, DedupeKey, Event, EventId, Job, JobId, Line, Lineage, NewEvent, PluginName, RouteName, SourceName};
+use crate::domain::{Answer, DedupeKey, EventId, Job, JobId, Line, Lineage, NewEvent, PluginName, RouteName, SourceName};
 use crate::store::{Admitted, Claimed, Work};
 
 const INSERT_EVENT: &str = "INSERT INTO events (seq, id, source, event_type, dedupe_key, received_at, headers, body, \
@@ -31,7 +31,9 @@ pub(super) fn apply(round: &mut Round<'_>, new: &NewEvent) -> Result<Admitted, r
             let answer = first_answer(round, &seen)?.unwrap_or_else(|| new.answer.clone());
             return Ok(Admitted::Duplicate { of, key_reused: seen.body_hash != key.body_hash, answer });
         }
-        insert_key(round, event, key)?;
+        let seen = Seen::new(*event.id.as_bytes(), key.body_hash, round.now + key.window);
+        round.in_round.insert(key.hash, seen);
+        round.draft.seen.push((key.hash, seen));
     }
     let event_seq = insert_event(round, new)?;
     let line = new.ordering.as_ref().map(|ordering| ordering.line);
@@ -53,26 +55,29 @@ fn insert_event(round: &mut Round<'_>, new: &NewEvent) -> Result<i64, rusqlite::
     let is_unusual = *answer != Answer::default();
     round.draft.has_unusual_answer |= is_unusual;
     let status = is_unusual.then_some(status);
-    round.connection.prepare_cached(INSERT_EVENT)?.execute(params![
-        seq,
-        event.id.as_bytes(),
-        event.source.as_str(),
-        event.event_type,
-        event.dedupe_key,
-        event.received_at.as_millis(),
-        event.headers.as_bytes(),
-        &event.body[..],
-        status,
-        body.as_deref(),
-        new.ordering.as_ref().map(|ordering| &ordering.text),
-        event.parent.as_ref().map(|parent| parent.lineage.to_string()),
-        event.parent.as_ref().map(|parent| parent.depth),
-    ])?;
+    round.statements.execute(
+        INSERT_EVENT,
+        params![
+            seq,
+            event.id.as_bytes(),
+            event.source.as_str(),
+            event.event_type,
+            event.dedupe_key,
+            event.received_at.as_millis(),
+            event.headers.as_bytes(),
+            &event.body[..],
+            status,
+            body.as_deref(),
+            new.ordering.as_ref().map(|ordering| &ordering.text),
+            event.parent.as_ref().map(|parent| parent.lineage.to_string()),
+            event.parent.as_ref().map(|parent| parent.depth),
+        ],
+    )?;
     Ok(seq)
 }
 
 fn is_emitted(round: &Round<'_>, id: EventId) -> Result<bool, rusqlite::Error> {
-    round.connection.prepare_cached(IS_EMITTED)?.query_row([id.as_bytes()], |row| row.get(0))
+    Ok(round.statements.first(IS_EMITTED, [id.as_bytes()], |row| row.get(0))?.unwrap_or(false))
 }
 
 /// What the sender of the first event was told; `None` where that event is no longer kept.
@@ -84,27 +89,15 @@ fn first_answer(round: &Round<'_>, seen: &Seen) -> Result<Option<Answer>, rusqli
         let (status, body) = (row.get::<_, Option<u16>>(0)?, row.get::<_, Option<Vec<u8>>>(1)?);
         Ok(status.map_or_else(Answer::default, |status| Answer { status, body: body.map(Into::into) }))
     };
-    round
-        .connection
-        .prepare_cached(&FIRST_ANSWER)?
-        .query_row(params![seen.event_id, EventId::from_bytes(seen.event_id).number()], read)
-        .optional()
+    round.statements.first(&FIRST_ANSWER, params![seen.event_id, EventId::from_bytes(seen.event_id).number()], read)
 }
 
 /// What is known of a key: from this round, or from the window.
 fn seen(round: &Round<'_>, key: &DedupeKey) -> Result<Option<Seen>, rusqlite::Error> {
     match round.in_round.get(&key.hash) {
         Some(seen) => Ok(Some(*seen)),
-        None => round.window.seen(round.connection, &key.hash, round.now),
+        None => round.window.seen(&round.statements, &key.hash, round.now),
     }
-}
-
-fn insert_key(round: &mut Round<'_>, event: &Event, key: &DedupeKey) -> Result<(), rusqlite::Error> {
-    let seen = Seen::new(*event.id.as_bytes(), key.body_hash, round.now + key.window);
-    round.window.write(round.connection, key.hash, seen, round.draft.seen.len())?;
-    round.in_round.insert(key.hash, seen);
-    round.draft.seen.push((key.hash, seen));
-    Ok(())
 }
 
 /// A job that is owed from now on, or once its delay has passed.
@@ -139,20 +132,23 @@ pub(super) fn insert_job(
     let (hash, skip_after) = line.map(|line| (line.hash, line.skip_after)).unzip();
     // Of one that waits, what lies between the two is the delay.
     let owed_since = if waits { round.now } else { due };
-    round.connection.prepare_cached(INSERT_JOB)?.execute(params![
-        id,
-        event_seq,
-        source.as_str(),
-        route.as_str(),
-        plugin.as_str(),
-        state,
-        due.as_millis(),
-        attempt,
-        owed_since.as_millis(),
-        owner,
-        hash,
-        skip_after.flatten()
-    ])?;
+    round.statements.execute(
+        INSERT_JOB,
+        params![
+            id,
+            event_seq,
+            source.as_str(),
+            route.as_str(),
+            plugin.as_str(),
+            state,
+            due.as_millis(),
+            attempt,
+            owed_since.as_millis(),
+            owner,
+            hash,
+            skip_after.flatten()
+        ],
+    )?;
     let Some(place) = place else {
         if !waits {
             round.draft.becomes_due(due);

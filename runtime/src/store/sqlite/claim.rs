@@ -1,8 +1,8 @@
 //! Taking due jobs: fairly over the sources that have any, in one round of the writer.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Row, params};
 use tracing::error;
 
 use super::operation::Applied;
@@ -19,11 +19,16 @@ const SOURCES: &str = "WITH RECURSIVE s (source) AS ( \
        SELECT (SELECT min(source) FROM jobs WHERE state = 'ready' AND suspect = 0 AND source > s.source) FROM s WHERE s.source IS NOT NULL \
      ) SELECT source, (SELECT min(due_at) FROM jobs WHERE state = 'ready' AND suspect = 0 AND source = s.source) FROM s \
      WHERE source IS NOT NULL";
-const DUE: &str = "SELECT id FROM jobs WHERE state = 'ready' AND suspect = 0 AND source = ?1 AND due_at <= ?2 ORDER BY due_at LIMIT ?3";
-const SUSPECT: &str = "SELECT id FROM jobs WHERE state = 'ready' AND suspect = 1 AND charges <= ?1 ORDER BY charges, id LIMIT 1";
+static DUE: LazyLock<String> =
+    LazyLock::new(|| format!("{JOB} WHERE state = 'ready' AND suspect = 0 AND source = ?1 AND due_at <= ?2 ORDER BY due_at LIMIT ?3"));
+static SUSPECT: LazyLock<String> =
+    LazyLock::new(|| format!("{JOB} WHERE state = 'ready' AND suspect = 1 AND charges <= ?1 ORDER BY charges, id LIMIT 1"));
+// As it will be once it is taken.
+const JOB: &str =
+    "SELECT id, event_seq, source, route, plugin, attempt + 1, attempts_before, owed_since, suspect, line, skip_after FROM jobs";
 const ANY_SUSPECT: &str = "SELECT EXISTS (SELECT 1 FROM jobs WHERE state = 'ready' AND suspect = 1)";
-const TAKE: &str = "UPDATE jobs SET state = 'running', owner = ?2, attempt = attempt + 1 WHERE id = ?1 AND state = 'ready' \
-     RETURNING event_seq, source, route, plugin, attempt, attempts_before, owed_since, suspect, line, skip_after";
+// Without RETURNING, for which SQLite makes a table, anew for each job: what it would give was read just before, in this transaction.
+const TAKE: &str = "UPDATE jobs SET state = 'running', owner = ?2, attempt = attempt + 1 WHERE id = ?1";
 const EVENT: &str = "SELECT id, event_type, dedupe_key, received_at, headers, body, parent, depth FROM events WHERE seq = ?1";
 
 pub(super) fn apply(round: &mut Round<'_>, places: usize) -> Result<Applied, rusqlite::Error> {
@@ -56,13 +61,11 @@ pub(super) fn apply_suspect(round: &mut Round<'_>) -> Result<Applied, rusqlite::
     loop {
         let quiet = round.now.since(round.opened_at).as_millis() / QUIET_FOR_EACH_CHARGE.as_millis();
         let charges_max = i64::try_from(quiet).unwrap_or(i64::MAX);
-        let id: Option<i64> = round.connection.prepare_cached(SUSPECT)?.query_row([charges_max], |row| row.get(0)).optional()?;
-        let Some(id) = id else {
-            let some_wait: bool = round.connection.prepare_cached(ANY_SUSPECT)?.query_row([], |row| row.get(0))?;
-            round.draft.no_suspects = !some_wait;
+        let Some(taken) = round.statements.first(&SUSPECT, [charges_max], Taken::read)? else {
+            round.draft.no_suspects = !round.statements.first(ANY_SUSPECT, [], |row| row.get(0))?.unwrap_or(false);
             return Ok(Applied::Claimed(Vec::new()));
         };
-        let taken = take(round, id)?;
+        take(round, &taken)?;
         if let Some(found) = load(round, &taken)? {
             return Ok(Applied::Claimed(vec![found]));
         }
@@ -70,9 +73,7 @@ pub(super) fn apply_suspect(round: &mut Round<'_>) -> Result<Applied, rusqlite::
 }
 
 fn sources(round: &Round<'_>) -> Result<Vec<(String, Timestamp)>, rusqlite::Error> {
-    let mut statement = round.connection.prepare_cached(SOURCES)?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, Timestamp::from_millis(row.get(1)?))))?;
-    rows.collect()
+    round.statements.all(SOURCES, [], |row| Ok((row.get(0)?, Timestamp::from_millis(row.get(1)?))))
 }
 
 fn next_due(round: &Round<'_>) -> Result<Option<Timestamp>, rusqlite::Error> {
@@ -94,30 +95,34 @@ struct Taken {
 }
 
 fn take_due(round: &Round<'_>, source: &str, wanted: usize, taken: &mut Vec<Taken>) -> Result<usize, rusqlite::Error> {
-    let mut due = round.connection.prepare_cached(DUE)?;
     let values = params![source, round.now.as_millis(), i64::try_from(wanted).unwrap_or(i64::MAX)];
-    let ids: Vec<i64> = due.query_map(values, |row| row.get(0))?.collect::<Result<_, _>>()?;
-    for id in &ids {
-        taken.push(take(round, *id)?);
-    }
-    Ok(ids.len())
+    let due = round.statements.all(&DUE, values, Taken::read)?;
+    due.iter().try_for_each(|due| take(round, due))?;
+    let found = due.len();
+    taken.extend(due);
+    Ok(found)
 }
 
-fn take(round: &Round<'_>, id: i64) -> Result<Taken, rusqlite::Error> {
-    round.connection.prepare_cached(TAKE)?.query_row(params![id, round.boot], |row| {
-        Ok(Taken {
-            id,
-            event_seq: row.get(0)?,
-            source: row.get(1)?,
-            route: row.get(2)?,
-            plugin: row.get(3)?,
-            attempt: row.get(4)?,
-            attempts_before: row.get(5)?,
-            owed_since: row.get(6)?,
-            is_suspect: row.get(7)?,
-            line: row.get::<_, Option<_>>(8)?.map(|hash| Ok::<_, rusqlite::Error>(Line { hash, skip_after: row.get(9)? })).transpose()?,
+fn take(round: &Round<'_>, taken: &Taken) -> Result<(), rusqlite::Error> {
+    round.statements.execute(TAKE, params![taken.id, round.boot]).map(drop)
+}
+
+impl Taken {
+    fn read(row: &Row<'_>) -> Result<Self, rusqlite::Error> {
+        let line: Option<[u8; 16]> = row.get(9)?;
+        Ok(Self {
+            id: row.get(0)?,
+            event_seq: row.get(1)?,
+            source: row.get(2)?,
+            route: row.get(3)?,
+            plugin: row.get(4)?,
+            attempt: row.get(5)?,
+            attempts_before: row.get(6)?,
+            owed_since: row.get(7)?,
+            is_suspect: row.get(8)?,
+            line: line.map(|hash| Ok::<_, rusqlite::Error>(Line { hash, skip_after: row.get(10)? })).transpose()?,
         })
-    })
+    }
 }
 
 /// The job with what it works on. One whose event or delivery cannot be read becomes a dead letter, so that it does not hold up the others.
@@ -128,7 +133,7 @@ fn load(round: &mut Round<'_>, taken: &Taken) -> Result<Option<(Job, Work)>, rus
         deliveries::load(round, taken.event_seq, &route)?.map(|delivery| (delivery.lineage.event, Work::Deliver(Arc::new(delivery))))
     } else {
         let read = |row: &Row<'_>| Ok(read_event(row, &source));
-        let event = round.connection.prepare_cached(EVENT)?.query_row([taken.event_seq], read).optional()?.flatten();
+        let event = round.statements.first(EVENT, [taken.event_seq], read)?.flatten();
         event.map(|event| (event.id, Work::Handle(Arc::new(event))))
     };
     let Some((event, work)) = found else { return bury(round, taken).map(|()| None) };
@@ -155,7 +160,7 @@ fn bury(round: &mut Round<'_>, taken: &Taken) -> Result<(), rusqlite::Error> {
     let died_at = round.now.as_millis();
     let line = taken.line.filter(|line| line.waits_for_the_dead()).map(|line| line.hash);
     let values = params![taken.event_seq, taken.source, taken.route, taken.plugin, taken.attempt, cause, reason, died_at, line];
-    round.connection.prepare_cached(INSERT_DEAD)?.execute(values)?;
+    round.statements.execute(INSERT_DEAD, values)?;
     taken.line.map_or(Ok(()), |line| line::advance(round, line.hash, &taken.route))
 }
 

@@ -1,9 +1,10 @@
-//! The dedupe window: exact, since this process is the only one. A map in memory, rebuilt at start from an append-only table;
-//! keys past the map's bound are in a table of their own, looked up there.
+//! The dedupe window: exact, since this process is the only one. A map in memory, rebuilt at start from an append-only table, which has
+//! one row for all keys of a transaction; keys past the map's bound are in a table of their own, looked up there.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row, params};
 
 use super::keys::Keys;
+use super::statements::Statements;
 use crate::domain::Timestamp;
 
 /// What is remembered of a key: 48 bytes with the key itself.
@@ -35,23 +36,20 @@ pub(super) struct Window {
     has_unusual: bool,
 }
 
-const LOAD: &str = "SELECT hash, body_hash, event_id, expires_at FROM dedupe_keys WHERE expires_at > ?1 ORDER BY seq";
+const LOAD: &str = "SELECT keys FROM dedupe_log WHERE expires_at > ?1 ORDER BY seq";
 const LOOK_UP: &str = "SELECT event_id, body_hash, expires_at FROM dedupe_overflow WHERE hash = ?1 AND expires_at > ?2";
-const APPEND: &str = "INSERT INTO dedupe_keys (hash, body_hash, event_id, expires_at) VALUES (?1, ?2, ?3, ?4)";
+const APPEND: &str = "INSERT INTO dedupe_log (expires_at, keys) VALUES (?1, ?2)";
 const OVERFLOW: &str = "INSERT OR REPLACE INTO dedupe_overflow (hash, body_hash, event_id, expires_at) VALUES (?1, ?2, ?3, ?4)";
 
 impl Window {
     /// Reads the keys that are still remembered; `keys_max` of them at most are kept in memory.
     pub(super) fn load(connection: &Connection, now: Timestamp, keys_max: usize) -> Result<Self, rusqlite::Error> {
         let mut statement = connection.prepare(LOAD)?;
-        let rows = statement.query_map(params![now.as_millis()], |row| {
-            let seen = Seen::new(row.get(2)?, row.get(1)?, Timestamp::from_millis(row.get(3)?));
-            Ok((row.get::<_, [u8; 16]>(0)?, seen))
-        })?;
+        let mut rows = statement.query(params![now.as_millis()])?;
         let mut keys = Keys::default();
-        for row in rows {
-            let (hash, seen) = row?;
-            keys.insert(hash, seen);
+        while let Some(row) = rows.next()? {
+            let (entries, _) = row.get_ref(0)?.as_blob()?.as_chunks();
+            entries.iter().map(entry).filter(|(_, seen)| seen.is_live(now)).for_each(|(hash, seen)| keys.insert(hash, seen));
         }
         let has_overflow = connection.query_row("SELECT EXISTS (SELECT 1 FROM dedupe_overflow)", [], |row| row.get(0))?;
         let has_unusual = "SELECT EXISTS (SELECT 1 FROM events WHERE answer_status IS NOT NULL)";
@@ -60,20 +58,26 @@ impl Window {
     }
 
     /// What is remembered of a key now.
-    pub(super) fn seen(&self, connection: &Connection, hash: &[u8; 16], now: Timestamp) -> Result<Option<Seen>, rusqlite::Error> {
+    pub(super) fn seen(&self, statements: &Statements<'_>, hash: &[u8; 16], now: Timestamp) -> Result<Option<Seen>, rusqlite::Error> {
         let in_memory = self.keys.get(hash).filter(|seen| seen.is_live(now));
         if in_memory.is_some() || !self.has_overflow {
             return Ok(in_memory);
         }
         let read = |row: &Row<'_>| Ok(Seen::new(row.get(0)?, row.get(1)?, Timestamp::from_millis(row.get(2)?)));
-        connection.prepare_cached(LOOK_UP)?.query_row(params![hash, now.as_millis()], read).optional()
+        statements.first(LOOK_UP, params![hash, now.as_millis()], read)
     }
 
-    /// Writes a key; `pending` others of the same round are on their way into the map.
-    pub(super) fn write(&self, connection: &Connection, hash: [u8; 16], seen: Seen, pending: usize) -> Result<(), rusqlite::Error> {
-        let statement = if self.is_full(pending) { OVERFLOW } else { APPEND };
-        let values = params![hash, seen.body_hash, seen.event_id, seen.expires_at.as_millis()];
-        connection.prepare_cached(statement)?.execute(values).map(drop)
+    /// Writes the keys of a round, in the order they came.
+    pub(super) fn write(&self, statements: &Statements<'_>, round: &[([u8; 16], Seen)]) -> Result<(), rusqlite::Error> {
+        let (log, overflow) = round.split_at(round.len().min(self.keys_max.saturating_sub(self.keys.len())));
+        if let Some(last) = log.iter().map(|(_, seen)| seen.expires_at).max() {
+            let entries: Vec<u8> = log.iter().flat_map(bytes).collect();
+            statements.execute(APPEND, params![last.as_millis(), entries])?;
+        }
+        for (hash, seen) in overflow {
+            statements.execute(OVERFLOW, params![hash, seen.body_hash, seen.event_id, seen.expires_at.as_millis()])?;
+        }
+        Ok(())
     }
 
     /// Remembers the keys of a committed round, in the order they were written.
@@ -102,8 +106,24 @@ impl Window {
     pub(super) fn forget_expired(&mut self, now: Timestamp) {
         self.keys.retain(|seen| seen.is_live(now));
     }
+}
 
-    fn is_full(&self, pending: usize) -> bool {
-        self.keys.len() + pending >= self.keys_max
+/// A key in the log: its hash, the body's, the event's id, the end of its window in Unix milliseconds, big-endian.
+const ENTRY_BYTES: usize = 48;
+
+fn bytes((hash, seen): &([u8; 16], Seen)) -> [u8; ENTRY_BYTES] {
+    let mut bytes = [0; ENTRY_BYTES];
+    bytes[..16].copy_from_slice(hash);
+    bytes[16..24].copy_from_slice(&seen.body_hash);
+    bytes[24..40].copy_from_slice(&seen.event_id);
+    bytes[40..].copy_from_slice(&seen.expires_at.as_millis().to_be_bytes());
+    bytes
+}
+
+fn entry(bytes: &[u8; ENTRY_BYTES]) -> ([u8; 16], Seen) {
+    fn part<const N: usize>(bytes: &[u8; ENTRY_BYTES], from: usize) -> [u8; N] {
+        bytes[from..from + N].try_into().expect("within the entry")
     }
+    let expires_at = Timestamp::from_millis(i64::from_be_bytes(part(bytes, 40)));
+    (part(bytes, 0), Seen::new(part(bytes, 24), part(bytes, 16), expires_at))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Row, params};
 use sqlx::Row as _;
 
 use super::Sqlite;
@@ -34,7 +34,7 @@ pub(super) fn insert(round: &mut Round<'_>, event_seq: i64, asker: &Job, deliver
         &body[..],
         replays
     ];
-    if round.connection.prepare_cached(INSERT)?.execute(values)? == 0 {
+    if round.statements.execute(INSERT, values)? == 0 {
         return Ok(());
     }
     let Job { source, plugin, .. } = asker;
@@ -46,12 +46,12 @@ pub(super) fn insert(round: &mut Round<'_>, event_seq: i64, asker: &Job, deliver
 /// What the job of this route is to send; `None` where the row is not there, or does not hold a delivery.
 pub(super) fn load(round: &Round<'_>, event_seq: i64, route: &RouteName) -> Result<Option<Delivery>, rusqlite::Error> {
     let read = |row: &Row<'_>| Ok(read(row, route));
-    Ok(round.connection.prepare_cached(LOAD)?.query_row(params![event_seq, route.as_str()], read).optional()?.flatten())
+    Ok(round.statements.first(LOAD, params![event_seq, route.as_str()], read)?.flatten())
 }
 
 /// The upstream had refused it: sent again it has another idempotency key.
 pub(super) fn count_replay(round: &Round<'_>, event_seq: i64, route: &str) -> Result<(), rusqlite::Error> {
-    round.connection.prepare_cached(COUNT_REPLAY)?.execute(params![event_seq, route]).map(drop)
+    round.statements.execute(COUNT_REPLAY, params![event_seq, route]).map(drop)
 }
 
 fn read(row: &Row<'_>, route: &RouteName) -> Option<Delivery> {

@@ -12,8 +12,10 @@ use crate::store::DeadFilter;
 const RING: i64 = 1000;
 /// So many jobs or dead letters are moved in one round; whoever moves more asks again.
 pub(super) const EDIT_BATCH: u32 = 500;
-/// So many keys are looked at in one round, so that no commit waits long.
-const PRUNE_BATCH: i64 = 10_000;
+/// So many transactions' keys are looked at in one round, so that no commit waits long.
+const PRUNE_BATCH: i64 = 1000;
+/// So many keys past the bound of those in memory are forgotten in one round.
+const PRUNE_OVERFLOW_BATCH: i64 = 10_000;
 
 pub(super) fn apply(round: &mut Round<'_>, edit: &Edit) -> Result<Edited, rusqlite::Error> {
     match edit {
@@ -31,14 +33,29 @@ pub(super) fn apply(round: &mut Round<'_>, edit: &Edit) -> Result<Edited, rusqli
     }
 }
 
+const INSERT_REFUSAL: &str = "INSERT INTO requests (id, source, at, cause, status, detail, body_bytes, skew_ms, headers, diagnosis, finding, advice) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+const TRIM_REFUSALS: &str =
+    "DELETE FROM requests WHERE source IS ?1 AND seq <= (SELECT seq FROM requests WHERE source IS ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)";
+const DEAD: &str = "SELECT d.id, d.event_seq, e.id, d.route, d.cause, d.line FROM dead_letters d JOIN events e ON e.seq = d.event_seq \
+     WHERE (?1 IS NULL OR e.id = ?1) AND (?2 IS NULL OR d.route = ?2) AND (?3 IS NULL OR d.source = ?3) ORDER BY d.id LIMIT ?4";
+const REPLAY: &str = "INSERT INTO jobs (id, event_seq, source, route, plugin, state, due_at, attempt, attempts_before, owed_since, suspect, \
+       charges, line) \
+     SELECT ?2, event_seq, source, route, plugin, 'ready', ?3, attempts, attempts, ?3, 0, 0, line FROM dead_letters WHERE id = ?1";
+const DISCARD: &str = "INSERT INTO discards (event_seq, route, plugin, attempts, discarded_at, reason) \
+     SELECT event_seq, route, plugin, attempts, ?2, ?3 FROM dead_letters WHERE id = ?1";
+const DELETE_DEAD: &str = "DELETE FROM dead_letters WHERE id = ?1";
+const LAST_KEYS: &str = "SELECT max(seq) FROM (SELECT seq FROM dedupe_log WHERE seq > ?1 ORDER BY seq LIMIT ?2)";
+const PRUNE: &str = "DELETE FROM dedupe_log WHERE seq > ?1 AND seq <= ?2 AND expires_at <= ?3";
+const PRUNE_OVERFLOW: &str = "DELETE FROM dedupe_overflow WHERE hash IN (SELECT hash FROM dedupe_overflow WHERE expires_at <= ?1 LIMIT ?2)";
 const UNPARK: &str = "UPDATE jobs SET state = 'ready', park_reason = NULL, due_at = ?2 \
      WHERE id IN (SELECT id FROM jobs WHERE state = 'parked' AND upstream IS NULL AND plugin = ?1 LIMIT ?3)";
 const UNPARK_UPSTREAM: &str = "UPDATE jobs SET state = 'ready', park_reason = NULL, upstream = NULL, due_at = ?2 \
      WHERE id IN (SELECT id FROM jobs WHERE upstream = ?1 ORDER BY id LIMIT ?3)";
 
 /// Makes up to `jobs_max` jobs ready that wait for the thing of this name.
-fn unpark(round: &mut Round<'_>, statement: &str, name: &str, jobs_max: u32) -> Result<u64, rusqlite::Error> {
-    let unparked = round.connection.prepare_cached(statement)?.execute(params![name, round.now.as_millis(), jobs_max])?;
+fn unpark(round: &mut Round<'_>, statement: &'static str, name: &str, jobs_max: u32) -> Result<u64, rusqlite::Error> {
+    let unparked = round.statements.execute(statement, params![name, round.now.as_millis(), jobs_max])?;
     if unparked > 0 {
         round.draft.becomes_due(round.now);
     }
@@ -46,12 +63,8 @@ fn unpark(round: &mut Round<'_>, statement: &str, name: &str, jobs_max: u32) -> 
 }
 
 fn insert_refusals(round: &Round<'_>, refusals: &[Refusal]) -> Result<u64, rusqlite::Error> {
-    let mut insert = round.connection.prepare_cached(
-        "INSERT INTO requests (id, source, at, cause, status, detail, body_bytes, skew_ms, headers, diagnosis, finding, advice) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-    )?;
     for refusal in refusals {
-        insert.execute(params![
+        let values = params![
             refusal.id.as_bytes(),
             refusal.source.as_ref().map(|source| source.as_str()),
             refusal.at.as_millis(),
@@ -64,16 +77,14 @@ fn insert_refusals(round: &Round<'_>, refusals: &[Refusal]) -> Result<u64, rusql
             refusal.diagnosis.as_ref().map(Diagnosis::code),
             refusal.diagnosis.as_ref().map(ToString::to_string),
             refusal.diagnosis.as_ref().map(Diagnosis::advice),
-        ])?;
+        ];
+        round.statements.execute(INSERT_REFUSAL, values)?;
     }
-    let mut trim = round.connection.prepare_cached(
-        "DELETE FROM requests WHERE source IS ?1 AND seq <= (SELECT seq FROM requests WHERE source IS ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
-    )?;
     let mut sources: Vec<_> = refusals.iter().map(|refusal| refusal.source.as_ref().map(|source| source.as_str())).collect();
     sources.sort_unstable();
     sources.dedup();
     for source in sources {
-        trim.execute(params![source, RING])?;
+        round.statements.execute(TRIM_REFUSALS, params![source, RING])?;
     }
     Ok(refusals.len() as u64)
 }
@@ -87,12 +98,8 @@ fn replay(round: &mut Round<'_>, filter: &DeadFilter) -> Result<Vec<Lineage>, ru
         if *is_refused && lineage.route.is_delivery() {
             deliveries::count_replay(round, *event_seq, route)?;
         }
-        round.connection.prepare_cached(
-            "INSERT INTO jobs (id, event_seq, source, route, plugin, state, due_at, attempt, attempts_before, owed_since, suspect, charges, line) \
-             SELECT ?2, event_seq, source, route, plugin, 'ready', ?3, attempts, attempts, ?3, 0, 0, line FROM dead_letters WHERE id = ?1",
-        )?
-        .execute(params![id, round.numbers.next(round.now), round.now.as_millis()])?;
-        round.connection.prepare_cached("DELETE FROM dead_letters WHERE id = ?1")?.execute([id])?;
+        round.statements.execute(REPLAY, params![id, round.numbers.next(round.now), round.now.as_millis()])?;
+        round.statements.execute(DELETE_DEAD, [id])?;
     }
     if !dead.is_empty() {
         round.draft.becomes_due(round.now);
@@ -103,14 +110,8 @@ fn replay(round: &mut Round<'_>, filter: &DeadFilter) -> Result<Vec<Lineage>, ru
 fn discard(round: &mut Round<'_>, filter: &DeadFilter, reason: &str) -> Result<Vec<Lineage>, rusqlite::Error> {
     let dead = matching(round, filter)?;
     for Dead { id, line, lineage, .. } in &dead {
-        round
-            .connection
-            .prepare_cached(
-                "INSERT INTO discards (event_seq, route, plugin, attempts, discarded_at, reason) \
-             SELECT event_seq, route, plugin, attempts, ?2, ?3 FROM dead_letters WHERE id = ?1",
-            )?
-            .execute(params![id, round.now.as_millis(), reason])?;
-        round.connection.prepare_cached("DELETE FROM dead_letters WHERE id = ?1")?.execute([id])?;
+        round.statements.execute(DISCARD, params![id, round.now.as_millis(), reason])?;
+        round.statements.execute(DELETE_DEAD, [id])?;
         if let Some(line) = line {
             line::advance(round, *line, lineage.route.as_str())?;
         }
@@ -135,12 +136,8 @@ fn matching(round: &Round<'_>, filter: &DeadFilter) -> Result<Vec<Dead>, rusqlit
     if event.is_none() && source.is_none() && !filter.all {
         return Ok(Vec::new());
     }
-    let mut statement = round.connection.prepare_cached(
-        "SELECT d.id, d.event_seq, e.id, d.route, d.cause, d.line FROM dead_letters d JOIN events e ON e.seq = d.event_seq \
-         WHERE (?1 IS NULL OR e.id = ?1) AND (?2 IS NULL OR d.route = ?2) AND (?3 IS NULL OR d.source = ?3) ORDER BY d.id LIMIT ?4",
-    )?;
     let values: [&dyn ToSql; 4] = [&event, &route, &source, &EDIT_BATCH];
-    let rows = statement.query_map(values, |row| {
+    round.statements.all(DEAD, values, |row| {
         let route = RouteName::of_job(row.get_ref(3)?.as_str()?).map_err(|_| rusqlite::Error::InvalidColumnName("route".into()))?;
         Ok(Dead {
             id: row.get(0)?,
@@ -149,24 +146,16 @@ fn matching(round: &Round<'_>, filter: &DeadFilter) -> Result<Vec<Dead>, rusqlit
             is_refused: row.get_ref(4)?.as_str()? == DeadReason::Permanent.code(),
             line: row.get(5)?,
         })
-    })?;
-    rows.collect()
+    })
 }
 
-/// Looks at the next keys after `after`; the last one's number, `None` at the end of the table.
+/// Looks at the keys of the next transactions after `after`; the last one's number, `None` at the end of the table.
 fn prune(round: &mut Round<'_>, after: i64) -> Result<Option<i64>, rusqlite::Error> {
     round.draft.forget_expired = after == 0;
     let now = round.now.as_millis();
-    let last: Option<i64> = round.connection.query_row(
-        "SELECT max(seq) FROM (SELECT seq FROM dedupe_keys WHERE seq > ?1 ORDER BY seq LIMIT ?2)",
-        params![after, PRUNE_BATCH],
-        |row| row.get(0),
-    )?;
+    let last: Option<i64> = round.statements.first(LAST_KEYS, params![after, PRUNE_BATCH], |row| row.get(0))?.flatten();
     let Some(last) = last else { return Ok(None) };
-    round.connection.execute("DELETE FROM dedupe_keys WHERE seq > ?1 AND seq <= ?2 AND expires_at <= ?3", params![after, last, now])?;
-    round.connection.execute(
-        "DELETE FROM dedupe_overflow WHERE hash IN (SELECT hash FROM dedupe_overflow WHERE expires_at <= ?1 LIMIT ?2)",
-        params![now, PRUNE_BATCH],
-    )?;
+    round.statements.execute(PRUNE, params![after, last, now])?;
+    round.statements.execute(PRUNE_OVERFLOW, params![now, PRUNE_OVERFLOW_BATCH])?;
     Ok(Some(last))
 }

@@ -31,16 +31,14 @@ const FORGET: [&str; 5] = [
 /// Looks at the next events after `after`; the last one's number, `None` once those are young.
 pub(super) fn apply(round: &Round<'_>, after: i64, cutoff: Timestamp) -> Result<Option<i64>, rusqlite::Error> {
     let found = |row: &rusqlite::Row<'_>| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?));
-    let (last, oldest) = round.connection.prepare_cached(LAST)?.query_row(params![after, BATCH], found)?;
-    let (Some(last), Some(oldest)) = (last, oldest) else { return Ok(None) };
+    let Some((Some(last), Some(oldest))) = round.statements.first(LAST, params![after, BATCH], found)? else { return Ok(None) };
     if oldest >= cutoff.as_millis() {
         return Ok(None);
     }
-    let mut old = round.connection.prepare_cached(&OLD)?;
-    let old = old.query_map(params![after, last, cutoff.as_millis()], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
+    let old: Vec<i64> = round.statements.all(&OLD, params![after, last, cutoff.as_millis()], |row| row.get(0))?;
     for seq in old {
         for forget in FORGET {
-            round.connection.prepare_cached(forget)?.execute([seq])?;
+            round.statements.execute(forget, [seq])?;
         }
     }
     Ok(Some(last))

@@ -1,7 +1,7 @@
 //! First in, first out for each route and ordering key. Whatever takes a head out of its line, or lets the line go on without it,
 //! calls [`advance`].
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::writer::Round;
 use crate::domain::{Line, Timestamp};
@@ -27,13 +27,13 @@ const ADVANCE_ALL: &str = "UPDATE jobs SET state = 'ready', \
 
 /// Whether a new job of the line has to wait.
 pub(super) fn is_occupied(round: &Round<'_>, line: Line, route: &str) -> Result<bool, rusqlite::Error> {
-    round.connection.prepare_cached(IS_OCCUPIED)?.query_row(params![line.hash, route], |row| row.get(0))
+    Ok(round.statements.first(IS_OCCUPIED, params![line.hash, route], |row| row.get(0))?.unwrap_or(false))
 }
 
 /// Makes the next job of a line ready, if nothing stands before it.
 pub(super) fn advance(round: &mut Round<'_>, line: [u8; 16], route: &str) -> Result<(), rusqlite::Error> {
     let values = params![line, route, round.now.as_millis()];
-    let due: Option<i64> = round.connection.prepare_cached(ADVANCE)?.query_row(values, |row| row.get(0)).optional()?;
+    let due: Option<i64> = round.statements.first(ADVANCE, values, |row| row.get(0))?;
     if let Some(due) = due {
         round.draft.becomes_due(Timestamp::from_millis(due));
     }

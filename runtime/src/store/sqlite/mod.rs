@@ -17,6 +17,7 @@ mod read_work;
 mod rescue;
 mod settle;
 mod state;
+mod statements;
 mod steps;
 mod deliveries;
 mod writer;

@@ -229,3 +229,70 @@ async fn reader_pool(path: &Path) -> Result<SqlitePool, StoreError> {
 fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new().filename(path).busy_timeout(Duration::from_secs(5)).disable_statement_logging()
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::SqliteConnection;
+    use sqlx::migrate::Migrator;
+
+    use super::*;
+    use crate::domain::Timestamp;
+    use crate::store::sqlite::dedupe::Seen;
+    use crate::store::sqlite::statements::Statements;
+
+    /// The last version whose checks looked values up in lists, and that had a row for each key.
+    const BEFORE: i64 = 9;
+
+    async fn insert_job(database: &mut SqliteConnection, state: &str) -> Result<(), sqlx::Error> {
+        let (owner, reason, line) = match state {
+            "running" => (Some(1), None, None),
+            "parked" => (None, Some("plugin_missing"), None),
+            "waiting" => (None, None, Some(vec![0; 16])),
+            _ => (None, None, None),
+        };
+        let job = "INSERT INTO jobs (event_seq, source, route, plugin, state, due_at, attempt, attempts_before, owed_since, owner, park_reason, \
+             suspect, charges, line) VALUES (1, 's', 'r', 'p', ?1, 0, 0, 0, 0, ?2, ?3, 0, 0, ?4)";
+        sqlx::query(job).bind(state.to_owned()).bind(owner).bind(reason).bind(line).execute(database).await.map(drop)
+    }
+
+    #[tokio::test]
+    async fn a_database_of_the_version_before_keeps_its_keys_and_its_checks() {
+        let folder = std::env::temp_dir().join(format!("hookfast-upgrade-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join("hookfast.db");
+        let earlier: Vec<_> = MIGRATIONS.iter().filter(|migration| migration.version <= BEFORE).cloned().collect();
+        let mut database = options(&path).create_if_missing(true).page_size(PAGE_BYTES).connect().await.expect("a database");
+        Migrator { migrations: earlier.into(), ..Migrator::DEFAULT }.run(&mut database).await.expect("its tables");
+        let key = "INSERT INTO dedupe_keys (hash, body_hash, event_id, expires_at) VALUES (?1, ?2, ?3, ?4)";
+        // With bytes that are no text, and those that end one in C.
+        for (hash, expires_at) in [([0; 16], 2_000), ([0xff; 16], i64::MAX), (*b"0123456789abcdef", 1_000)] {
+            let values = sqlx::query(key).bind(hash.to_vec()).bind(vec![0xc3; 8]).bind([0_u8, 1, 0xfe, 0x80].repeat(4)).bind(expires_at);
+            values.execute(&mut database).await.expect("a key");
+        }
+        insert_job(&mut database, "ready").await.expect("a job");
+        database.close().await.expect("closed");
+
+        migrate(&path).await.expect("the newest tables");
+        let connection = Connection::open(&path).expect("a database");
+        let window = Window::load(&connection, Timestamp::from_millis(1_500), 10).expect("the keys");
+        let statements = Statements::of(&connection);
+        let seen = |hash| window.seen(&statements, &hash, Timestamp::from_millis(1_500)).expect("an answer");
+        let known = |expires_at| {
+            Some(Seen::new([0, 1, 0xfe, 0x80].repeat(4).try_into().expect("16"), [0xc3; 8], Timestamp::from_millis(expires_at)))
+        };
+        assert_eq!([seen([0; 16]), seen([0xff; 16]), seen(*b"0123456789abcdef")], [known(2_000), known(i64::MAX), None]);
+        let checked: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("a check");
+        assert_eq!(checked, "ok");
+
+        let mut database = options(&path).connect().await.expect("a database");
+        for state in ["ready", "running", "waiting", "parked"] {
+            insert_job(&mut database, state).await.expect(state);
+        }
+        let refused = insert_job(&mut database, "lost").await.expect_err("a state that there is not").to_string();
+        assert!(refused.contains("CHECK constraint failed: state = 'ready'"), "{refused}");
+        let checks = "SELECT count(*) FROM sqlite_schema WHERE sql LIKE '%state IN (%' OR sql LIKE '%outcome IN (%'";
+        assert_eq!(sqlx::query_scalar::<_, i64>(checks).fetch_one(&mut database).await.expect("a count"), 0);
+        database.close().await.expect("closed");
+        std::fs::remove_dir_all(&folder).expect("removed");
+    }
+}

@@ -84,6 +84,7 @@ pub(super) enum Applied {
 /// What a round adds to memory once it is committed.
 #[derive(Default)]
 pub(super) struct Draft {
+    /// The keys of its events, which are written together at its end.
     pub(super) seen: Vec<([u8; 16], Seen)>,
     pub(super) born: Vec<Claimed>,
     pub(super) forget_expired: bool,

@@ -21,6 +21,7 @@ const TRIM: &str = "DELETE FROM quarantine WHERE seq IN (SELECT seq FROM (SELECT
        WINDOW newest AS (ORDER BY received_at DESC, seq DESC)) WHERE place > ?2 OR total > ?3)";
 const PAGE: &str = "SELECT seq, received_at, method, target, headers, body FROM quarantine \
      WHERE source = ?1 AND (received_at, seq) > (?2, ?3) ORDER BY received_at, seq LIMIT ?4";
+const RELEASE: &str = "DELETE FROM quarantine WHERE seq = ?1";
 const EXPIRE: &str = "DELETE FROM quarantine WHERE seq IN (SELECT seq FROM quarantine WHERE received_at < ?1 LIMIT ?2)";
 
 impl Sqlite {
@@ -45,30 +46,27 @@ impl Sqlite {
 }
 
 pub(super) fn keep(round: &Round<'_>, requests: &[Quarantined]) -> Result<u64, rusqlite::Error> {
-    let mut keep = round.connection.prepare_cached(KEEP)?;
     for kept in requests {
         let RawRequest { method, target, headers, body, received_at } = &kept.request;
         let bytes = i64::try_from(kept.bytes()).unwrap_or(i64::MAX);
         let (id, source, at) = (kept.id.as_bytes(), kept.source.as_str(), received_at.as_millis());
-        keep.execute(params![id, source, at, method, target, bytes, headers.as_bytes(), &body[..]])?;
+        round.statements.execute(KEEP, params![id, source, at, method, target, bytes, headers.as_bytes(), &body[..]])?;
     }
     let mut sources: Vec<&str> = requests.iter().map(|kept| kept.source.as_str()).collect();
     sources.sort_unstable();
     sources.dedup();
-    let mut trim = round.connection.prepare_cached(TRIM)?;
     for source in sources {
-        trim.execute(params![source, QUARANTINE_ROWS, QUARANTINE_BYTES])?;
+        round.statements.execute(TRIM, params![source, QUARANTINE_ROWS, QUARANTINE_BYTES])?;
     }
     Ok(requests.len() as u64)
 }
 
 pub(super) fn release(round: &Round<'_>, seqs: &[i64]) -> Result<u64, rusqlite::Error> {
-    let mut release = round.connection.prepare_cached("DELETE FROM quarantine WHERE seq = ?1")?;
-    seqs.iter().map(|seq| release.execute([seq]).map(|rows| rows as u64)).sum()
+    seqs.iter().map(|seq| round.statements.execute(RELEASE, [seq]).map(|rows| rows as u64)).sum()
 }
 
 pub(super) fn expire(round: &Round<'_>, cutoff: Timestamp) -> Result<u64, rusqlite::Error> {
-    round.connection.prepare_cached(EXPIRE)?.execute(params![cutoff.as_millis(), EXPIRE_BATCH]).map(|rows| rows as u64)
+    round.statements.execute(EXPIRE, params![cutoff.as_millis(), EXPIRE_BATCH]).map(|rows| rows as u64)
 }
 
 fn held(row: &SqliteRow) -> Result<Held, StoreError> {

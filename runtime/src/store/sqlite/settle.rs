@@ -1,6 +1,6 @@
 //! Committing an attempt's end: the fence, the job's move, the attempt's row, the dead letter, and what the handler asked for.
 
-use rusqlite::{OptionalExtension, ToSql, params};
+use rusqlite::params;
 use tracing::info;
 
 use super::operation::Settlement;
@@ -9,17 +9,16 @@ use super::{admit, deliveries, line, state};
 use crate::domain::{AttemptRecord, DeadReason, Job, Outcome};
 use crate::store::{Admitted, SettleError, answer};
 
-// Each statement names owner and attempt: a job that is no longer this process's at this attempt is not touched.
-const FINISH: &str = "DELETE FROM jobs WHERE id = ?1 AND state = 'running' AND owner = ?2 AND attempt = ?3 RETURNING event_seq";
-// One that has failed often enough leaves its line, and goes on by itself.
-const RETRY: &str = "UPDATE jobs SET state = 'ready', owner = NULL, due_at = ?4, suspect = 0, \
-       line = CASE WHEN attempt - attempts_before >= skip_after THEN NULL ELSE line END \
-     WHERE id = ?1 AND state = 'running' AND owner = ?2 AND attempt = ?3 RETURNING event_seq";
-const PARK: &str = "UPDATE jobs SET state = 'parked', owner = NULL, attempt = attempt - 1, park_reason = ?4, upstream = ?5, suspect = 0 \
-     WHERE id = ?1 AND state = 'running' AND owner = ?2 AND attempt = ?3 RETURNING event_seq";
-const RELEASE: &str = "UPDATE jobs SET state = 'ready', owner = NULL, attempt = attempt - 1 \
-     WHERE id = ?1 AND state = 'running' AND owner = ?2 AND attempt = ?3 RETURNING event_seq";
+// The fence: a job that is no longer this process's at this attempt is not touched. This transaction is the only one that writes, so what
+// it has seen holds for the moves below. (RETURNING would say the same at once, and make a table for it, anew for each job.)
 const RUNNING: &str = "SELECT event_seq FROM jobs WHERE id = ?1 AND state = 'running' AND owner = ?2 AND attempt = ?3";
+const FINISH: &str = "DELETE FROM jobs WHERE id = ?1";
+// One that has failed often enough leaves its line, and goes on by itself.
+const RETRY: &str = "UPDATE jobs SET state = 'ready', owner = NULL, due_at = ?2, suspect = 0, \
+     line = CASE WHEN attempt - attempts_before >= skip_after THEN NULL ELSE line END WHERE id = ?1";
+const PARK: &str =
+    "UPDATE jobs SET state = 'parked', owner = NULL, attempt = attempt - 1, park_reason = ?2, upstream = ?3, suspect = 0 WHERE id = ?1";
+const RELEASE: &str = "UPDATE jobs SET state = 'ready', owner = NULL, attempt = attempt - 1 WHERE id = ?1";
 // A run that ended parked has given its number back: the next one takes its place.
 const INSERT_ATTEMPT: &str = "INSERT OR REPLACE INTO attempts (event_seq, route, attempt, boot, plugin, digest, started_at, duration_us, outcome, \
      failure, detail, retry_at, calls, log) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
@@ -28,16 +27,14 @@ pub(super) const INSERT_DEAD: &str = "INSERT INTO dead_letters (event_seq, sourc
 
 pub(super) fn apply(round: &mut Round<'_>, settlement: &Settlement) -> Result<Result<(), SettleError>, rusqlite::Error> {
     let Settlement { job, outcome, record, effects, .. } = settlement;
-    if let Some(changes) = &effects.state {
-        // A conflict leaves the job as it is, and so is found before its move.
-        if event_of_running(round, job)?.is_none() {
-            return Ok(Err(SettleError::Stale));
-        }
-        if state::apply(round, changes)?.is_err() {
-            return Ok(Err(SettleError::Conflict));
-        }
+    let Some(event_seq) = event_of_running(round, job)? else { return Ok(Err(SettleError::Stale)) };
+    // A conflict leaves the job as it is, and so is found before its move.
+    if let Some(changes) = &effects.state
+        && state::apply(round, changes)?.is_err()
+    {
+        return Ok(Err(SettleError::Conflict));
     }
-    let Some(event_seq) = move_job(round, job, outcome)? else { return Ok(Err(SettleError::Stale)) };
+    move_job(round, job.id.0, outcome)?;
     if let Some(record) = record {
         insert_attempt(round, event_seq, job, outcome, record)?;
     }
@@ -61,62 +58,66 @@ pub(super) fn apply(round: &mut Round<'_>, settlement: &Settlement) -> Result<Re
 
 /// The number of the event of a job, where the job is still this process's at this attempt.
 pub(super) fn event_of_running(round: &Round<'_>, job: &Job) -> Result<Option<i64>, rusqlite::Error> {
-    round.connection.prepare_cached(RUNNING)?.query_row(params![job.id.0, round.boot, job.attempt], |row| row.get(0)).optional()
+    round.statements.first(RUNNING, params![job.id.0, round.boot, job.attempt], |row| row.get(0))
 }
 
-/// Makes the job's move and returns its event's number; `None` where the fence holds.
-fn move_job(round: &mut Round<'_>, job: &Job, outcome: &Outcome) -> Result<Option<i64>, rusqlite::Error> {
-    let (id, boot, attempt) = (job.id.0, round.boot, job.attempt);
-    let first = |sql, values: &[&dyn ToSql]| round.connection.prepare_cached(sql)?.query_row(values, |row| row.get(0)).optional();
-    match outcome {
-        Outcome::Done { .. } | Outcome::Discard { .. } | Outcome::Dead { .. } => first(FINISH, params![id, boot, attempt]),
+fn move_job(round: &mut Round<'_>, id: i64, outcome: &Outcome) -> Result<(), rusqlite::Error> {
+    let moved = match outcome {
+        Outcome::Done { .. } | Outcome::Discard { .. } | Outcome::Dead { .. } => round.statements.execute(FINISH, [id]),
         Outcome::Retry { at, .. } => {
             round.draft.becomes_due(*at);
-            first(RETRY, params![id, boot, attempt, at.as_millis()])
+            round.statements.execute(RETRY, params![id, at.as_millis()])
         }
         Outcome::Park { reason } => {
             let upstream = reason.upstream().map(|upstream| upstream.as_str());
-            first(PARK, params![id, boot, attempt, reason.as_str(), upstream])
+            round.statements.execute(PARK, params![id, reason.as_str(), upstream])
         }
         Outcome::Release => {
             round.draft.becomes_due(round.now);
-            first(RELEASE, params![id, boot, attempt])
+            round.statements.execute(RELEASE, [id])
         }
-    }
+    };
+    moved.map(drop)
 }
 
 fn insert_attempt(round: &Round<'_>, event_seq: i64, job: &Job, outcome: &Outcome, record: &AttemptRecord) -> Result<(), rusqlite::Error> {
     let retry_at = if let Outcome::Retry { at, .. } = outcome { Some(at.as_millis()) } else { None };
-    round.connection.prepare_cached(INSERT_ATTEMPT)?.execute(params![
-        event_seq,
-        job.lineage.route.as_str(),
-        job.attempt,
-        round.boot,
-        job.plugin.as_str(),
-        record.digest.as_bytes(),
-        record.started_at.as_millis(),
-        i64::try_from(record.duration.as_micros()).unwrap_or(i64::MAX),
-        outcome.as_str(),
-        record.failure.map(|kind| kind.code()),
-        outcome.detail(),
-        retry_at,
-        answer::record(&record.calls),
-        answer::record(&record.log),
-    ])?;
+    round.statements.execute(
+        INSERT_ATTEMPT,
+        params![
+            event_seq,
+            job.lineage.route.as_str(),
+            job.attempt,
+            round.boot,
+            job.plugin.as_str(),
+            record.digest.as_bytes(),
+            record.started_at.as_millis(),
+            i64::try_from(record.duration.as_micros()).unwrap_or(i64::MAX),
+            outcome.as_str(),
+            record.failure.map(|kind| kind.code()),
+            outcome.detail(),
+            retry_at,
+            answer::record(&record.calls),
+            answer::record(&record.log),
+        ],
+    )?;
     Ok(())
 }
 
 fn insert_dead(round: &Round<'_>, event_seq: i64, job: &Job, cause: DeadReason, reason: &str) -> Result<(), rusqlite::Error> {
-    round.connection.prepare_cached(INSERT_DEAD)?.execute(params![
-        event_seq,
-        job.source.as_str(),
-        job.lineage.route.as_str(),
-        job.plugin.as_str(),
-        job.attempt,
-        cause.code(),
-        reason,
-        round.now.as_millis(),
-        job.line.filter(|line| line.waits_for_the_dead()).map(|line| line.hash),
-    ])?;
+    round.statements.execute(
+        INSERT_DEAD,
+        params![
+            event_seq,
+            job.source.as_str(),
+            job.lineage.route.as_str(),
+            job.plugin.as_str(),
+            job.attempt,
+            cause.code(),
+            reason,
+            round.now.as_millis(),
+            job.line.filter(|line| line.waits_for_the_dead()).map(|line| line.hash),
+        ],
+    )?;
     Ok(())
 }

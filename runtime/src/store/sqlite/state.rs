@@ -1,6 +1,6 @@
 //! What plugins keep under their keys: writing it with a settlement, reading what is committed, forgetting what has expired.
 
-use rusqlite::{OptionalExtension, Row as SqliteRow, params};
+use rusqlite::{Row as SqliteRow, params};
 use sqlx::Row as _;
 
 use super::Sqlite;
@@ -44,15 +44,13 @@ pub(super) fn apply(round: &Round<'_>, changes: &StateChanges) -> Result<Result<
 fn load(round: &Round<'_>, changes: &StateChanges) -> Result<Ledger, rusqlite::Error> {
     let scope = &changes.scope;
     let mut ledger = Ledger::new(round.now);
-    let mut item = round.connection.prepare_cached(ITEM)?;
     for change in &changes.changes {
         let values = params![scope.plugin.as_str(), source(scope), change.key.as_bytes()];
-        if let Some(row) = item.query_row(values, row).optional()? {
+        if let Some(row) = round.statements.first(ITEM, values, row)? {
             ledger.load(scope.clone(), change.key.clone(), row);
         }
     }
-    let used: Option<i64> =
-        round.connection.prepare_cached(USED)?.query_row(params![scope.plugin.as_str(), source(scope)], |row| row.get(0)).optional()?;
+    let used: Option<i64> = round.statements.first(USED, params![scope.plugin.as_str(), source(scope)], |row| row.get(0))?;
     ledger.load_used(scope.clone(), used.unwrap_or(0).unsigned_abs());
     Ok(ledger)
 }
@@ -66,27 +64,26 @@ fn write(round: &Round<'_>, ledger: &Ledger, version: i64) -> Result<(), rusqlit
             Some(Row { value, version, expires_at }) => {
                 let expires_at = expires_at.map(Timestamp::as_millis);
                 let values = params![plugin, source, key, &value[..], signed(*version), expires_at];
-                round.connection.prepare_cached(WRITE)?.execute(values)?
+                round.statements.execute(WRITE, values)?
             }
-            None => round.connection.prepare_cached(DELETE)?.execute(params![plugin, source, key])?,
+            None => round.statements.execute(DELETE, params![plugin, source, key])?,
         };
     }
     for (scope, bytes) in ledger.used().filter(|_| is_changed) {
         let values = params![scope.plugin.as_str(), source(scope), signed(bytes), version];
-        round.connection.prepare_cached(USE)?.execute(values)?;
+        round.statements.execute(USE, values)?;
     }
     Ok(())
 }
 
 /// Forgets the next keys that have expired; how many there were.
 pub(super) fn expire(round: &Round<'_>) -> Result<u64, rusqlite::Error> {
-    let mut expired = round.connection.prepare_cached(EXPIRED)?;
     let found =
         |row: &SqliteRow<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?, row.get::<_, i64>(3)?));
-    let expired = expired.query_map(params![round.now.as_millis(), EXPIRE_BATCH], found)?.collect::<Result<Vec<_>, _>>()?;
+    let expired = round.statements.all(EXPIRED, params![round.now.as_millis(), EXPIRE_BATCH], found)?;
     for (number, plugin, source, bytes) in &expired {
-        round.connection.prepare_cached(FORGET)?.execute([number])?;
-        round.connection.prepare_cached(FREE)?.execute(params![plugin, source, bytes])?;
+        round.statements.execute(FORGET, [number])?;
+        round.statements.execute(FREE, params![plugin, source, bytes])?;
     }
     Ok(expired.len() as u64)
 }

@@ -37,26 +37,29 @@ pub(super) fn keep(round: &Round<'_>, job: &Job, entry: &JournalEntry) -> Result
         StepState::Begun { attempt } => ("begun", Some(attempt), None),
         StepState::Recorded(recorded) => ("recorded", Some(&recorded.attempt), Some(recorded)),
     };
-    round.connection.prepare_cached(KEEP)?.execute(params![
-        event_seq,
-        job.lineage.route.as_str(),
-        step.as_str(),
-        word,
-        replays,
-        attempt,
-        recorded.map(|recorded| recorded.request),
-        recorded.map(|recorded| &recorded.summary),
-        recorded.map(|recorded| recorded.answer.status),
-        recorded.map(|recorded| recorded.answer.headers.as_bytes()),
-        recorded.map(|recorded| &recorded.answer.body[..]),
-        recorded.map(|recorded| i64::try_from(recorded.latency.as_millis()).unwrap_or(i64::MAX)),
-    ])?;
+    round.statements.execute(
+        KEEP,
+        params![
+            event_seq,
+            job.lineage.route.as_str(),
+            step.as_str(),
+            word,
+            replays,
+            attempt,
+            recorded.map(|recorded| recorded.request),
+            recorded.map(|recorded| &recorded.summary),
+            recorded.map(|recorded| recorded.answer.status),
+            recorded.map(|recorded| recorded.answer.headers.as_bytes()),
+            recorded.map(|recorded| &recorded.answer.body[..]),
+            recorded.map(|recorded| i64::try_from(recorded.latency.as_millis()).unwrap_or(i64::MAX)),
+        ],
+    )?;
     Ok(Ok(()))
 }
 
 /// Before a dead letter is replayed.
 pub(super) fn forget_failed(round: &Round<'_>, event_seq: i64, route: &str) -> Result<(), rusqlite::Error> {
-    round.connection.prepare_cached(FORGET_FAILED)?.execute(params![event_seq, route]).map(drop)
+    round.statements.execute(FORGET_FAILED, params![event_seq, route]).map(drop)
 }
 
 impl Sqlite {

@@ -14,6 +14,7 @@ use super::dedupe::{Seen, Window};
 use super::inbox::Inbox;
 use super::numbers::Numbers;
 use super::operation::{Applied, Draft, Operation, Settlement};
+use super::statements::Statements;
 use super::{admit, claim, edit, settle, steps, wal};
 use crate::clock::Clock;
 use crate::domain::{DeadReason, Effects, NodeId, Outcome, Timestamp};
@@ -59,6 +60,7 @@ pub(super) struct Round<'a> {
     pub(super) opened_at: Timestamp,
     pub(super) node: NodeId,
     pub(super) connection: &'a Connection,
+    pub(super) statements: Statements<'a>,
     pub(super) now: Timestamp,
     pub(super) boot: i64,
     pub(super) numbers: &'a Numbers,
@@ -129,6 +131,7 @@ impl Writer {
             node: self.node,
             opened_at: self.opened_at,
             connection: &transaction,
+            statements: Statements::of(&transaction),
             now: self.clock.now(),
             boot: self.boot,
             numbers: &self.numbers,
@@ -139,7 +142,9 @@ impl Writer {
             may_be_born: !self.backlog.borrow().is_due(self.clock.now()),
         };
         let applied = batch.iter().map(|operation| round.apply(operation)).collect::<Result<Vec<_>, _>>()?;
-        let draft = round.draft;
+        self.window.write(&round.statements, &round.draft.seen)?;
+        let draft = std::mem::take(&mut round.draft);
+        drop(round);
         transaction.commit()?;
         Ok((applied, draft))
     }
