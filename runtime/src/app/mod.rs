@@ -129,7 +129,7 @@ impl App {
         let ingest = match role {
             Role::Worker => None,
             Role::All | Role::Ingest => {
-                let ingest = Listener::start(server.ingest, parts.door(&server).router(), limits).await;
+                let ingest = Listener::start(server.ingest, Arc::new(parts.door(&server)), limits).await;
                 Some(ingest.with_context(|| format!("cannot listen on {} (server.ingest)", server.ingest))?)
             }
         };

@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use bytes::Bytes;
 use futures_util::FutureExt;
-use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -25,6 +26,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 use tracing::{debug, warn};
+
+/// A body that is still on its way.
+pub(super) use hyper::body::Incoming;
 
 /// The longest that a refused sender's remaining bytes are read, so that it gets its answer.
 const LINGER: Duration = Duration::from_secs(1);
@@ -50,6 +54,23 @@ pub struct ListenLimits {
     pub header_timeout: Duration,
 }
 
+/// What answers the requests of a listener.
+pub trait Respond: Clone + Send + Sync + Unpin + 'static {
+    /// The bodies of its answers.
+    type Body: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
+
+    /// The answer to a request of whoever is connected from this address.
+    fn respond(self, request: Request<Incoming>, peer: IpAddr) -> impl Future<Output = Response<Self::Body>> + Send + 'static;
+}
+
+impl Respond for Router {
+    type Body = Body;
+
+    fn respond(mut self, request: Request<Incoming>, _: IpAddr) -> impl Future<Output = Response<Body>> + Send + 'static {
+        self.call(request.map(Body::new)).map(|answer| answer.unwrap_or_else(|never: Infallible| match never {}))
+    }
+}
+
 /// A bound listener and its connections.
 pub struct Listener {
     /// Where it listens: the port is real also where 0 was asked for.
@@ -60,11 +81,11 @@ pub struct Listener {
 
 impl Listener {
     /// Binds and serves until [`Self::close`].
-    pub async fn start(address: SocketAddr, router: Router, limits: ListenLimits) -> io::Result<Self> {
+    pub async fn start(address: SocketAddr, answers: impl Respond, limits: ListenLimits) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
         let listener = Self { address: socket.local_addr()?, connections: TaskTracker::new(), closing: CancellationToken::new() };
         let (connections, closing) = (listener.connections.clone(), listener.closing.clone());
-        listener.connections.spawn(accept(socket, router, limits, connections, closing));
+        listener.connections.spawn(accept(socket, answers, limits, connections, closing));
         Ok(listener)
     }
 
@@ -78,7 +99,7 @@ impl Listener {
     }
 }
 
-async fn accept(socket: TcpListener, router: Router, limits: ListenLimits, connections: TaskTracker, closing: CancellationToken) {
+async fn accept(socket: TcpListener, answers: impl Respond, limits: ListenLimits, connections: TaskTracker, closing: CancellationToken) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let next = async || {
         let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
@@ -87,8 +108,8 @@ async fn accept(socket: TcpListener, router: Router, limits: ListenLimits, conne
     while let Some(accepted) = closing.run_until_cancelled(next()).await {
         match accepted {
             Ok((stream, peer, place)) => {
-                let router = IncomingRouter { router: router.clone(), peer: Peer(peer.ip()) };
-                let served = serve(stream, router, limits, closing.clone());
+                let from_peer = FromPeer { answers: answers.clone(), peer: peer.ip() };
+                let served = serve(stream, from_peer, limits, closing.clone());
                 connections.spawn(async move {
                     served.await;
                     drop(place);
@@ -103,13 +124,13 @@ async fn accept(socket: TcpListener, router: Router, limits: ListenLimits, conne
     }
 }
 
-async fn serve(stream: TcpStream, router: IncomingRouter, limits: ListenLimits, closing: CancellationToken) {
+async fn serve(stream: TcpStream, from_peer: FromPeer<impl Respond>, limits: ListenLimits, closing: CancellationToken) {
     // An error only means that Nagle's algorithm stays on.
     let _ = stream.set_nodelay(true);
     let speaks = closing.run_until_cancelled(tokio::time::timeout(limits.header_timeout, is_http2(&stream))).await;
     let result = match speaks {
-        Some(Ok(Ok(true))) => serve_http2(timed(stream, limits), router, limits, closing).await,
-        Some(Ok(Ok(false))) => serve_http1(timed(stream, limits), router, limits, closing).await,
+        Some(Ok(Ok(true))) => serve_http2(timed(stream, limits), from_peer, limits, closing).await,
+        Some(Ok(Ok(false))) => serve_http1(timed(stream, limits), from_peer, limits, closing).await,
         // Closing, silent for too long, or gone.
         None | Some(Err(_) | Ok(Err(_))) => return,
     };
@@ -144,11 +165,18 @@ async fn is_http2(stream: &TcpStream) -> io::Result<bool> {
     stream.async_io(Interest::READABLE, look).await
 }
 
-async fn serve_http1(stream: Timed, router: IncomingRouter, limits: ListenLimits, closing: CancellationToken) -> hyper::Result<()> {
+async fn serve_http1(
+    stream: Timed,
+    from_peer: FromPeer<impl Respond>,
+    limits: ListenLimits,
+    closing: CancellationToken,
+) -> hyper::Result<()> {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
     builder.max_headers(HEADERS_MAX).max_buf_size(HEAD_BYTES_MAX).half_close(true).writev(false);
-    let mut connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    // hyper asks for futures that may be moved where it leaves the socket to its caller.
+    let service = service_fn(move |request| Box::pin(from_peer.respond(request).map(Ok::<_, Infallible>)));
+    let mut connection = builder.serve_connection(TokioIo::new(stream), service);
     let served = {
         let mut run = pin!(poll_fn(|context| connection.poll_without_shutdown(context)));
         tokio::select! {
@@ -167,7 +195,12 @@ async fn serve_http1(stream: Timed, router: IncomingRouter, limits: ListenLimits
     served
 }
 
-async fn serve_http2(stream: Timed, router: IncomingRouter, limits: ListenLimits, closing: CancellationToken) -> hyper::Result<()> {
+async fn serve_http2(
+    stream: Timed,
+    from_peer: FromPeer<impl Respond>,
+    limits: ListenLimits,
+    closing: CancellationToken,
+) -> hyper::Result<()> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
@@ -177,8 +210,15 @@ async fn serve_http2(stream: Timed, router: IncomingRouter, limits: ListenLimits
         .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX));
     builder.keep_alive_interval(limits.header_timeout).keep_alive_timeout(limits.header_timeout);
     let activity = Arc::new(Activity::default());
-    let service = Watched { router, activity: Arc::clone(&activity) };
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
+    let watched = Arc::clone(&activity);
+    let service = service_fn(move |request| {
+        let (under_way, answer) = (UnderWay::begin(&watched), from_peer.respond(request));
+        answer.map(|answer| {
+            drop(under_way);
+            Ok::<_, Infallible>(answer)
+        })
+    });
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         served = &mut connection => return served,
         () = closing.cancelled() => {}
@@ -215,40 +255,20 @@ impl Activity {
     }
 }
 
-/// The router of an HTTP/2 connection that tells of its requests.
-#[derive(Clone)]
-struct Watched {
-    router: IncomingRouter,
-    activity: Arc<Activity>,
-}
-
 /// A request under way, until it is answered or given up.
 struct UnderWay(Arc<Activity>);
+
+impl UnderWay {
+    fn begin(activity: &Arc<Activity>) -> Self {
+        activity.begun.fetch_add(1, Ordering::Relaxed);
+        activity.under_way.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(activity))
+    }
+}
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Service<hyper::Request<Incoming>> for Watched {
-    type Response = axum::response::Response;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
-        self.router.poll_ready(context)
-    }
-
-    fn call(&mut self, request: hyper::Request<Incoming>) -> Self::Future {
-        self.activity.begun.fetch_add(1, Ordering::Relaxed);
-        self.activity.under_way.fetch_add(1, Ordering::Relaxed);
-        let (under_way, answer) = (UnderWay(Arc::clone(&self.activity)), self.router.call(request));
-        Box::pin(async move {
-            let answer = answer.await;
-            drop(under_way);
-            answer
-        })
     }
 }
 
@@ -270,29 +290,14 @@ async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let _ = tokio::time::timeout(LINGER, drain).await;
 }
 
-/// Who is connected, as each request tells in its extensions.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Peer(pub(super) IpAddr);
-
-/// The router as a service of hyper's requests from one peer.
-#[derive(Clone)]
-struct IncomingRouter {
-    router: Router,
-    peer: Peer,
+/// What answers the requests of one peer.
+struct FromPeer<R> {
+    answers: R,
+    peer: IpAddr,
 }
 
-impl Service<hyper::Request<Incoming>> for IncomingRouter {
-    type Response = axum::response::Response;
-    type Error = Infallible;
-    type Future = <Router as Service<hyper::Request<Body>>>::Future;
-
-    fn poll_ready(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
-        Service::<hyper::Request<Body>>::poll_ready(&mut self.router, context)
-    }
-
-    fn call(&mut self, request: hyper::Request<Incoming>) -> Self::Future {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(self.peer);
-        self.router.call(request)
+impl<R: Respond> FromPeer<R> {
+    fn respond(&self, request: Request<Incoming>) -> impl Future<Output = Response<R::Body>> + Send + 'static + use<R> {
+        self.answers.clone().respond(request, self.peer)
     }
 }

@@ -2,13 +2,16 @@
 
 use std::fmt::Write;
 
-use axum::body::Body;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
 
 use crate::domain::{Answer, OutboundAnswer, RefusalCause};
 use crate::store::Admitted;
 use crate::verify::HandshakeAnswer;
+
+/// An answer's body, whole.
+pub(super) type Body = Full<Bytes>;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -45,7 +48,7 @@ impl Receipt {
     }
 
     /// The answer, with the source's own headers unless it is a handshake's, which the provider prescribes.
-    pub(super) fn into_response(self, headers: &HeaderMap) -> Response {
+    pub(super) fn into_response(self, headers: &HeaderMap) -> Response<Body> {
         match self {
             Self::Stored { admitted, usual } => {
                 let mut response = stored(&admitted, usual);
@@ -66,7 +69,7 @@ impl Receipt {
                 response
             }
             Self::Plugin(answer) => plugin_answer(answer),
-            Self::Ignored => with_status(200, Body::empty()),
+            Self::Ignored => with_status(200, Body::default()),
         }
     }
 }
@@ -75,7 +78,7 @@ impl Receipt {
 const NOT_A_PLUGINS: [HeaderName; 6] =
     [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::UPGRADE, header::SET_COOKIE, header::DATE];
 
-fn plugin_answer(answer: OutboundAnswer) -> Response {
+fn plugin_answer(answer: OutboundAnswer) -> Response<Body> {
     let mut response = respond(answer.status, TEXT, Body::from(answer.body));
     for (name, value) in answer.headers.iter() {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_bytes(value))
@@ -89,7 +92,7 @@ fn plugin_answer(answer: OutboundAnswer) -> Response {
     response
 }
 
-fn stored(admitted: &[Admitted], usual: Answer) -> Response {
+fn stored(admitted: &[Admitted], usual: Answer) -> Response<Body> {
     let told = |admitted: &Admitted| match admitted {
         Admitted::New(_) => None,
         Admitted::Duplicate { answer, .. } => Some(answer.clone()),
@@ -97,7 +100,7 @@ fn stored(admitted: &[Admitted], usual: Answer) -> Response {
     let answers: Option<Vec<Answer>> = admitted.iter().map(told).collect();
     let answer = answers.and_then(|answers| answers.into_iter().next()).unwrap_or(usual);
     match answer.body {
-        Some(body) if body.is_empty() => with_status(answer.status, Body::empty()),
+        Some(body) if body.is_empty() => with_status(answer.status, Body::default()),
         Some(body) => respond(answer.status, TEXT, Body::from(body)),
         None => respond(answer.status, JSON, Body::from(ids(admitted))),
     }
@@ -118,7 +121,7 @@ fn ids(admitted: &[Admitted]) -> String {
 }
 
 /// The answer to a refused request: the same for all causes of one status.
-pub(super) fn refused(cause: &RefusalCause) -> Response {
+pub(super) fn refused(cause: &RefusalCause) -> Response<Body> {
     let body = match cause.status() {
         400 => "{\"error\":\"bad request\"}",
         401 => "{\"error\":\"unauthorized\"}",
@@ -143,13 +146,13 @@ pub(super) fn refused(cause: &RefusalCause) -> Response {
     response
 }
 
-fn respond(status: u16, content_type: HeaderValue, body: Body) -> Response {
+fn respond(status: u16, content_type: HeaderValue, body: Body) -> Response<Body> {
     let mut response = with_status(status, body);
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     response
 }
 
-fn with_status(status: u16, body: Body) -> Response {
+fn with_status(status: u16, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response

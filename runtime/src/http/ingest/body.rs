@@ -1,11 +1,11 @@
 //! Reading a body within its bound: the declared length is believed only so far.
 
-use axum::body::Body;
-use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 
 use crate::domain::RefusalCause;
+use crate::http::listen::Incoming;
 
 /// The most that is reserved before bytes have arrived.
 const RESERVE_MAX: usize = 64 << 10;
@@ -16,7 +16,7 @@ pub(super) fn declared_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// Reads all of `body`, refusing it as soon as it is over `limit` bytes.
-pub(super) async fn read(mut body: Body, declared: u64, limit: usize) -> Result<Bytes, RefusalCause> {
+pub(super) async fn read(mut body: Incoming, declared: u64, limit: usize) -> Result<Bytes, RefusalCause> {
     let mut whole = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {

@@ -14,14 +14,16 @@ mod refusals;
 mod quarantine;
 mod reverify;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use http::{Request, Response};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::{Current, Proxies};
+use crate::http::listen::{Incoming, Respond};
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::sandbox::{Engine, Plugins};
@@ -33,8 +35,7 @@ pub use refusals::RefusalLog;
 pub use reverify::Reverifier;
 pub(super) use reverify::{Reverified, ReverifyError};
 
-/// What receiving a webhook needs. Cheap to clone.
-#[derive(Clone)]
+/// What receiving a webhook needs.
 pub struct FrontDoor {
     /// The sources.
     pub current: Current,
@@ -64,9 +65,11 @@ pub struct FrontDoor {
     pub proxies: Arc<Proxies>,
 }
 
-impl FrontDoor {
-    /// The routes of the ingest listener.
-    pub fn router(self) -> Router {
-        Router::new().fallback(receive::receive).with_state(self)
+/// `POST /in/{source}`; any other path is no source's. Without a router, which costs more than to look the source up.
+impl Respond for Arc<FrontDoor> {
+    type Body = answer::Body;
+
+    fn respond(self, request: Request<Incoming>, peer: IpAddr) -> impl Future<Output = Response<answer::Body>> + Send + 'static {
+        receive::receive(self, request, peer)
     }
 }

@@ -1,17 +1,15 @@
 //! One webhook from head to answer.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, header};
-use axum::response::Response;
 use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use tracing::{debug, info};
 
 use super::FrontDoor;
-use super::answer::{self, Receipt};
+use super::answer::{self, Body, Receipt};
 use super::budget::Share;
 use super::client_address::client_address;
 use super::refusals::Evidence;
@@ -20,13 +18,13 @@ use crate::config::{Networks, Source};
 use crate::domain::{
     Answer, Headers, NewEvent, RawRequest, Refusal, RefusalCause, RequestId, SourceName, SourceUsage, Timestamp, Verified,
 };
-use crate::http::listen::Peer;
+use crate::http::listen::Incoming;
 use crate::store::Admitted;
 use crate::verify::{Identity, Part};
 
-/// `POST /in/{source}`; any other path is no source's. Without axum's matching of paths, which costs more than a map of sources.
-pub(super) async fn receive(State(door): State<FrontDoor>, request: Request) -> Response {
-    let mut visit = Visit::new(door);
+/// Receives a request from this address.
+pub(super) async fn receive(door: Arc<FrontDoor>, request: Request<Incoming>, peer: IpAddr) -> Response<Body> {
+    let mut visit = Visit::new(door, peer);
     match visit.receive(request).await {
         Ok(receipt) => {
             visit.count(&receipt);
@@ -39,7 +37,9 @@ pub(super) async fn receive(State(door): State<FrontDoor>, request: Request) -> 
 
 /// One request on its way through the door.
 pub(super) struct Visit {
-    pub(super) door: FrontDoor,
+    pub(super) door: Arc<FrontDoor>,
+    /// Who is connected.
+    peer: IpAddr,
     source: Option<Arc<Source>>,
     /// What is counted of that source.
     pub(super) usage: Option<Arc<SourceUsage>>,
@@ -52,12 +52,12 @@ pub(super) struct Visit {
 }
 
 impl Visit {
-    fn new(door: FrontDoor) -> Self {
+    fn new(door: Arc<FrontDoor>, peer: IpAddr) -> Self {
         let received_at = door.clock.now();
-        Self { door, source: None, usage: None, received_at, body_bytes: 0, unproven: None, share: None }
+        Self { door, peer, source: None, usage: None, received_at, body_bytes: 0, unproven: None, share: None }
     }
 
-    async fn receive(&mut self, request: Request) -> Result<Receipt, RefusalCause> {
+    async fn receive(&mut self, request: Request<Incoming>) -> Result<Receipt, RefusalCause> {
         let name = request.uri().path().strip_prefix("/in/").ok_or(RefusalCause::UnknownSource)?;
         let in_force = self.door.current.load();
         let source = in_force.settings.sources.get(name).cloned().ok_or(RefusalCause::UnknownSource)?;
@@ -79,7 +79,8 @@ impl Visit {
         }
         let mut request = raw_request(&head, body, self.received_at);
         if let Some(adapter) = &source.adapter {
-            return self.ask(&source, adapter, request).await;
+            // A box, as for a handshake's visit below: what few requests need is no part of the future that each of them is.
+            return Box::pin(self.ask(&source, adapter, request)).await;
         }
         if let Some(answer) = source.verifier.handshake(&request, None, self.received_at) {
             let answer = answer?;
@@ -109,7 +110,7 @@ impl Visit {
         }
         if let Some(answer) = source.verifier.handshake(&request, Some(&verified), self.received_at) {
             let answer = answer?;
-            keys::visit(&source, &answer).await?;
+            Box::pin(keys::visit(&source, &answer)).await?;
             return Ok(Receipt::Handshake(answer));
         }
         self.admit(&source, request, &verified).await
@@ -134,7 +135,7 @@ impl Visit {
     }
 
     fn check_address(&self, head: &Parts, allowed: &Networks) -> Result<(), RefusalCause> {
-        let client = head.extensions.get().and_then(|Peer(peer)| client_address(*peer, &head.headers, &self.door.proxies));
+        let client = client_address(self.peer, &head.headers, &self.door.proxies);
         if client.is_some_and(|client| allowed.contain(client)) {
             return Ok(());
         }
@@ -142,7 +143,7 @@ impl Visit {
         Err(RefusalCause::AddressNotAllowed { address })
     }
 
-    async fn read_body(&mut self, head: &Parts, body: Body, source: &Source) -> Result<Bytes, RefusalCause> {
+    async fn read_body(&mut self, head: &Parts, body: Incoming, source: &Source) -> Result<Bytes, RefusalCause> {
         let declared = body::declared_length(&head.headers);
         let most = declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(source.max_body);
         self.share = Some(self.door.budget.take(most).ok_or(RefusalCause::Busy)?);
@@ -187,7 +188,7 @@ impl Visit {
         self.source.as_ref().map(|source| &source.name)
     }
 
-    fn refuse(self, cause: RefusalCause) -> Response {
+    fn refuse(self, cause: RefusalCause) -> Response<Body> {
         self.door.metrics.request(self.source_name(), cause.code());
         self.usage.iter().for_each(|usage| usage.counts().refuse());
         debug!(source = ?self.source_name(), cause = cause.code(), "refused");
