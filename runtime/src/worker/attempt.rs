@@ -1,5 +1,6 @@
 //! One job from claim to settle.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use tracing::{error, info, warn};
@@ -35,9 +36,12 @@ impl Crew {
         let Claimed { job, work, mut place, is_born } = claimed;
         let (mut progress, mut turn) = (Progress::new(is_born), None);
         loop {
-            let run = self.run(&job, &work, &mut progress);
-            let Ended { outcome, record, effects } =
-                self.aborting.run_until_cancelled(run).await.unwrap_or_else(|| Ended::plain(Outcome::Release, None));
+            let ended = {
+                // Pinned here, or the future of this attempt would hold that of its run twice, and be moved with both.
+                let run = pin!(self.run(&job, &work, &mut progress));
+                self.aborting.run_until_cancelled(run).await
+            };
+            let Ended { outcome, record, effects } = ended.unwrap_or_else(|| Ended::plain(Outcome::Release, None));
             let scope = effects.state.as_ref().map(|state| state.scope.clone());
             let on_its_way = self.outcomes.acquire().await.expect("the semaphore is never closed");
             drop(place);
@@ -64,7 +68,8 @@ impl Crew {
 
     async fn settled(&self, job: &Job, settled: Result<(), SettleError>, parked: Option<&ParkReason>) {
         match (settled, parked) {
-            (Ok(()), Some(reason)) => self.look_again(&job.plugin, reason).await,
+            // A box, as for a delivery below: what few attempts come to is no part of the future that each of them is.
+            (Ok(()), Some(reason)) => Box::pin(self.look_again(&job.plugin, reason)).await,
             (Ok(()), None) => {}
             (Err(SettleError::Closed), _) => {
                 info!(event = %job.lineage.event, lineage = %job.lineage, "not settled before the store closed; it will be rescued");
@@ -78,7 +83,7 @@ impl Crew {
     async fn run(&self, job: &Job, work: &Work, progress: &mut Progress) -> Ended {
         let in_force = self.workshop.current.load();
         match work {
-            Work::Deliver(delivery) => self.deliver(job, delivery, &in_force).await,
+            Work::Deliver(delivery) => Box::pin(self.deliver(job, delivery, &in_force)).await,
             Work::Handle(event) if notice::is_own(job, &in_force.settings) => {
                 notice::handle(job, event, in_force.settings.alerts.as_deref(), self.workshop.clock.now())
             }
