@@ -14,9 +14,10 @@ use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::FutureExt;
+use hyper::header::CONTENT_LENGTH;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream};
@@ -56,8 +57,8 @@ pub struct ListenLimits {
 
 /// What answers the requests of a listener.
 pub trait Respond: Clone + Send + Sync + Unpin + 'static {
-    /// The bodies of its answers.
-    type Body: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
+    /// The bodies of its answers. The default is an empty one.
+    type Body: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Default + Send + 'static;
 
     /// The answer to a request of whoever is connected from this address.
     fn respond(self, request: Request<Incoming>, peer: IpAddr) -> impl Future<Output = Response<Self::Body>> + Send + 'static;
@@ -212,10 +213,10 @@ async fn serve_http2(
     let activity = Arc::new(Activity::default());
     let watched = Arc::clone(&activity);
     let service = service_fn(move |request| {
-        let (under_way, answer) = (UnderWay::begin(&watched), from_peer.respond(request));
-        answer.map(|answer| {
+        let (under_way, is_head) = (UnderWay::begin(&watched), request.method() == Method::HEAD);
+        from_peer.respond(request).map(move |answer| {
             drop(under_way);
-            Ok::<_, Infallible>(answer)
+            Ok::<_, Infallible>(if is_head { without_body(answer) } else { answer })
         })
     });
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
@@ -233,6 +234,15 @@ async fn serve_http2(
         }
     };
     ending.await
+}
+
+/// An answer to HEAD, which tells the length of a body that it does not have (RFC 9110 §9.3.2). Over HTTP/1.1 hyper sees to it.
+fn without_body<B: hyper::body::Body + Default>(answer: Response<B>) -> Response<B> {
+    let (mut head, body) = answer.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        head.headers.entry(CONTENT_LENGTH).or_insert(length.into());
+    }
+    Response::from_parts(head, B::default())
 }
 
 /// What goes on on an HTTP/2 connection. hyper times neither its handshake nor its idling, so it is watched from outside.

@@ -21,6 +21,8 @@ use super::model::{Believed, JobKey, ModelEvent, ModelItem, ModelJob, job_key};
 use super::step::{End, Step};
 
 const WINDOW: Duration = Duration::from_mins(1);
+/// Of every other key: windows of both lengths meet in one transaction.
+const LONGER_WINDOW: Duration = Duration::from_mins(3);
 const CHARGES_MAX: u32 = 3;
 
 /// The store, and what it must hold.
@@ -44,6 +46,10 @@ pub(super) struct History {
     pub(super) counted: u64,
     /// The version that runs have read.
     pub(super) read: Option<u64>,
+}
+
+fn window(key: u8) -> Duration {
+    if key.is_multiple_of(2) { WINDOW } else { LONGER_WINDOW }
 }
 
 async fn open(database: &Database, clock: &Clock, random: &Random) -> (Store, mpsc::UnboundedReceiver<Claimed>) {
@@ -173,7 +179,7 @@ impl History {
     /// A new event is there, and its job.
     pub(super) fn stored(&mut self, id: EventId, key: u8, parent: Option<Parent>, delay: Duration) {
         let now = self.clock.now();
-        self.keys.insert(key, (id, now + WINDOW));
+        self.keys.insert(key, (id, now + window(key)));
         self.events.insert(id, ModelEvent { key, arrived: now, is_kept: true, parent });
         let (line, due) = (line(key), now + delay);
         let state = if self.line_of(line).next().is_some() { Believed::Waiting } else { Believed::Ready { due } };
@@ -367,7 +373,7 @@ pub(super) fn event(id: EventId, key: u8, received_at: Timestamp) -> NewEvent {
         parent: None,
     };
     let number = key;
-    let key = DedupeKey { hash: [key; 16], body_hash: [key; 8], window: WINDOW };
+    let key = DedupeKey { hash: [key; 16], body_hash: [key; 8], window: window(key) };
     let ordering = line(number).map(|line| OrderingKey { text: "customer".into(), line });
     let (answer, routes, delay) = (Answer::default(), vec![route()], Duration::ZERO);
     NewEvent { event: event.into(), key: Some(key), ordering, answer, routes, delay }

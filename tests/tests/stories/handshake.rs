@@ -2,8 +2,10 @@
 
 use bytes::Bytes;
 use hookfast::domain::Headers;
+use hookfast_tests::sender::Wire;
+use hookfast_tests::wait::within;
 use hookfast_tests::{Delivery, Source, World};
-use http::Method;
+use http::{HeaderValue, Method};
 
 fn question(method: Method, path: &str) -> Delivery {
     Delivery { method, path: path.into(), headers: Headers::default(), body: Bytes::new() }
@@ -37,6 +39,10 @@ async fn a_head_is_enough_where_the_provider_only_looks_whether_somebody_is_ther
     let world = World::with(trello).source(Source::new("github", "github")).start().await;
     assert_eq!(world.deliver(&question(Method::HEAD, "/in/board")).await.text(), "200 ");
     assert_eq!(world.deliver(&question(Method::HEAD, "/in/github")).await.text(), "405 ");
+    // Over HTTP/2 the answer has no body either, and says how long it would be.
+    let answer = within("an answer", Wire::http2().send(world.ingest(), &question(Method::HEAD, "/in/github"))).await;
+    let answer = answer.expect("an answer that the client takes for one");
+    assert_eq!((answer.text().as_str(), &answer.headers["content-length"]), ("405 ", &HeaderValue::from_static("30")));
     assert_eq!(world.deliver(&question(Method::DELETE, "/in/board")).await.text(), r#"405 {"error":"method not allowed"}"#);
     world.finish().await;
 }

@@ -77,7 +77,7 @@ fn insert_event(round: &mut Round<'_>, new: &NewEvent) -> Result<i64, rusqlite::
 }
 
 fn is_emitted(round: &Round<'_>, id: EventId) -> Result<bool, rusqlite::Error> {
-    Ok(round.statements.first(IS_EMITTED, [id.as_bytes()], |row| row.get(0))?.unwrap_or(false))
+    round.statements.one(IS_EMITTED, [id.as_bytes()], |row| row.get(0))
 }
 
 /// What the sender of the first event was told; `None` where that event is no longer kept.

@@ -6,7 +6,7 @@ use rusqlite::{Row, params};
 use tracing::error;
 
 use super::operation::Applied;
-use super::settle::INSERT_DEAD;
+use super::settle::{FINISH, INSERT_DEAD};
 use super::writer::Round;
 use super::{deliveries, line};
 use crate::domain::{DeadReason, Event, EventId, Headers, Job, JobId, Line, Lineage, Parent, RouteName, SourceName, Timestamp};
@@ -62,7 +62,7 @@ pub(super) fn apply_suspect(round: &mut Round<'_>) -> Result<Applied, rusqlite::
         let quiet = round.now.since(round.opened_at).as_millis() / QUIET_FOR_EACH_CHARGE.as_millis();
         let charges_max = i64::try_from(quiet).unwrap_or(i64::MAX);
         let Some(taken) = round.statements.first(&SUSPECT, [charges_max], Taken::read)? else {
-            round.draft.no_suspects = !round.statements.first(ANY_SUSPECT, [], |row| row.get(0))?.unwrap_or(false);
+            round.draft.no_suspects = !round.statements.one(ANY_SUSPECT, [], |row| row.get(0))?;
             return Ok(Applied::Claimed(Vec::new()));
         };
         take(round, &taken)?;
@@ -104,7 +104,7 @@ fn take_due(round: &Round<'_>, source: &str, wanted: usize, taken: &mut Vec<Take
 }
 
 fn take(round: &Round<'_>, taken: &Taken) -> Result<(), rusqlite::Error> {
-    round.statements.execute(TAKE, params![taken.id, round.boot]).map(drop)
+    round.statements.execute_one(TAKE, params![taken.id, round.boot])
 }
 
 impl Taken {
@@ -154,7 +154,7 @@ fn load(round: &mut Round<'_>, taken: &Taken) -> Result<Option<(Job, Work)>, rus
 
 fn bury(round: &mut Round<'_>, taken: &Taken) -> Result<(), rusqlite::Error> {
     error!(job_number = taken.id, source = taken.source, "a job's event cannot be read from the database; the job becomes a dead letter");
-    round.connection.execute("DELETE FROM jobs WHERE id = ?1", [taken.id])?;
+    round.statements.execute_one(FINISH, [taken.id])?;
     let reason = "its event cannot be read from the database";
     let cause = DeadReason::Unstorable.code();
     let died_at = round.now.as_millis();

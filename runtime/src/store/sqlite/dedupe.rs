@@ -1,5 +1,5 @@
 //! The dedupe window: exact, since this process is the only one. A map in memory, rebuilt at start from an append-only table, which has
-//! one row for all keys of a transaction; keys past the map's bound are in a table of their own, looked up there.
+//! one row for all keys of a transaction that expire together; keys past the map's bound are in a table of their own, looked up there.
 
 use rusqlite::{Connection, Row, params};
 
@@ -42,7 +42,7 @@ const APPEND: &str = "INSERT INTO dedupe_log (expires_at, keys) VALUES (?1, ?2)"
 const OVERFLOW: &str = "INSERT OR REPLACE INTO dedupe_overflow (hash, body_hash, event_id, expires_at) VALUES (?1, ?2, ?3, ?4)";
 
 impl Window {
-    /// Reads the keys that are still remembered; `keys_max` of them at most are kept in memory.
+    /// Reads the keys that are still remembered; new ones are kept in memory as long as there are fewer than `keys_max`.
     pub(super) fn load(connection: &Connection, now: Timestamp, keys_max: usize) -> Result<Self, rusqlite::Error> {
         let mut statement = connection.prepare(LOAD)?;
         let mut rows = statement.query(params![now.as_millis()])?;
@@ -70,9 +70,17 @@ impl Window {
     /// Writes the keys of a round, in the order they came.
     pub(super) fn write(&self, statements: &Statements<'_>, round: &[([u8; 16], Seen)]) -> Result<(), rusqlite::Error> {
         let (log, overflow) = round.split_at(round.len().min(self.keys_max.saturating_sub(self.keys.len())));
-        if let Some(last) = log.iter().map(|(_, seen)| seen.expires_at).max() {
-            let entries: Vec<u8> = log.iter().flat_map(bytes).collect();
-            statements.execute(APPEND, params![last.as_millis(), entries])?;
+        // Windows of one length end together. Those of another length are another row, or they would be kept as long as these.
+        let mut rows: Vec<(Timestamp, Vec<u8>)> = Vec::new();
+        for entry in log {
+            let end = entry.1.expires_at;
+            match rows.iter_mut().find(|(own, _)| *own == end) {
+                Some((_, row)) => row.extend_from_slice(&bytes(entry)),
+                None => rows.push((end, bytes(entry).to_vec())),
+            }
+        }
+        for (end, row) in rows {
+            statements.execute(APPEND, params![end.as_millis(), row])?;
         }
         for (hash, seen) in overflow {
             statements.execute(OVERFLOW, params![hash, seen.body_hash, seen.event_id, seen.expires_at.as_millis()])?;
@@ -126,4 +134,33 @@ fn entry(bytes: &[u8; ENTRY_BYTES]) -> ([u8; 16], Seen) {
     }
     let expires_at = Timestamp::from_millis(i64::from_be_bytes(part(bytes, 40)));
     (part(bytes, 0), Seen::new(part(bytes, 24), part(bytes, 16), expires_at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_expire_together_are_one_row_which_is_forgotten_with_them() {
+        let connection = Connection::open_in_memory().expect("a database");
+        let tables = "CREATE TABLE dedupe_log (seq INTEGER PRIMARY KEY, expires_at INTEGER NOT NULL, keys BLOB NOT NULL); \
+             CREATE TABLE dedupe_overflow (hash BLOB PRIMARY KEY, body_hash BLOB, event_id BLOB, expires_at INTEGER); \
+             CREATE TABLE events (answer_status INTEGER)";
+        connection.execute_batch(tables).expect("tables");
+        let at = Timestamp::from_millis;
+        let key = |number: u8, end| ([number; 16], Seen::new([number; 16], [number; 8], at(end)));
+        let window = Window::load(&connection, at(0), 3).expect("no keys");
+        // Of five keys the first three are within the bound.
+        let round = [key(1, 900), key(2, 500), key(3, 900), key(4, 500), key(5, 900)];
+        window.write(&Statements::of(&connection), &round).expect("written");
+        let mut rows = connection.prepare("SELECT expires_at, length(keys) FROM dedupe_log ORDER BY seq").expect("a statement");
+        let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("rows");
+        assert_eq!(rows.collect::<Result<Vec<(i64, i64)>, _>>().expect("rows"), [(900, 96), (500, 48)]);
+        let later = Window::load(&connection, at(600), 3).expect("the keys");
+        let statements = Statements::of(&connection);
+        let seen = |number| later.seen(&statements, &[number; 16], at(600)).expect("an answer");
+        let known = |number, end| Some(key(number, end).1);
+        assert_eq!([1, 2, 3, 4, 5].map(seen), [known(1, 900), None, known(3, 900), None, known(5, 900)]);
+        assert_eq!(later.keys.len(), 2);
+    }
 }

@@ -12,10 +12,10 @@ use crate::store::DeadFilter;
 const RING: i64 = 1000;
 /// So many jobs or dead letters are moved in one round; whoever moves more asks again.
 pub(super) const EDIT_BATCH: u32 = 500;
-/// So many transactions' keys are looked at in one round, so that no commit waits long.
-const PRUNE_BATCH: i64 = 1000;
+/// So many rows are looked at in one round, of up to 512 keys each, so that no commit waits long.
+const PRUNE_BATCH: i64 = 100;
 /// So many keys past the bound of those in memory are forgotten in one round.
-const PRUNE_OVERFLOW_BATCH: i64 = 10_000;
+const PRUNE_OVERFLOW_BATCH: u32 = 10_000;
 
 pub(super) fn apply(round: &mut Round<'_>, edit: &Edit) -> Result<Edited, rusqlite::Error> {
     match edit {
@@ -44,7 +44,7 @@ const REPLAY: &str = "INSERT INTO jobs (id, event_seq, source, route, plugin, st
      SELECT ?2, event_seq, source, route, plugin, 'ready', ?3, attempts, attempts, ?3, 0, 0, line FROM dead_letters WHERE id = ?1";
 const DISCARD: &str = "INSERT INTO discards (event_seq, route, plugin, attempts, discarded_at, reason) \
      SELECT event_seq, route, plugin, attempts, ?2, ?3 FROM dead_letters WHERE id = ?1";
-const DELETE_DEAD: &str = "DELETE FROM dead_letters WHERE id = ?1";
+static DELETE_DEAD: &str = "DELETE FROM dead_letters WHERE id = ?1";
 const LAST_KEYS: &str = "SELECT max(seq) FROM (SELECT seq FROM dedupe_log WHERE seq > ?1 ORDER BY seq LIMIT ?2)";
 const PRUNE: &str = "DELETE FROM dedupe_log WHERE seq > ?1 AND seq <= ?2 AND expires_at <= ?3";
 const PRUNE_OVERFLOW: &str = "DELETE FROM dedupe_overflow WHERE hash IN (SELECT hash FROM dedupe_overflow WHERE expires_at <= ?1 LIMIT ?2)";
@@ -149,13 +149,14 @@ fn matching(round: &Round<'_>, filter: &DeadFilter) -> Result<Vec<Dead>, rusqlit
     })
 }
 
-/// Looks at the keys of the next transactions after `after`; the last one's number, `None` at the end of the table.
+/// Looks at the keys of the next rows after `after`; the last one's number, `None` at the end of the table.
 fn prune(round: &mut Round<'_>, after: i64) -> Result<Option<i64>, rusqlite::Error> {
     round.draft.forget_expired = after == 0;
     let now = round.now.as_millis();
-    let last: Option<i64> = round.statements.first(LAST_KEYS, params![after, PRUNE_BATCH], |row| row.get(0))?.flatten();
-    let Some(last) = last else { return Ok(None) };
-    round.statements.execute(PRUNE, params![after, last, now])?;
-    round.statements.execute(PRUNE_OVERFLOW, params![now, PRUNE_OVERFLOW_BATCH])?;
-    Ok(Some(last))
+    let forgotten = round.statements.execute(PRUNE_OVERFLOW, params![now, PRUNE_OVERFLOW_BATCH])?;
+    let last: Option<i64> = round.statements.one(LAST_KEYS, params![after, PRUNE_BATCH], |row| row.get(0))?;
+    if let Some(last) = last {
+        round.statements.execute(PRUNE, params![after, last, now])?;
+    }
+    Ok(last.or((forgotten == PRUNE_OVERFLOW_BATCH as usize).then_some(after)))
 }

@@ -27,7 +27,7 @@ const ADVANCE_ALL: &str = "UPDATE jobs SET state = 'ready', \
 
 /// Whether a new job of the line has to wait.
 pub(super) fn is_occupied(round: &Round<'_>, line: Line, route: &str) -> Result<bool, rusqlite::Error> {
-    Ok(round.statements.first(IS_OCCUPIED, params![line.hash, route], |row| row.get(0))?.unwrap_or(false))
+    round.statements.one(IS_OCCUPIED, params![line.hash, route], |row| row.get(0))
 }
 
 /// Makes the next job of a line ready, if nothing stands before it.

@@ -255,6 +255,16 @@ mod tests {
         sqlx::query(job).bind(state.to_owned()).bind(owner).bind(reason).bind(line).execute(database).await.map(drop)
     }
 
+    #[test]
+    fn sqlite_is_built_as_it_is_meant_to_be() {
+        let connection = Connection::open_in_memory().expect("a database");
+        let mut options = connection.prepare("PRAGMA compile_options").expect("a statement");
+        let options = options.query_map([], |row| row.get(0)).expect("rows").collect::<Result<Vec<String>, _>>().expect("options");
+        let has = |option: &str| options.iter().any(|own| own == option);
+        let as_meant = has("DEFAULT_MEMSTATUS=0") && !has("ENABLE_MEMORY_MANAGEMENT");
+        assert!(as_meant, "LIBSQLITE3_FLAGS of .cargo/config.toml did not reach its build; build from within the repository: {options:?}");
+    }
+
     #[tokio::test]
     async fn a_database_of_the_version_before_keeps_its_keys_and_its_checks() {
         let folder = std::env::temp_dir().join(format!("hookfast-upgrade-{}", std::process::id()));

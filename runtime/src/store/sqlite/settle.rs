@@ -12,7 +12,7 @@ use crate::store::{Admitted, SettleError, answer};
 // The fence: a job that is no longer this process's at this attempt is not touched. This transaction is the only one that writes, so what
 // it has seen holds for the moves below. (RETURNING would say the same at once, and make a table for it, anew for each job.)
 const RUNNING: &str = "SELECT event_seq FROM jobs WHERE id = ?1 AND state = 'running' AND owner = ?2 AND attempt = ?3";
-const FINISH: &str = "DELETE FROM jobs WHERE id = ?1";
+pub(super) static FINISH: &str = "DELETE FROM jobs WHERE id = ?1";
 // One that has failed often enough leaves its line, and goes on by itself.
 const RETRY: &str = "UPDATE jobs SET state = 'ready', owner = NULL, due_at = ?2, suspect = 0, \
      line = CASE WHEN attempt - attempts_before >= skip_after THEN NULL ELSE line END WHERE id = ?1";
@@ -22,7 +22,7 @@ const RELEASE: &str = "UPDATE jobs SET state = 'ready', owner = NULL, attempt = 
 // A run that ended parked has given its number back: the next one takes its place.
 const INSERT_ATTEMPT: &str = "INSERT OR REPLACE INTO attempts (event_seq, route, attempt, boot, plugin, digest, started_at, duration_us, outcome, \
      failure, detail, retry_at, calls, log) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
-pub(super) const INSERT_DEAD: &str = "INSERT INTO dead_letters (event_seq, source, route, plugin, attempts, cause, reason, died_at, line) \
+pub(super) static INSERT_DEAD: &str = "INSERT INTO dead_letters (event_seq, source, route, plugin, attempts, cause, reason, died_at, line) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 
 pub(super) fn apply(round: &mut Round<'_>, settlement: &Settlement) -> Result<Result<(), SettleError>, rusqlite::Error> {
@@ -62,22 +62,21 @@ pub(super) fn event_of_running(round: &Round<'_>, job: &Job) -> Result<Option<i6
 }
 
 fn move_job(round: &mut Round<'_>, id: i64, outcome: &Outcome) -> Result<(), rusqlite::Error> {
-    let moved = match outcome {
-        Outcome::Done { .. } | Outcome::Discard { .. } | Outcome::Dead { .. } => round.statements.execute(FINISH, [id]),
+    match outcome {
+        Outcome::Done { .. } | Outcome::Discard { .. } | Outcome::Dead { .. } => round.statements.execute_one(FINISH, [id]),
         Outcome::Retry { at, .. } => {
             round.draft.becomes_due(*at);
-            round.statements.execute(RETRY, params![id, at.as_millis()])
+            round.statements.execute_one(RETRY, params![id, at.as_millis()])
         }
         Outcome::Park { reason } => {
             let upstream = reason.upstream().map(|upstream| upstream.as_str());
-            round.statements.execute(PARK, params![id, reason.as_str(), upstream])
+            round.statements.execute_one(PARK, params![id, reason.as_str(), upstream])
         }
         Outcome::Release => {
             round.draft.becomes_due(round.now);
-            round.statements.execute(RELEASE, [id])
+            round.statements.execute_one(RELEASE, [id])
         }
-    };
-    moved.map(drop)
+    }
 }
 
 fn insert_attempt(round: &Round<'_>, event_seq: i64, job: &Job, outcome: &Outcome, record: &AttemptRecord) -> Result<(), rusqlite::Error> {

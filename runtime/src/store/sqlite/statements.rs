@@ -5,7 +5,7 @@ use std::cell::RefCell;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row};
 
-/// The statements that a round has used so far.
+/// The statements that a round has used so far. One runs at a time: what reads its rows must not run another.
 pub(super) struct Statements<'c> {
     connection: &'c Connection,
     held: RefCell<Vec<(&'static str, CachedStatement<'c>)>>,
@@ -17,9 +17,27 @@ impl<'c> Statements<'c> {
         Self { connection, held: RefCell::default() }
     }
 
+    /// Runs a statement that has to change one row.
+    pub(super) fn execute_one(&self, sql: &'static str, values: impl Params) -> Result<(), rusqlite::Error> {
+        match self.execute(sql, values)? {
+            1 => Ok(()),
+            rows => Err(rusqlite::Error::StatementChangedRows(rows)),
+        }
+    }
+
     /// Runs a statement that gives no rows; how many it changed.
     pub(super) fn execute(&self, sql: &'static str, values: impl Params) -> Result<usize, rusqlite::Error> {
         self.with(sql, |statement| statement.execute(values))
+    }
+
+    /// The only row of a statement that always gives one, read.
+    pub(super) fn one<T>(
+        &self,
+        sql: &'static str,
+        values: impl Params,
+        read: impl FnOnce(&Row<'_>) -> Result<T, rusqlite::Error>,
+    ) -> Result<T, rusqlite::Error> {
+        self.with(sql, |statement| statement.query_row(values, read))
     }
 
     /// The first row of what a statement gives, read; `None` where there is none.
@@ -48,7 +66,8 @@ impl<'c> Statements<'c> {
         run: impl FnOnce(&mut CachedStatement<'c>) -> Result<T, rusqlite::Error>,
     ) -> Result<T, rusqlite::Error> {
         let mut held = self.held.borrow_mut();
-        // A round uses a dozen at most. The same text at two addresses is prepared twice, which does no harm.
+        // A round uses some twenty at most. The same text at two addresses would be prepared anew in each round: what two files use is a
+        // `static`.
         let at = match held.iter().position(|(own, _)| std::ptr::eq(*own, sql)) {
             Some(at) => at,
             None => {

@@ -59,7 +59,6 @@ pub(super) struct Writer {
 pub(super) struct Round<'a> {
     pub(super) opened_at: Timestamp,
     pub(super) node: NodeId,
-    pub(super) connection: &'a Connection,
     pub(super) statements: Statements<'a>,
     pub(super) now: Timestamp,
     pub(super) boot: i64,
@@ -130,7 +129,6 @@ impl Writer {
         let mut round = Round {
             node: self.node,
             opened_at: self.opened_at,
-            connection: &transaction,
             statements: Statements::of(&transaction),
             now: self.clock.now(),
             boot: self.boot,
