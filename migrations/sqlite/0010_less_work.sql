@@ -13,15 +13,15 @@ UPDATE sqlite_schema SET sql = replace(sql, 'state IN (''forgotten'', ''begun'',
     'state = ''recorded'' OR state = ''begun'' OR state = ''forgotten''') WHERE type = 'table' AND name = 'steps';
 PRAGMA writable_schema = RESET;
 
--- The dedupe window as it must survive a restart: one row for all keys of a transaction that expire together, 48 bytes a key (its hash, the first 8 bytes of
--- its body's, the event's id, the end of its window in Unix milliseconds, big-endian). Only appended to and pruned.
+-- The dedupe window as it must survive a restart: one row for all keys of a transaction that expire together, of each its hash (16 bytes),
+-- the first 8 bytes of its body's and its event's id (16). Only appended to and pruned.
 CREATE TABLE dedupe_log (
     seq        INTEGER PRIMARY KEY,
     expires_at INTEGER NOT NULL,
-    keys       BLOB    NOT NULL CHECK (length(keys) > 0 AND length(keys) % 48 = 0)
+    keys       BLOB    NOT NULL CHECK (length(keys) > 0 AND length(keys) % 40 = 0)
 ) STRICT;
 INSERT INTO dedupe_log (seq, expires_at, keys)
-    SELECT seq, expires_at, CAST(hash || body_hash || event_id || unhex(printf('%016x', expires_at)) AS BLOB) FROM dedupe_keys;
+    SELECT seq, expires_at, CAST(hash || body_hash || event_id AS BLOB) FROM dedupe_keys ORDER BY seq;
 DROP TABLE dedupe_keys;
 -- What has expired of the keys past the bound is found, and not looked for among all.
 CREATE INDEX dedupe_overflow_expiring ON dedupe_overflow (expires_at);

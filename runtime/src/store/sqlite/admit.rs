@@ -55,24 +55,22 @@ fn insert_event(round: &mut Round<'_>, new: &NewEvent) -> Result<i64, rusqlite::
     let is_unusual = *answer != Answer::default();
     round.draft.has_unusual_answer |= is_unusual;
     let status = is_unusual.then_some(status);
-    round.statements.execute(
-        INSERT_EVENT,
-        params![
-            seq,
-            event.id.as_bytes(),
-            event.source.as_str(),
-            event.event_type,
-            event.dedupe_key,
-            event.received_at.as_millis(),
-            event.headers.as_bytes(),
-            &event.body[..],
-            status,
-            body.as_deref(),
-            new.ordering.as_ref().map(|ordering| &ordering.text),
-            event.parent.as_ref().map(|parent| parent.lineage.to_string()),
-            event.parent.as_ref().map(|parent| parent.depth),
-        ],
-    )?;
+    let values = params![
+        seq,
+        event.id.as_bytes(),
+        event.source.as_str(),
+        event.event_type,
+        event.dedupe_key,
+        event.received_at.as_millis(),
+        event.headers.as_bytes(),
+        &event.body[..],
+        status,
+        body.as_deref(),
+        new.ordering.as_ref().map(|ordering| &ordering.text),
+        event.parent.as_ref().map(|parent| parent.lineage.to_string()),
+        event.parent.as_ref().map(|parent| parent.depth),
+    ];
+    round.statements.execute(INSERT_EVENT, values)?;
     Ok(seq)
 }
 
@@ -132,23 +130,21 @@ pub(super) fn insert_job(
     let (hash, skip_after) = line.map(|line| (line.hash, line.skip_after)).unzip();
     // Of one that waits, what lies between the two is the delay.
     let owed_since = if waits { round.now } else { due };
-    round.statements.execute(
-        INSERT_JOB,
-        params![
-            id,
-            event_seq,
-            source.as_str(),
-            route.as_str(),
-            plugin.as_str(),
-            state,
-            due.as_millis(),
-            attempt,
-            owed_since.as_millis(),
-            owner,
-            hash,
-            skip_after.flatten()
-        ],
-    )?;
+    let values = params![
+        id,
+        event_seq,
+        source.as_str(),
+        route.as_str(),
+        plugin.as_str(),
+        state,
+        due.as_millis(),
+        attempt,
+        owed_since.as_millis(),
+        owner,
+        hash,
+        skip_after.flatten()
+    ];
+    round.statements.execute(INSERT_JOB, values)?;
     let Some(place) = place else {
         if !waits {
             round.draft.becomes_due(due);

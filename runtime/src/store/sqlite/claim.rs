@@ -6,7 +6,7 @@ use rusqlite::{Row, params};
 use tracing::error;
 
 use super::operation::Applied;
-use super::settle::{FINISH, INSERT_DEAD};
+use super::settle::{DELETE_JOB, INSERT_DEAD};
 use super::writer::Round;
 use super::{deliveries, line};
 use crate::domain::{DeadReason, Event, EventId, Headers, Job, JobId, Line, Lineage, Parent, RouteName, SourceName, Timestamp};
@@ -154,7 +154,7 @@ fn load(round: &mut Round<'_>, taken: &Taken) -> Result<Option<(Job, Work)>, rus
 
 fn bury(round: &mut Round<'_>, taken: &Taken) -> Result<(), rusqlite::Error> {
     error!(job_number = taken.id, source = taken.source, "a job's event cannot be read from the database; the job becomes a dead letter");
-    round.statements.execute_one(FINISH, [taken.id])?;
+    round.statements.execute_one(DELETE_JOB, [taken.id])?;
     let reason = "its event cannot be read from the database";
     let cause = DeadReason::Unstorable.code();
     let died_at = round.now.as_millis();

@@ -36,7 +36,7 @@ pub(super) struct Window {
     has_unusual: bool,
 }
 
-const LOAD: &str = "SELECT keys FROM dedupe_log WHERE expires_at > ?1 ORDER BY seq";
+const LOAD: &str = "SELECT expires_at, keys FROM dedupe_log WHERE expires_at > ?1 ORDER BY seq";
 const LOOK_UP: &str = "SELECT event_id, body_hash, expires_at FROM dedupe_overflow WHERE hash = ?1 AND expires_at > ?2";
 const APPEND: &str = "INSERT INTO dedupe_log (expires_at, keys) VALUES (?1, ?2)";
 const OVERFLOW: &str = "INSERT OR REPLACE INTO dedupe_overflow (hash, body_hash, event_id, expires_at) VALUES (?1, ?2, ?3, ?4)";
@@ -48,8 +48,9 @@ impl Window {
         let mut rows = statement.query(params![now.as_millis()])?;
         let mut keys = Keys::default();
         while let Some(row) = rows.next()? {
-            let (entries, _) = row.get_ref(0)?.as_blob()?.as_chunks();
-            entries.iter().map(entry).filter(|(_, seen)| seen.is_live(now)).for_each(|(hash, seen)| keys.insert(hash, seen));
+            let expires_at = Timestamp::from_millis(row.get(0)?);
+            let (logged, _) = row.get_ref(1)?.as_blob()?.as_chunks();
+            logged.iter().map(|bytes| read(bytes, expires_at)).for_each(|(hash, seen)| keys.insert(hash, seen));
         }
         let has_overflow = connection.query_row("SELECT EXISTS (SELECT 1 FROM dedupe_overflow)", [], |row| row.get(0))?;
         let has_unusual = "SELECT EXISTS (SELECT 1 FROM events WHERE answer_status IS NOT NULL)";
@@ -69,18 +70,18 @@ impl Window {
 
     /// Writes the keys of a round, in the order they came.
     pub(super) fn write(&self, statements: &Statements<'_>, round: &[([u8; 16], Seen)]) -> Result<(), rusqlite::Error> {
-        let (log, overflow) = round.split_at(round.len().min(self.keys_max.saturating_sub(self.keys.len())));
-        // Windows of one length end together. Those of another length are another row, or they would be kept as long as these.
+        let (in_memory, overflow) = round.split_at(self.room_for(round.len()));
+        // Windows of one length end together, so these are few.
         let mut rows: Vec<(Timestamp, Vec<u8>)> = Vec::new();
-        for entry in log {
-            let end = entry.1.expires_at;
-            match rows.iter_mut().find(|(own, _)| *own == end) {
-                Some((_, row)) => row.extend_from_slice(&bytes(entry)),
-                None => rows.push((end, bytes(entry).to_vec())),
+        for (hash, seen) in in_memory {
+            let bytes = [&hash[..], &seen.body_hash, &seen.event_id].concat();
+            match rows.iter_mut().find(|(expires_at, _)| *expires_at == seen.expires_at) {
+                Some((_, keys)) => keys.extend(bytes),
+                None => rows.push((seen.expires_at, bytes)),
             }
         }
-        for (end, row) in rows {
-            statements.execute(APPEND, params![end.as_millis(), row])?;
+        for (expires_at, keys) in rows {
+            statements.execute(APPEND, params![expires_at.as_millis(), keys])?;
         }
         for (hash, seen) in overflow {
             statements.execute(OVERFLOW, params![hash, seen.body_hash, seen.event_id, seen.expires_at.as_millis()])?;
@@ -89,15 +90,15 @@ impl Window {
     }
 
     /// Remembers the keys of a committed round, in the order they were written.
-    pub(super) fn remember(&mut self, round: Vec<([u8; 16], Seen)>) {
-        let before = self.keys.len();
-        for (position, (hash, seen)) in round.into_iter().enumerate() {
-            if before + position >= self.keys_max {
-                self.has_overflow = true;
-            } else {
-                self.keys.insert(hash, seen);
-            }
-        }
+    pub(super) fn remember(&mut self, round: &[([u8; 16], Seen)]) {
+        let (in_memory, overflow) = round.split_at(self.room_for(round.len()));
+        self.has_overflow |= !overflow.is_empty();
+        in_memory.iter().for_each(|(hash, seen)| self.keys.insert(*hash, *seen));
+    }
+
+    /// How many of so many new keys are kept in memory.
+    fn room_for(&self, keys: usize) -> usize {
+        keys.min(self.keys_max.saturating_sub(self.keys.len()))
     }
 
     /// Whether a duplicate's first answer may be another than the usual one.
@@ -116,24 +117,14 @@ impl Window {
     }
 }
 
-/// A key in the log: its hash, the body's, the event's id, the end of its window in Unix milliseconds, big-endian.
-const ENTRY_BYTES: usize = 48;
+/// A key in the log: its hash, its body's, its event's id.
+const LOGGED_BYTES: usize = 40;
 
-fn bytes((hash, seen): &([u8; 16], Seen)) -> [u8; ENTRY_BYTES] {
-    let mut bytes = [0; ENTRY_BYTES];
-    bytes[..16].copy_from_slice(hash);
-    bytes[16..24].copy_from_slice(&seen.body_hash);
-    bytes[24..40].copy_from_slice(&seen.event_id);
-    bytes[40..].copy_from_slice(&seen.expires_at.as_millis().to_be_bytes());
-    bytes
-}
-
-fn entry(bytes: &[u8; ENTRY_BYTES]) -> ([u8; 16], Seen) {
-    fn part<const N: usize>(bytes: &[u8; ENTRY_BYTES], from: usize) -> [u8; N] {
-        bytes[from..from + N].try_into().expect("within the entry")
+fn read(logged: &[u8; LOGGED_BYTES], expires_at: Timestamp) -> ([u8; 16], Seen) {
+    fn part<const N: usize>(logged: &[u8; LOGGED_BYTES], from: usize) -> [u8; N] {
+        logged[from..from + N].try_into().expect("within the bytes of a key")
     }
-    let expires_at = Timestamp::from_millis(i64::from_be_bytes(part(bytes, 40)));
-    (part(bytes, 0), Seen::new(part(bytes, 24), part(bytes, 16), expires_at))
+    (part(logged, 0), Seen::new(part(logged, 24), part(logged, 16), expires_at))
 }
 
 #[cfg(test)]
@@ -155,7 +146,7 @@ mod tests {
         window.write(&Statements::of(&connection), &round).expect("written");
         let mut rows = connection.prepare("SELECT expires_at, length(keys) FROM dedupe_log ORDER BY seq").expect("a statement");
         let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("rows");
-        assert_eq!(rows.collect::<Result<Vec<(i64, i64)>, _>>().expect("rows"), [(900, 96), (500, 48)]);
+        assert_eq!(rows.collect::<Result<Vec<(i64, i64)>, _>>().expect("rows"), [(900, 80), (500, 40)]);
         let later = Window::load(&connection, at(600), 3).expect("the keys");
         let statements = Statements::of(&connection);
         let seen = |number| later.seen(&statements, &[number; 16], at(600)).expect("an answer");

@@ -149,14 +149,14 @@ fn matching(round: &Round<'_>, filter: &DeadFilter) -> Result<Vec<Dead>, rusqlit
     })
 }
 
-/// Looks at the keys of the next rows after `after`; the last one's number, `None` at the end of the table.
+/// Forgets expired keys: of the log's those in the next rows after `after`, and a batch of those past the bound. Where to go on; `None` at
+/// the end of both.
 fn prune(round: &mut Round<'_>, after: i64) -> Result<Option<i64>, rusqlite::Error> {
     round.draft.forget_expired = after == 0;
     let now = round.now.as_millis();
     let forgotten = round.statements.execute(PRUNE_OVERFLOW, params![now, PRUNE_OVERFLOW_BATCH])?;
     let last: Option<i64> = round.statements.one(LAST_KEYS, params![after, PRUNE_BATCH], |row| row.get(0))?;
-    if let Some(last) = last {
-        round.statements.execute(PRUNE, params![after, last, now])?;
-    }
-    Ok(last.or((forgotten == PRUNE_OVERFLOW_BATCH as usize).then_some(after)))
+    let Some(last) = last else { return Ok((forgotten == PRUNE_OVERFLOW_BATCH as usize).then_some(after)) };
+    round.statements.execute(PRUNE, params![after, last, now])?;
+    Ok(Some(last))
 }

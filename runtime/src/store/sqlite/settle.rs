@@ -12,7 +12,7 @@ use crate::store::{Admitted, SettleError, answer};
 // The fence: a job that is no longer this process's at this attempt is not touched. This transaction is the only one that writes, so what
 // it has seen holds for the moves below. (RETURNING would say the same at once, and make a table for it, anew for each job.)
 const RUNNING: &str = "SELECT event_seq FROM jobs WHERE id = ?1 AND state = 'running' AND owner = ?2 AND attempt = ?3";
-pub(super) static FINISH: &str = "DELETE FROM jobs WHERE id = ?1";
+pub(super) static DELETE_JOB: &str = "DELETE FROM jobs WHERE id = ?1";
 // One that has failed often enough leaves its line, and goes on by itself.
 const RETRY: &str = "UPDATE jobs SET state = 'ready', owner = NULL, due_at = ?2, suspect = 0, \
      line = CASE WHEN attempt - attempts_before >= skip_after THEN NULL ELSE line END WHERE id = ?1";
@@ -63,7 +63,7 @@ pub(super) fn event_of_running(round: &Round<'_>, job: &Job) -> Result<Option<i6
 
 fn move_job(round: &mut Round<'_>, id: i64, outcome: &Outcome) -> Result<(), rusqlite::Error> {
     match outcome {
-        Outcome::Done { .. } | Outcome::Discard { .. } | Outcome::Dead { .. } => round.statements.execute_one(FINISH, [id]),
+        Outcome::Done { .. } | Outcome::Discard { .. } | Outcome::Dead { .. } => round.statements.execute_one(DELETE_JOB, [id]),
         Outcome::Retry { at, .. } => {
             round.draft.becomes_due(*at);
             round.statements.execute_one(RETRY, params![id, at.as_millis()])
@@ -81,42 +81,38 @@ fn move_job(round: &mut Round<'_>, id: i64, outcome: &Outcome) -> Result<(), rus
 
 fn insert_attempt(round: &Round<'_>, event_seq: i64, job: &Job, outcome: &Outcome, record: &AttemptRecord) -> Result<(), rusqlite::Error> {
     let retry_at = if let Outcome::Retry { at, .. } = outcome { Some(at.as_millis()) } else { None };
-    round.statements.execute(
-        INSERT_ATTEMPT,
-        params![
-            event_seq,
-            job.lineage.route.as_str(),
-            job.attempt,
-            round.boot,
-            job.plugin.as_str(),
-            record.digest.as_bytes(),
-            record.started_at.as_millis(),
-            i64::try_from(record.duration.as_micros()).unwrap_or(i64::MAX),
-            outcome.as_str(),
-            record.failure.map(|kind| kind.code()),
-            outcome.detail(),
-            retry_at,
-            answer::record(&record.calls),
-            answer::record(&record.log),
-        ],
-    )?;
+    let values = params![
+        event_seq,
+        job.lineage.route.as_str(),
+        job.attempt,
+        round.boot,
+        job.plugin.as_str(),
+        record.digest.as_bytes(),
+        record.started_at.as_millis(),
+        i64::try_from(record.duration.as_micros()).unwrap_or(i64::MAX),
+        outcome.as_str(),
+        record.failure.map(|kind| kind.code()),
+        outcome.detail(),
+        retry_at,
+        answer::record(&record.calls),
+        answer::record(&record.log),
+    ];
+    round.statements.execute(INSERT_ATTEMPT, values)?;
     Ok(())
 }
 
 fn insert_dead(round: &Round<'_>, event_seq: i64, job: &Job, cause: DeadReason, reason: &str) -> Result<(), rusqlite::Error> {
-    round.statements.execute(
-        INSERT_DEAD,
-        params![
-            event_seq,
-            job.source.as_str(),
-            job.lineage.route.as_str(),
-            job.plugin.as_str(),
-            job.attempt,
-            cause.code(),
-            reason,
-            round.now.as_millis(),
-            job.line.filter(|line| line.waits_for_the_dead()).map(|line| line.hash),
-        ],
-    )?;
+    let values = params![
+        event_seq,
+        job.source.as_str(),
+        job.lineage.route.as_str(),
+        job.plugin.as_str(),
+        job.attempt,
+        cause.code(),
+        reason,
+        round.now.as_millis(),
+        job.line.filter(|line| line.waits_for_the_dead()).map(|line| line.hash),
+    ];
+    round.statements.execute(INSERT_DEAD, values)?;
     Ok(())
 }

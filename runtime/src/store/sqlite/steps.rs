@@ -37,23 +37,21 @@ pub(super) fn keep(round: &Round<'_>, job: &Job, entry: &JournalEntry) -> Result
         StepState::Begun { attempt } => ("begun", Some(attempt), None),
         StepState::Recorded(recorded) => ("recorded", Some(&recorded.attempt), Some(recorded)),
     };
-    round.statements.execute(
-        KEEP,
-        params![
-            event_seq,
-            job.lineage.route.as_str(),
-            step.as_str(),
-            word,
-            replays,
-            attempt,
-            recorded.map(|recorded| recorded.request),
-            recorded.map(|recorded| &recorded.summary),
-            recorded.map(|recorded| recorded.answer.status),
-            recorded.map(|recorded| recorded.answer.headers.as_bytes()),
-            recorded.map(|recorded| &recorded.answer.body[..]),
-            recorded.map(|recorded| i64::try_from(recorded.latency.as_millis()).unwrap_or(i64::MAX)),
-        ],
-    )?;
+    let values = params![
+        event_seq,
+        job.lineage.route.as_str(),
+        step.as_str(),
+        word,
+        replays,
+        attempt,
+        recorded.map(|recorded| recorded.request),
+        recorded.map(|recorded| &recorded.summary),
+        recorded.map(|recorded| recorded.answer.status),
+        recorded.map(|recorded| recorded.answer.headers.as_bytes()),
+        recorded.map(|recorded| &recorded.answer.body[..]),
+        recorded.map(|recorded| i64::try_from(recorded.latency.as_millis()).unwrap_or(i64::MAX)),
+    ];
+    round.statements.execute(KEEP, values)?;
     Ok(Ok(()))
 }
 

@@ -165,7 +165,7 @@ impl Writer {
     }
 
     fn after_commit(&mut self, draft: Draft) {
-        self.window.remember(draft.seen);
+        self.window.remember(&draft.seen);
         if draft.has_unusual_answer {
             self.window.note_unusual_answer();
         }
