@@ -2,7 +2,6 @@
 //! that the peer receives: half-close, then drain, since closing on unread bytes would reset the connection and lose the answer.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
@@ -167,7 +166,7 @@ async fn is_http2(stream: &TcpStream) -> io::Result<bool> {
 }
 
 async fn serve_http1(
-    stream: Timed,
+    mut stream: Timed,
     from_peer: FromPeer<impl Respond>,
     limits: ListenLimits,
     closing: CancellationToken,
@@ -175,24 +174,22 @@ async fn serve_http1(
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout);
     builder.max_headers(HEADERS_MAX).max_buf_size(HEAD_BYTES_MAX).half_close(true).writev(false);
-    // hyper asks for futures that may be moved where it leaves the socket to its caller.
-    let service = service_fn(move |request| Box::pin(from_peer.respond(request).map(Ok::<_, Infallible>)));
-    let mut connection = builder.serve_connection(TokioIo::new(stream), service);
+    let service = service_fn(move |request| from_peer.respond(request).map(Ok::<_, Infallible>));
     let served = {
-        let mut run = pin!(poll_fn(|context| connection.poll_without_shutdown(context)));
-        tokio::select! {
-            served = &mut run => Some(served),
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(&mut stream), service));
+        let ended = tokio::select! {
+            served = &mut connection => Some(served),
             () = closing.cancelled() => None,
+        };
+        match ended {
+            Some(served) => served,
+            None => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         }
     };
-    let served = match served {
-        Some(served) => served,
-        None => {
-            Pin::new(&mut connection).graceful_shutdown();
-            poll_fn(|context| connection.poll_without_shutdown(context)).await
-        }
-    };
-    linger(connection.into_parts().io.into_inner()).await;
+    linger(stream).await;
     served
 }
 

@@ -11,27 +11,26 @@ use crate::random::Random;
 use crate::store::{AdmitError, Admitted, Store};
 use crate::verify::{Identity, Part};
 
-/// Stores the events of a proven request and the jobs of their routes, all or none. Returns once they are synced; dropping the future does
-/// not undo it.
-pub(super) async fn admit(
+/// The events of a proven request, which gives its headers and body to them.
+pub(super) fn events(
     store: &Store,
     random: &Random,
     source: &Source,
-    mut request: RawRequest,
+    request: &mut RawRequest,
     verified: &Verified,
-) -> Result<Vec<Admitted>, RefusalCause> {
-    source.verifier.redact(&mut request, verified);
+) -> Result<Vec<NewEvent>, RefusalCause> {
+    source.verifier.redact(request, verified);
     let bodies = source.verifier.split(&request.body)?;
     let (count, mut events) = (bodies.len(), Vec::with_capacity(bodies.len()));
     for (number, (body, part)) in bodies.into_iter().enumerate() {
         request.body = body;
         let id = store.event_id(request.received_at, random.bytes());
-        let identity = source.verifier.identify(&request, verified);
+        let identity = source.verifier.identify(request, verified);
         // The last one has no need of a copy.
-        let own = if number + 1 == count { take(&mut request) } else { request.clone() };
+        let own = if number + 1 == count { take(request) } else { request.clone() };
         events.push(event(id, source, own, identity, part));
     }
-    self::store(store, source, events).await
+    Ok(events)
 }
 
 fn take(request: &mut RawRequest) -> RawRequest {
@@ -40,7 +39,8 @@ fn take(request: &mut RawRequest) -> RawRequest {
     RawRequest { method: String::new(), target: String::new(), headers, body, received_at: *received_at }
 }
 
-/// The same for events that are made already.
+/// Stores the events of a request and the jobs of their routes, all or none. Returns once they are synced; dropping the future does not
+/// undo it.
 pub(super) async fn store(store: &Store, source: &Source, events: Vec<NewEvent>) -> Result<Vec<Admitted>, RefusalCause> {
     // A lone event is within the source's `max_body`.
     if events.len() > 1 && events.iter().map(NewEvent::bytes).sum::<usize>() > EVENT_BYTES_PER_REQUEST_MAX {

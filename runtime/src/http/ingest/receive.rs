@@ -16,22 +16,29 @@ use super::refusals::Evidence;
 use super::{admission, body, decode, keys};
 use crate::config::{Networks, Source};
 use crate::domain::{
-    Answer, Headers, NewEvent, RawRequest, Refusal, RefusalCause, RequestId, SourceName, SourceUsage, Timestamp, Verified,
+    Answer, ContentEncoding, Headers, NewEvent, RawRequest, Refusal, RefusalCause, RequestId, SourceName, SourceUsage, Timestamp, Verified,
 };
 use crate::http::listen::Incoming;
 use crate::store::Admitted;
-use crate::verify::{Identity, Part};
+use crate::verify::{HandshakeAnswer, Identity, Part};
 
-/// Receives a request from this address.
-pub(super) async fn receive(door: Arc<FrontDoor>, request: Request<Incoming>, peer: IpAddr) -> Response<Body> {
-    let mut visit = Visit::new(door, peer);
-    match visit.receive(request).await {
-        Ok(receipt) => {
-            visit.count(&receipt);
-            visit.door.metrics.request(visit.source_name(), receipt.result());
-            receipt.into_response(visit.source.as_ref().map_or(&HeaderMap::new(), |source| &source.answer_headers))
-        }
-        Err(cause) => visit.refuse(cause),
+/// Receives a request from this address. What its head says is looked at before there is a future, so that this one, of which each request
+/// has one, is small.
+pub(super) fn receive(
+    door: Arc<FrontDoor>,
+    request: Request<Incoming>,
+    peer: IpAddr,
+) -> impl Future<Output = Response<Body>> + Send + 'static {
+    let (head, body) = request.into_parts();
+    let mut visit = Visit::new(door, peer, &head);
+    let opened = visit.open(&head);
+    drop(head);
+    async move {
+        let received = match opened {
+            Ok(source) => visit.receive(&source, body).await,
+            Err(cause) => Err(cause),
+        };
+        visit.answer(received)
     }
 }
 
@@ -43,77 +50,96 @@ pub(super) struct Visit {
     source: Option<Arc<Source>>,
     /// What is counted of that source.
     pub(super) usage: Option<Arc<SourceUsage>>,
-    received_at: Timestamp,
+    /// Its body is empty until it is read.
+    request: RawRequest,
+    encoding: Option<ContentEncoding>,
+    declared_length: Option<u64>,
     body_bytes: usize,
-    /// The request whose proof did not hold.
-    unproven: Option<RawRequest>,
+    /// Whether the proof of the request did not hold.
+    is_unproven: bool,
     /// What its body may take of the memory for bodies, until it is answered.
     share: Option<Share>,
 }
 
 impl Visit {
-    fn new(door: Arc<FrontDoor>, peer: IpAddr) -> Self {
-        let received_at = door.clock.now();
-        Self { door, peer, source: None, usage: None, received_at, body_bytes: 0, unproven: None, share: None }
+    fn new(door: Arc<FrontDoor>, peer: IpAddr, head: &Parts) -> Self {
+        let request = raw_request(head, door.clock.now());
+        let declared_length = body::declared_length(&head.headers);
+        Self {
+            door,
+            peer,
+            source: None,
+            usage: None,
+            request,
+            encoding: None,
+            declared_length,
+            body_bytes: 0,
+            is_unproven: false,
+            share: None,
+        }
     }
 
-    async fn receive(&mut self, request: Request<Incoming>) -> Result<Receipt, RefusalCause> {
-        let name = request.uri().path().strip_prefix("/in/").ok_or(RefusalCause::UnknownSource)?;
+    /// All that can be said before the body is read.
+    fn open(&mut self, head: &Parts) -> Result<Arc<Source>, RefusalCause> {
+        let name = head.uri.path().strip_prefix("/in/").ok_or(RefusalCause::UnknownSource)?;
         let in_force = self.door.current.load();
         let source = in_force.settings.sources.get(name).cloned().ok_or(RefusalCause::UnknownSource)?;
         self.source = Some(Arc::clone(&source));
         self.usage = in_force.usage(&source.name).cloned();
-        let (head, body) = request.into_parts();
-        self.check_head(&head, &source)?;
+        self.check_head(head, &source)?;
         let encodings = head.headers.get_all(header::CONTENT_ENCODING).iter().map(HeaderValue::as_bytes);
-        let encoding = decode::encoding(encodings, &source)?;
+        self.encoding = decode::encoding(encodings, &source)?;
         if let Some(limiter) = in_force.limiter(&source.name) {
-            limiter.take(self.received_at).map_err(|retry_after| RefusalCause::RateLimited { retry_after })?;
+            limiter.take(self.request.received_at).map_err(|retry_after| RefusalCause::RateLimited { retry_after })?;
         }
-        // Not kept while a body is on its way: another configuration may come into force meanwhile.
-        drop(in_force);
-        let body = self.read_body(&head, body, &source).await?;
+        let most = self.declared_length.and_then(|length| usize::try_from(length).ok()).unwrap_or(source.max_body);
+        self.share = Some(self.door.budget.take(most).ok_or(RefusalCause::Busy)?);
+        Ok(source)
+    }
+
+    // What few requests need is boxed, and so no part of the future that each of them is.
+    async fn receive(&mut self, source: &Arc<Source>, body: Incoming) -> Result<Receipt, RefusalCause> {
+        self.read_body(source, body).await?;
         // Shutdown may have begun while the body was on its way.
         if self.door.draining.is_cancelled() {
             return Err(RefusalCause::Draining);
         }
-        let mut request = raw_request(&head, body, self.received_at);
         if let Some(adapter) = &source.adapter {
-            // A box, as for a handshake's visit below: what few requests need is no part of the future that each of them is.
-            return Box::pin(self.ask(&source, adapter, request)).await;
+            return Box::pin(self.ask(source, adapter, self.request.clone())).await;
         }
-        if let Some(answer) = source.verifier.handshake(&request, None, self.received_at) {
-            let answer = answer?;
-            if let (Some(usage), Some(secret)) = (&self.usage, &answer.offered) {
-                info!(source = %source.name, "a secret was offered; `hookfast sources show` shows it");
-                usage.offer(secret.clone(), self.received_at);
-            }
-            return Ok(Receipt::Handshake(answer));
+        if let Some(answer) = source.verifier.handshake(&self.request, None, self.request.received_at) {
+            return self.offered(source, answer?);
         }
-        if request.method != "POST" {
+        if self.request.method != "POST" {
             return Err(RefusalCause::MethodNotAllowed);
         }
-        let proven = match self.door.keys.supply(&source, &request, self.received_at).await {
-            Ok(()) => source.verifier.verify(&request, self.received_at),
-            Err(cause) => Err(cause),
-        };
-        let verified = match proven {
-            Ok(verified) => verified,
-            Err(cause) => {
-                self.unproven = Some(request);
-                return Err(cause);
-            }
-        };
-        self.count_secret(&verified);
-        if let Some(encoding) = encoding {
-            decode::unwrap(&mut request, encoding, source.max_body)?;
+        if source.verifier.fetches() {
+            let supplied = Box::pin(self.door.keys.supply(source, &self.request, self.request.received_at)).await;
+            supplied.inspect_err(|_| self.is_unproven = true)?;
         }
-        if let Some(answer) = source.verifier.handshake(&request, Some(&verified), self.received_at) {
+        let verified = source.verifier.verify(&self.request, self.request.received_at);
+        let verified = verified.inspect_err(|_| self.is_unproven = true)?;
+        self.count_secret(&verified);
+        if let Some(encoding) = self.encoding {
+            decode::unwrap(&mut self.request, encoding, source.max_body)?;
+        }
+        if let Some(answer) = source.verifier.handshake(&self.request, Some(&verified), self.request.received_at) {
             let answer = answer?;
-            Box::pin(keys::visit(&source, &answer)).await?;
+            Box::pin(keys::visit(source, &answer)).await?;
             return Ok(Receipt::Handshake(answer));
         }
-        self.admit(&source, request, &verified).await
+        let events = admission::events(&self.door.store, &self.door.random, source, &mut self.request, &verified)?;
+        drop(verified);
+        // From here on the sender's disconnect changes nothing: the commit is on its way.
+        self.store(source, events, source.answer.clone()).await
+    }
+
+    fn offered(&self, source: &Source, answer: HandshakeAnswer) -> Result<Receipt, RefusalCause> {
+        if let (Some(usage), Some(secret)) = (&self.usage, &answer.offered) {
+            info!(source = %source.name, "a secret was offered; `hookfast sources show` shows it");
+            usage.offer(secret.clone(), self.request.received_at);
+        }
+        Ok(Receipt::Handshake(answer))
     }
 
     fn check_head(&self, head: &Parts, source: &Source) -> Result<(), RefusalCause> {
@@ -128,7 +154,7 @@ impl Visit {
         if let Some(allowed) = &source.allow_from {
             self.check_address(head, allowed)?;
         }
-        match body::declared_length(&head.headers) {
+        match self.declared_length {
             Some(length) if length > source.max_body as u64 => Err(RefusalCause::BodyTooLarge { limit: source.max_body }),
             _ => Ok(()),
         }
@@ -143,20 +169,11 @@ impl Visit {
         Err(RefusalCause::AddressNotAllowed { address })
     }
 
-    async fn read_body(&mut self, head: &Parts, body: Incoming, source: &Source) -> Result<Bytes, RefusalCause> {
-        let declared = body::declared_length(&head.headers);
-        let most = declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(source.max_body);
-        self.share = Some(self.door.budget.take(most).ok_or(RefusalCause::Busy)?);
-        let read = body::read(body, declared.unwrap_or(0), source.max_body);
-        let body = tokio::time::timeout(self.door.body_timeout, read).await.map_err(|_| RefusalCause::BodyTimeout)??;
-        self.body_bytes = body.len();
-        Ok(body)
-    }
-
-    /// From here on the sender's disconnect changes nothing: the commit is on its way.
-    async fn admit(&self, source: &Source, request: RawRequest, verified: &Verified) -> Result<Receipt, RefusalCause> {
-        let admitted = admission::admit(&self.door.store, &self.door.random, source, request, verified).await?;
-        Ok(Receipt::Stored { admitted, usual: source.answer.clone() })
+    async fn read_body(&mut self, source: &Source, body: Incoming) -> Result<(), RefusalCause> {
+        let read = body::read(body, self.declared_length.unwrap_or(0), source.max_body);
+        self.request.body = tokio::time::timeout(self.door.body_timeout, read).await.map_err(|_| RefusalCause::BodyTimeout)??;
+        self.body_bytes = self.request.body.len();
+        Ok(())
     }
 
     /// Stores the events of a request that a plugin has proven, and receives them once they are synced.
@@ -166,13 +183,13 @@ impl Visit {
     }
 
     pub(super) fn event(&self, source: &Source, request: RawRequest, identity: Identity, part: Option<Part>) -> NewEvent {
-        let id = self.door.store.event_id(self.received_at, self.door.random.bytes());
+        let id = self.door.store.event_id(request.received_at, self.door.random.bytes());
         admission::event(id, source, request, identity, part)
     }
 
     fn count_secret(&self, verified: &Verified) {
         if let (Some(usage), Some(held)) = (&self.usage, verified.held) {
-            usage.prove(held.secret, self.received_at);
+            usage.prove(held.secret, self.request.received_at);
         }
     }
 
@@ -188,27 +205,39 @@ impl Visit {
         self.source.as_ref().map(|source| &source.name)
     }
 
+    fn answer(self, received: Result<Receipt, RefusalCause>) -> Response<Body> {
+        match received {
+            Ok(receipt) => {
+                self.count(&receipt);
+                self.door.metrics.request(self.source_name(), receipt.result());
+                receipt.into_response(self.source.as_ref().map_or(&HeaderMap::new(), |source| &source.answer_headers))
+            }
+            Err(cause) => self.refuse(cause),
+        }
+    }
+
     fn refuse(self, cause: RefusalCause) -> Response<Body> {
         self.door.metrics.request(self.source_name(), cause.code());
         self.usage.iter().for_each(|usage| usage.counts().refuse());
         debug!(source = ?self.source_name(), cause = cause.code(), "refused");
         let response = answer::refused(&cause);
         let refusal = Refusal {
-            id: RequestId::new(self.received_at, self.door.random.bytes()),
+            id: RequestId::new(self.request.received_at, self.door.random.bytes()),
             source: self.source_name().cloned(),
-            at: self.received_at,
+            at: self.request.received_at,
             cause,
             body_bytes: self.body_bytes,
             headers: None,
             diagnosis: None,
         };
-        let evidence = self.source.zip(self.unproven).map(|(source, request)| Evidence { source, request });
+        let evidence = self.source.filter(|_| self.is_unproven).map(|source| Evidence { source, request: self.request });
         self.door.refusals.push(refusal, evidence);
         response
     }
 }
 
-fn raw_request(head: &Parts, body: Bytes, received_at: Timestamp) -> RawRequest {
+/// A request without its body.
+fn raw_request(head: &Parts, received_at: Timestamp) -> RawRequest {
     let bytes = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     let mut headers = Headers::with_capacity(head.headers.len(), bytes);
     for (name, value) in &head.headers {
@@ -219,5 +248,5 @@ fn raw_request(head: &Parts, body: Bytes, received_at: Timestamp) -> RawRequest 
         headers.push("host", authority.as_str());
     }
     let target = head.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
-    RawRequest { method: head.method.as_str().to_owned(), target, headers, body, received_at }
+    RawRequest { method: head.method.as_str().to_owned(), target, headers, body: Bytes::new(), received_at }
 }

@@ -101,7 +101,8 @@ impl Reverifier {
             keys::visit(source, &answer?).await?;
             return Ok(Vec::new());
         }
-        admission::admit(&self.store, &self.random, source, request, &verified).await
+        let events = admission::events(&self.store, &self.random, source, &mut request, &verified)?;
+        admission::store(&self.store, source, events).await
     }
 }
 
