@@ -23,10 +23,26 @@ pub struct Claimed {
     pub job: Job,
     /// What is owed.
     pub work: Work,
-    /// Whether it was born running: then it has had no run before.
+    /// Whether it was born running.
     pub is_born: bool,
+    /// Whether an earlier run has left steps in its journal.
+    pub has_steps: bool,
     /// The place it runs in; given back when dropped.
     pub place: OwnedSemaphorePermit,
+}
+
+/// A job that was taken from those that are due, before it has a place.
+pub(super) struct Taken {
+    pub(super) job: Job,
+    pub(super) work: Work,
+    pub(super) has_steps: bool,
+}
+
+impl Taken {
+    pub(super) fn at(self, place: OwnedSemaphorePermit) -> Claimed {
+        let Self { job, work, has_steps } = self;
+        Claimed { job, work, is_born: false, has_steps, place }
+    }
 }
 
 /// What a job is about.

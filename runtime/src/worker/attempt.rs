@@ -33,8 +33,8 @@ impl Crew {
     /// Does what a job owes and settles it. The place is given back when the plugin has ended: the next job runs while this one's outcome
     /// is on its way to the disk. As many outcomes may be on their way as there are places.
     pub(super) async fn attempt(&self, claimed: Claimed) {
-        let Claimed { job, work, mut place, is_born } = claimed;
-        let (mut progress, mut turn) = (Progress::new(is_born), None);
+        let Claimed { job, work, mut place, has_steps, is_born: _ } = claimed;
+        let (mut progress, mut turn) = (Progress::new(has_steps), None);
         loop {
             let ended = {
                 // Pinned here, or the future of this attempt would hold that of its run twice, and be moved with both.

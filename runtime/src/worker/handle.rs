@@ -27,8 +27,8 @@ const CONFLICTS_MAX: u32 = 8;
 
 /// What is known of an attempt from one of its runs to the next.
 pub(super) struct Progress {
-    /// Whether the next run is the job's first: then its journal is empty.
-    is_first: bool,
+    /// Whether there may be steps in the job's journal.
+    has_steps: bool,
     /// How often state had changed by the commit; of the compensation, once it has come to that.
     pub(super) conflicts: u32,
     /// What the handler came to, once its compensation is all that is left to run.
@@ -36,9 +36,9 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Of an attempt that begins. `is_born`: the job was born running.
-    pub(super) fn new(is_born: bool) -> Self {
-        Self { is_first: is_born, conflicts: 0, given_up: None }
+    /// Of an attempt that begins.
+    pub(super) fn new(has_steps: bool) -> Self {
+        Self { has_steps, conflicts: 0, given_up: None }
     }
 
     fn has_run_out(&self) -> bool {
@@ -83,7 +83,7 @@ impl<'t> Task<'t> {
     }
 
     async fn handle(&self, progress: &mut Progress) -> Ended {
-        let around = self.surroundings(std::mem::take(&mut progress.is_first));
+        let around = self.surroundings(std::mem::replace(&mut progress.has_steps, true));
         let started = Instant::now();
         let ran = AssertUnwindSafe(self.plugin.run(&self.crew.workshop.engine, self.guest_run(&around))).catch_unwind().await;
         let Ran { verdict, record, wishes } = ran.unwrap_or_else(|_| self.host_failure(started.elapsed()));
@@ -138,7 +138,7 @@ impl<'t> Task<'t> {
     async fn take_back(&self, reason: &str, record: &mut AttemptRecord) -> (LogLevel, String, Effects) {
         let started = Instant::now();
         // It knows the job's steps, and is no second use of those that the handler called.
-        let run = self.guest_run(&self.surroundings(false));
+        let run = self.guest_run(&self.surroundings(true));
         let ran = AssertUnwindSafe(self.plugin.compensate(&self.crew.workshop.engine, run, reason)).catch_unwind().await;
         let Some(Ran { verdict, record: own, wishes }) = ran.unwrap_or_else(|_| Some(self.host_failure(started.elapsed()))) else {
             return not_taken_back("the version that is live by now has none");
@@ -155,9 +155,9 @@ impl<'t> Task<'t> {
         }
     }
 
-    fn surroundings(&self, is_first: bool) -> Arc<Surroundings> {
+    fn surroundings(&self, has_steps: bool) -> Arc<Surroundings> {
         let store = self.crew.workshop.store.clone();
-        let journal = Journal::new(store.clone(), self.job.clone(), is_first);
+        let journal = Journal::new(store.clone(), self.job.clone(), has_steps);
         Arc::new(Surroundings {
             store,
             upstreams: self.in_force.upstreams.clone(),

@@ -60,9 +60,9 @@ impl Asked {
 }
 
 impl Journal {
-    /// `is_first`: the job has had no run before, so there is nothing to read.
-    pub(super) fn new(store: Store, job: Job, is_first: bool) -> Self {
-        let known = is_first.then(BTreeMap::new);
+    /// Without steps of an earlier run there is nothing to read.
+    pub(super) fn new(store: Store, job: Job, has_steps: bool) -> Self {
+        let known = (!has_steps).then(BTreeMap::new);
         Self { store, job, known, announced: BTreeSet::new(), called: BTreeSet::new() }
     }
 

@@ -228,6 +228,7 @@ impl History {
         job.state = Believed::Running;
         job.attempt += 1;
         assert_eq!((claimed.job.attempt, claimed.job.attempts_before), (job.attempt, job.attempts_before));
+        assert_eq!(claimed.has_steps, !job.steps.is_empty());
         self.held.push(claimed.job.clone());
     }
 

@@ -20,6 +20,7 @@ use crate::store::{AdmitError, Admitted, Claimed, Work};
 
 // The keys are inserted in their order, so that two flushers never wait for each other. A key whose time is over is taken anew.
 // A job is born running only under a lease that is still there: else nobody would rescue it.
+// Says only what is not usual: events whose key was known, jobs that were born running, and whether there are others that are due.
 const ADMIT: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now), \
      lease AS MATERIALIZED (SELECT id FROM nodes WHERE id = $2 FOR KEY SHARE), \
      input AS MATERIALIZED (SELECT * FROM unnest($3::uuid[], $4::uuid[], $5::bigint[], $6::bigint[], $7::text[], $8::text[], $9::text[], \
@@ -45,8 +46,9 @@ const ADMIT: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now)
        SELECT p.event_id, p.source, p.route, p.plugin, p.state, c.now, CASE p.state WHEN 'running' THEN 1 ELSE 0 END, 0, c.now, \
          CASE p.state WHEN 'running' THEN p.lease END, false, 0, p.line, p.skip_after FROM placed p CROSS JOIN clock c ORDER BY p.nth \
        RETURNING id, event_id, route, state) \
-     SELECT id AS event_id, NULL::text AS route, NULL::text AS state, NULL::bigint AS job FROM fresh \
-     UNION ALL SELECT event_id, route, state, id FROM owed";
+     SELECT i.id AS event_id, NULL AS route, 'known' AS what, NULL::bigint AS job FROM input i WHERE NOT EXISTS (SELECT 1 FROM fresh f WHERE f.id = i.id) \
+     UNION ALL SELECT event_id, route, 'running', id FROM owed WHERE state = 'running' \
+     UNION ALL SELECT NULL, NULL, 'due', NULL WHERE EXISTS (SELECT 1 FROM owed WHERE state = 'ready')";
 const FIRSTS: &str = "SELECT k.hash, k.event_id, k.body_hash, e.id IS NOT NULL AS is_kept, e.answer_status, e.answer_body \
      FROM dedupe_keys k LEFT JOIN events e ON e.id = k.event_id WHERE k.hash = ANY($1)";
 
@@ -156,23 +158,26 @@ impl Node {
             transaction.commit().await?;
             (rows, owed)
         };
-        let mut owed: HashMap<_, _> = owed.into_iter().map(|owed| ((owed.new.event.id, owed.route.name.as_str()), owed)).collect();
-        let mut fresh = HashSet::new();
+        let born = owed.into_iter().filter(|owed| owed.place.is_some());
+        let mut born: HashMap<_, _> = born.map(|owed| ((owed.new.event.id, owed.route.name.as_str()), owed)).collect();
+        let mut known = HashSet::new();
         for row in &rows {
-            let event = EventId::from_bytes(row.get::<Uuid, _>("event_id").into_bytes());
-            let Some(route) = row.get::<Option<&str>, _>("route") else {
-                fresh.insert(event);
-                continue;
-            };
-            match (owed.remove(&(event, route)), row.get::<&str, _>("state")) {
-                (Some(owed), "running") => self.give_birth(owed, JobId(row.get("job")), lease),
-                (_, "waiting") => {}
-                _ => self.becomes_due(self.clock.now()),
+            let event = || EventId::from_bytes(row.get::<Uuid, _>("event_id").into_bytes());
+            match row.get("what") {
+                "running" => {
+                    if let Some(owed) = born.remove(&(event(), row.get("route"))) {
+                        self.give_birth(owed, JobId(row.get("job")), lease);
+                    }
+                }
+                "due" => self.becomes_due(self.clock.now()),
+                _ => {
+                    known.insert(event());
+                }
             }
         }
         // Places of jobs that were not born go back here.
-        drop(owed);
-        let is_new = |new: &NewEvent| fresh.contains(&new.event.id);
+        drop(born);
+        let is_new = |new: &NewEvent| leads(&new) && !known.contains(&new.event.id);
         let duplicates = group.iter().filter(|new| !is_new(new)).filter_map(|new| new.key.as_ref());
         let hashes: Vec<Uuid> = duplicates.map(|key| Uuid::from_bytes(key.hash)).collect();
         let firsts = if hashes.is_empty() { HashMap::new() } else { firsts(connection, &hashes).await? };
@@ -216,7 +221,7 @@ impl Node {
         };
         self.held().insert(Run::of(&job));
         // The receiver is gone only while the worker ends: the job is given back with the lease.
-        let _ = self.born.send(Claimed { job, work: Work::Handle(event), place, is_born: true });
+        let _ = self.born.send(Claimed { job, work: Work::Handle(event), place, is_born: true, has_steps: false });
     }
 }
 

@@ -15,6 +15,7 @@ use super::{Node, Run};
 use crate::domain::{
     DeadReason, Delivery, Digest, Event, EventId, Headers, Job, JobId, Line, Lineage, NodeId, Parent, RouteName, Timestamp,
 };
+use crate::store::work::Taken;
 use crate::store::{Backlog, Claimed, QUIET_FOR_EACH_CHARGE, StoreError, Work};
 
 // A loose index scan: one step a source, however many jobs each has. Literal states, so that the partial index serves.
@@ -28,7 +29,8 @@ const SOURCES: &str = "WITH RECURSIVE s AS ( \
 macro_rules! work_of_taken {
     () => {
         "e.event_type, e.dedupe_key, e.received_at, e.parent, e.depth, coalesce(e.headers, d.headers) AS headers, coalesce(e.body, d.body) AS body, \
-           d.digest, d.upstream, d.method, d.path, d.replays FROM taken t \
+           d.digest, d.upstream, d.method, d.path, d.replays, \
+           EXISTS (SELECT 1 FROM steps s WHERE s.event_id = t.event_id AND s.route = t.route) AS has_steps FROM taken t \
            LEFT JOIN events e ON e.id = CASE WHEN t.route NOT LIKE '%:%' THEN t.event_id END \
            LEFT JOIN deliveries d ON d.event_id = CASE WHEN t.route LIKE '%:%' THEN t.event_id END AND d.route = t.route"
     };
@@ -54,9 +56,6 @@ const SUSPECT: &str = concat!(
 const BURY: &str = "WITH gone AS (DELETE FROM jobs WHERE id = $1 RETURNING event_id, source, route, plugin, attempt, line, skip_after) \
      INSERT INTO dead_letters (event_id, source, route, plugin, attempts, cause, reason, died_at, line) \
      SELECT event_id, source, route, plugin, attempt, $2, $3, hookfast_now($4), CASE WHEN skip_after IS NULL THEN line END FROM gone";
-
-/// A job and what it works on, taken and not yet handed over.
-type Taken = (Job, Work);
 
 impl Node {
     pub(super) async fn claim(&self, places: Vec<OwnedSemaphorePermit>) -> Result<Vec<Claimed>, StoreError> {
@@ -89,11 +88,11 @@ impl Node {
     }
 
     fn hand_over(&self, taken: Vec<Taken>, places: Vec<OwnedSemaphorePermit>) -> Vec<Claimed> {
-        self.held().extend(taken.iter().map(|(job, _)| Run::of(job)));
+        self.held().extend(taken.iter().map(|taken| Run::of(&taken.job)));
         if !taken.is_empty() {
             self.committed();
         }
-        taken.into_iter().zip(places).map(|((job, work), place)| Claimed { job, work, place, is_born: false }).collect()
+        taken.into_iter().zip(places).map(|(taken, place)| taken.at(place)).collect()
     }
 
     /// Runs statements on a connection of the pool.
@@ -229,7 +228,7 @@ fn read(owner: NodeId, row: &PgRow, now: Timestamp) -> Option<Taken> {
     } else {
         Work::Handle(read_event(&job, row)?.into())
     };
-    Some((job, work))
+    Some(Taken { job, work, has_steps: row.get("has_steps") })
 }
 
 fn read_event(job: &Job, row: &PgRow) -> Option<Event> {

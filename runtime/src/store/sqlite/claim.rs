@@ -10,22 +10,20 @@ use super::settle::{DELETE_JOB, INSERT_DEAD};
 use super::writer::Round;
 use super::{deliveries, line};
 use crate::domain::{DeadReason, Event, EventId, Headers, Job, JobId, Line, Lineage, Parent, RouteName, SourceName, Timestamp};
+use crate::store::work::Taken;
 use crate::store::{Backlog, QUIET_FOR_EACH_CHARGE, Work};
 
-// A loose index scan: one step a source, however many jobs each has.
-const SOURCES: &str = "WITH RECURSIVE s (source) AS ( \
-       SELECT min(source) FROM jobs WHERE state = 'ready' AND suspect = 0 \
-       UNION ALL \
-       SELECT (SELECT min(source) FROM jobs WHERE state = 'ready' AND suspect = 0 AND source > s.source) FROM s WHERE s.source IS NOT NULL \
-     ) SELECT source, (SELECT min(due_at) FROM jobs WHERE state = 'ready' AND suspect = 0 AND source = s.source) FROM s \
-     WHERE source IS NOT NULL";
+// A loose index scan, one step a source, however many jobs each has: run for one source after the other, since SQLite makes a table for a
+// recursive query, anew each time.
+const NEXT_SOURCE: &str =
+    "SELECT source, due_at FROM jobs WHERE state = 'ready' AND suspect = 0 AND source > ?1 ORDER BY source, due_at LIMIT 1";
 static DUE: LazyLock<String> =
     LazyLock::new(|| format!("{JOB} WHERE state = 'ready' AND suspect = 0 AND source = ?1 AND due_at <= ?2 ORDER BY due_at LIMIT ?3"));
 static SUSPECT: LazyLock<String> =
     LazyLock::new(|| format!("{JOB} WHERE state = 'ready' AND suspect = 1 AND charges <= ?1 ORDER BY charges, id LIMIT 1"));
 // As it will be once it is taken.
-const JOB: &str =
-    "SELECT id, event_seq, source, route, plugin, attempt + 1, attempts_before, owed_since, suspect, line, skip_after FROM jobs";
+const JOB: &str = "SELECT id, event_seq, source, route, plugin, attempt + 1, attempts_before, owed_since, suspect, line, skip_after, \
+     EXISTS (SELECT 1 FROM steps WHERE event_seq = jobs.event_seq AND route = jobs.route) FROM jobs";
 const ANY_SUSPECT: &str = "SELECT EXISTS (SELECT 1 FROM jobs WHERE state = 'ready' AND suspect = 1)";
 // Without RETURNING, for which SQLite makes a table, anew for each job: what it would give was read just before, in this transaction.
 const TAKE: &str = "UPDATE jobs SET state = 'running', owner = ?2, attempt = attempt + 1 WHERE id = ?1";
@@ -61,7 +59,7 @@ pub(super) fn apply_suspect(round: &mut Round<'_>) -> Result<Applied, rusqlite::
     loop {
         let quiet = round.now.since(round.opened_at).as_millis() / QUIET_FOR_EACH_CHARGE.as_millis();
         let charges_max = i64::try_from(quiet).unwrap_or(i64::MAX);
-        let Some(taken) = round.statements.first(&SUSPECT, [charges_max], Taken::read)? else {
+        let Some(taken) = round.statements.first(&SUSPECT, [charges_max], JobRow::read)? else {
             round.draft.no_suspects = !round.statements.one(ANY_SUSPECT, [], |row| row.get(0))?;
             return Ok(Applied::Claimed(Vec::new()));
         };
@@ -72,16 +70,23 @@ pub(super) fn apply_suspect(round: &mut Round<'_>) -> Result<Applied, rusqlite::
     }
 }
 
+/// The sources that have ready jobs, each with when its first is due.
 fn sources(round: &Round<'_>) -> Result<Vec<(String, Timestamp)>, rusqlite::Error> {
-    round.statements.all(SOURCES, [], |row| Ok((row.get(0)?, Timestamp::from_millis(row.get(1)?))))
+    let mut sources: Vec<(String, Timestamp)> = Vec::new();
+    loop {
+        let after = sources.last().map_or("", |(source, _)| source);
+        let read = |row: &Row<'_>| Ok((row.get(0)?, Timestamp::from_millis(row.get(1)?)));
+        let Some(next) = round.statements.first(NEXT_SOURCE, [after], read)? else { return Ok(sources) };
+        sources.push(next);
+    }
 }
 
 fn next_due(round: &Round<'_>) -> Result<Option<Timestamp>, rusqlite::Error> {
     Ok(sources(round)?.into_iter().map(|(_, due)| due).min())
 }
 
-/// A job that this round took, before its event is read.
-struct Taken {
+/// The row of a job that this round took.
+struct JobRow {
     id: i64,
     event_seq: i64,
     source: String,
@@ -92,22 +97,23 @@ struct Taken {
     owed_since: i64,
     is_suspect: bool,
     line: Option<Line>,
+    has_steps: bool,
 }
 
-fn take_due(round: &Round<'_>, source: &str, wanted: usize, taken: &mut Vec<Taken>) -> Result<usize, rusqlite::Error> {
+fn take_due(round: &Round<'_>, source: &str, wanted: usize, taken: &mut Vec<JobRow>) -> Result<usize, rusqlite::Error> {
     let values = params![source, round.now.as_millis(), i64::try_from(wanted).unwrap_or(i64::MAX)];
-    let due = round.statements.all(&DUE, values, Taken::read)?;
+    let due = round.statements.all(&DUE, values, JobRow::read)?;
     due.iter().try_for_each(|due| take(round, due))?;
     let found = due.len();
     taken.extend(due);
     Ok(found)
 }
 
-fn take(round: &Round<'_>, taken: &Taken) -> Result<(), rusqlite::Error> {
+fn take(round: &Round<'_>, taken: &JobRow) -> Result<(), rusqlite::Error> {
     round.statements.execute_one(TAKE, params![taken.id, round.boot])
 }
 
-impl Taken {
+impl JobRow {
     fn read(row: &Row<'_>) -> Result<Self, rusqlite::Error> {
         let line: Option<[u8; 16]> = row.get(9)?;
         Ok(Self {
@@ -121,12 +127,13 @@ impl Taken {
             owed_since: row.get(7)?,
             is_suspect: row.get(8)?,
             line: line.map(|hash| Ok::<_, rusqlite::Error>(Line { hash, skip_after: row.get(10)? })).transpose()?,
+            has_steps: row.get(11)?,
         })
     }
 }
 
 /// The job with what it works on. One whose event or delivery cannot be read becomes a dead letter, so that it does not hold up the others.
-fn load(round: &mut Round<'_>, taken: &Taken) -> Result<Option<(Job, Work)>, rusqlite::Error> {
+fn load(round: &mut Round<'_>, taken: &JobRow) -> Result<Option<Taken>, rusqlite::Error> {
     let names = (RouteName::of_job(&taken.route), taken.source.parse::<SourceName>(), taken.plugin.parse());
     let (Ok(route), Ok(source), Ok(plugin)) = names else { return bury(round, taken).map(|()| None) };
     let found = if route.is_delivery() {
@@ -149,10 +156,10 @@ fn load(round: &mut Round<'_>, taken: &Taken) -> Result<Option<(Job, Work)>, rus
         is_suspect: taken.is_suspect,
         line: taken.line,
     };
-    Ok(Some((job, work)))
+    Ok(Some(Taken { job, work, has_steps: taken.has_steps }))
 }
 
-fn bury(round: &mut Round<'_>, taken: &Taken) -> Result<(), rusqlite::Error> {
+fn bury(round: &mut Round<'_>, taken: &JobRow) -> Result<(), rusqlite::Error> {
     error!(job_number = taken.id, source = taken.source, "a job's event cannot be read from the database; the job becomes a dead letter");
     round.statements.execute_one(DELETE_JOB, [taken.id])?;
     let reason = "its event cannot be read from the database";

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, params};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection as _, SqlitePool};
@@ -171,10 +172,16 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
     connection.pragma_update(None, "cache_spill", CACHE_SPILL_PAGES)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(64);
+    stay_prepared(connection)?;
     let journal: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
     require("journal_mode", "wal", journal)?;
     let synchronous: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0))?;
     require("synchronous", "2", synchronous.to_string())
+}
+
+/// Else SQLite prepares a statement anew whenever another value is bound to its LIMIT, in case another plan were better.
+fn stay_prepared(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 fn require(setting: &'static str, wanted: &'static str, found: String) -> Result<(), StoreError> {
@@ -232,6 +239,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::StatementStatus;
     use sqlx::SqliteConnection;
     use sqlx::migrate::Migrator;
 
@@ -263,6 +271,22 @@ mod tests {
         let has = |option: &str| options.iter().any(|own| own == option);
         let as_meant = has("DEFAULT_MEMSTATUS=0") && !has("ENABLE_MEMORY_MANAGEMENT");
         assert!(as_meant, "LIBSQLITE3_FLAGS of .cargo/config.toml did not reach its build; build from within the repository: {options:?}");
+    }
+
+    #[test]
+    fn a_statement_is_not_prepared_anew_for_another_limit() {
+        let connection = Connection::open_in_memory().expect("a database");
+        connection.execute_batch("CREATE TABLE jobs (id INTEGER PRIMARY KEY)").expect("a table");
+        let again = |connection: &Connection| {
+            let mut statement = connection.prepare("SELECT id FROM jobs ORDER BY id LIMIT ?1").expect("a statement");
+            for limit in 1..4 {
+                assert!(statement.query([limit]).expect("rows").next().expect("none").is_none());
+            }
+            statement.get_status(StatementStatus::RePrepare)
+        };
+        assert_ne!(again(&connection), 0, "SQLite does not do so any more by itself");
+        stay_prepared(&connection).expect("set");
+        assert_eq!(again(&connection), 0);
     }
 
     #[tokio::test]

@@ -7,7 +7,8 @@ use crate::domain::{
     AttemptRecord, Effects, Job, JournalEntry, Lineage, Outcome, PluginName, Quarantined, Refusal, StepState, Timestamp, UpstreamName,
 };
 use crate::store::admission::Admission;
-use crate::store::{Admitted, Backlog, Claimed, DeadFilter, SettleError, StoreError, Work};
+use crate::store::work::Taken;
+use crate::store::{Admitted, Backlog, Claimed, DeadFilter, SettleError, StoreError};
 
 /// A write. Everything it needs travels with it, so that a group can be tried again in halves.
 pub(super) enum Operation {
@@ -77,7 +78,7 @@ pub(super) enum Applied {
     Admitted(Vec<Admitted>),
     Settled(Result<(), SettleError>),
     Journalled(Result<(), SettleError>),
-    Claimed(Vec<(Job, Work)>),
+    Claimed(Vec<Taken>),
     Edited(Edited),
 }
 

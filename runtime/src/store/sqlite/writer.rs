@@ -250,12 +250,10 @@ fn answer(operation: Operation, applied: Applied) {
         (Operation::Settle(settlement), Applied::Settled(result)) => drop(settlement.reply.send(result)),
         (Operation::Journal(noted), Applied::Journalled(result)) => drop(noted.reply.send(result)),
         (Operation::Claim { places, reply }, Applied::Claimed(found)) => {
-            let claimed = found.into_iter().zip(places).map(|((job, work), place)| Claimed { job, work, place, is_born: false });
-            let _ = reply.send(Ok(claimed.collect()));
+            let _ = reply.send(Ok(found.into_iter().zip(places).map(|(taken, place)| taken.at(place)).collect()));
         }
         (Operation::ClaimSuspect { place, reply }, Applied::Claimed(found)) => {
-            let claimed = found.into_iter().zip(place).map(|((job, work), place)| Claimed { job, work, place, is_born: false });
-            let _ = reply.send(Ok(claimed.last()));
+            let _ = reply.send(Ok(found.into_iter().zip(place).map(|(taken, place)| taken.at(place)).last()));
         }
         (Operation::Edit { reply, .. }, Applied::Edited(edited)) => drop(reply.send(Ok(edited))),
         _ => unreachable!("each write is applied as what it is"),
