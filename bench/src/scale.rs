@@ -39,9 +39,9 @@ impl Scale {
         events: 20_000,
         calls: 20_000,
         plugins: &[1, 10, 100, 500],
-        backlogs: &[100_000, 1_000_000],
+        backlogs: &[150_000, 1_000_000],
         slow_start: Duration::from_secs(6),
-        dispatch: Duration::from_secs(8),
+        dispatch: Duration::from_secs(5),
         rest: Duration::from_secs(2),
     };
 
@@ -56,7 +56,7 @@ impl Scale {
         events: 3000,
         calls: 3000,
         plugins: &[1, 20],
-        backlogs: &[20_000],
+        backlogs: &[30_000],
         slow_start: Duration::from_secs(1),
         dispatch: Duration::from_secs(1),
         rest: Duration::from_millis(500),
