@@ -103,6 +103,13 @@ enum Driver {
 
 /// The same call on whichever driver it is.
 macro_rules! on {
+    // PostgreSQL's futures are large, and would make all that wait for a store as large.
+    (async $store:expr, $driver:ident => $call:expr) => {
+        match &*$store.0 {
+            Driver::Sqlite($driver) => $call.await,
+            Driver::Postgres($driver) => Box::pin($call).await,
+        }
+    };
     ($store:expr, $driver:ident => $call:expr) => {
         match &*$store.0 {
             Driver::Sqlite($driver) => $call,
@@ -168,43 +175,43 @@ impl Store {
     /// Commits an attempt's outcome, record and effects together, if the job is still this process's at this attempt.
     /// `record` is `None` where the plugin was not run.
     pub async fn settle(&self, job: &Job, outcome: Outcome, record: Option<AttemptRecord>, effects: Effects) -> Result<(), SettleError> {
-        on!(self, driver => driver.settle(job.clone(), outcome, record, effects).await)
+        on!(async self, driver => driver.settle(job.clone(), outcome, record, effects))
     }
 
     /// Keeps a step of a running job, synced, if the job is still this process's at this attempt: its final response, or that its call
     /// comes next. What is recorded already stays as it is.
     pub async fn journal(&self, job: &Job, entry: JournalEntry) -> Result<(), SettleError> {
-        on!(self, driver => driver.journal(job.clone(), entry).await)
+        on!(async self, driver => driver.journal(job.clone(), entry))
     }
 
     /// What is known of a job's steps.
     pub async fn steps(&self, lineage: &Lineage) -> Result<Vec<JournalEntry>, StoreError> {
-        on!(self, driver => driver.steps(lineage).await)
+        on!(async self, driver => driver.steps(lineage))
     }
 
     /// What is committed under a key of state and has not expired.
     pub async fn state(&self, scope: &StateScope, key: &str) -> Result<Option<StateItem>, StoreError> {
-        on!(self, driver => driver.state(scope, key).await)
+        on!(async self, driver => driver.state(scope, key))
     }
 
     /// The bytes that a scope's keys and values take together.
     pub async fn state_bytes(&self, scope: &StateScope) -> Result<u64, StoreError> {
-        on!(self, driver => driver.state_bytes(scope).await)
+        on!(async self, driver => driver.state_bytes(scope))
     }
 
     /// Makes up to `jobs_max` jobs that were parked for this upstream ready again, the oldest first; how many there were.
     pub async fn unpark_upstream(&self, upstream: &UpstreamName, jobs_max: u32) -> Result<u64, StoreError> {
-        on!(self, driver => driver.unpark_upstream(upstream.clone(), jobs_max).await)
+        on!(async self, driver => driver.unpark_upstream(upstream.clone(), jobs_max))
     }
 
     /// The upstreams that jobs are parked for, with how many.
     pub async fn parked_upstreams(&self) -> Result<Vec<(UpstreamName, u64)>, StoreError> {
-        on!(self, driver => driver.parked_upstreams().await)
+        on!(async self, driver => driver.parked_upstreams())
     }
 
     /// Takes as many due jobs as there are places, fairly over the sources that have any.
     pub async fn claim(&self, places: Vec<OwnedSemaphorePermit>) -> Result<Vec<Claimed>, StoreError> {
-        on!(self, driver => driver.claim(places).await)
+        on!(async self, driver => driver.claim(places))
     }
 
     /// Whether some suspect may be waiting; cheap to ask.
@@ -214,48 +221,48 @@ impl Store {
 
     /// Takes the least-charged suspect, if there is one that may run already: one that was charged waits a second for each charge.
     pub async fn claim_suspect(&self, place: OwnedSemaphorePermit) -> Result<Option<Claimed>, StoreError> {
-        on!(self, driver => driver.claim_suspect(place).await)
+        on!(async self, driver => driver.claim_suspect(place))
     }
 
     /// Makes the jobs that were parked for this plugin ready again; how many there were.
     pub async fn unpark(&self, plugin: &PluginName) -> Result<u64, StoreError> {
-        on!(self, driver => driver.unpark(plugin.clone()).await)
+        on!(async self, driver => driver.unpark(plugin.clone()))
     }
 
     /// Keeps refusals in their sources' rings, best effort.
     pub async fn record_refusals(&self, refusals: Vec<Refusal>) -> Result<(), StoreError> {
-        on!(self, driver => driver.record_refusals(refusals).await)
+        on!(async self, driver => driver.record_refusals(refusals))
     }
 
     /// Keeps refused requests as they came; the oldest of a source go once they are too many or take too much.
     pub async fn quarantine(&self, requests: Vec<Quarantined>) -> Result<(), StoreError> {
-        on!(self, driver => driver.quarantine(requests).await)
+        on!(async self, driver => driver.quarantine(requests))
     }
 
     /// Some requests in a source's quarantine behind this place, in order of receipt; none where there are no more.
     pub async fn quarantined(&self, source: &SourceName, after: HeldPlace) -> Result<Vec<Held>, StoreError> {
-        on!(self, driver => driver.quarantined(source, after).await)
+        on!(async self, driver => driver.quarantined(source, after))
     }
 
     /// Takes requests out of quarantine.
     pub async fn release(&self, places: &[HeldPlace]) -> Result<(), StoreError> {
         let seqs = places.iter().map(|place| place.seq).collect();
-        on!(self, driver => driver.release(seqs).await)
+        on!(async self, driver => driver.release(seqs))
     }
 
     /// Forgets what is in quarantine since before `cutoff`. Run now and then.
     pub async fn expire_quarantine(&self, cutoff: Timestamp) -> Result<(), StoreError> {
-        on!(self, driver => driver.expire_quarantine(cutoff).await)
+        on!(async self, driver => driver.expire_quarantine(cutoff))
     }
 
     /// Makes dead letters ready jobs again, with their lineage and a new retry budget; the lineages that were.
     pub async fn replay_dead(&self, filter: DeadFilter) -> Result<Vec<Lineage>, StoreError> {
-        on!(self, driver => driver.replay_dead(filter).await)
+        on!(async self, driver => driver.replay_dead(filter))
     }
 
     /// Gives dead letters up for good, keeping the reason; the lineages that were.
     pub async fn discard_dead(&self, filter: DeadFilter, reason: String) -> Result<Vec<Lineage>, StoreError> {
-        on!(self, driver => driver.discard_dead(filter, reason).await)
+        on!(async self, driver => driver.discard_dead(filter, reason))
     }
 
     /// Makes a plugin's version known to all nodes. One that none has seen yet goes live on every node; the digest that is live.
@@ -290,18 +297,18 @@ impl Store {
 
     /// The processes that share the database.
     pub async fn nodes(&self) -> Result<Vec<NodeView>, StoreError> {
-        on!(self, driver => driver.nodes().await)
+        on!(async self, driver => driver.nodes())
     }
 
     /// Forgets dedupe keys whose window has passed; run now and then.
     pub async fn prune(&self) -> Result<(), StoreError> {
-        on!(self, driver => driver.prune().await)
+        on!(async self, driver => driver.prune())
     }
 
     /// Forgets events that arrived before `cutoff`, with all that is known of them; not those with a live job or a dead letter. Run now
     /// and then.
     pub async fn expire(&self, cutoff: Timestamp) -> Result<(), StoreError> {
-        on!(self, driver => driver.expire(cutoff).await)
+        on!(async self, driver => driver.expire(cutoff))
     }
 
     /// Counts up with every commit: whoever waits for a change waits for this.
@@ -321,41 +328,41 @@ impl Store {
 
     /// Events, newest first.
     pub async fn events(&self, filter: &EventFilter) -> Result<Page<EventView>, StoreError> {
-        on!(self, driver => driver.events(filter).await)
+        on!(async self, driver => driver.events(filter))
     }
 
     /// One event with its jobs and attempts.
     pub async fn event(&self, id: EventId) -> Result<Option<EventView>, StoreError> {
-        on!(self, driver => driver.event(id).await)
+        on!(async self, driver => driver.event(id))
     }
 
     /// Dead letters, newest first.
     pub async fn dead_letters(&self, filter: &DeadFilter, limit: u32) -> Result<Vec<DeadLetterView>, StoreError> {
-        on!(self, driver => driver.dead_letters(filter, limit).await)
+        on!(async self, driver => driver.dead_letters(filter, limit))
     }
 
     /// How many dead letters there are.
     pub async fn dead_letter_count(&self, filter: &DeadFilter) -> Result<u64, StoreError> {
-        on!(self, driver => driver.dead_letter_count(filter).await)
+        on!(async self, driver => driver.dead_letter_count(filter))
     }
 
     /// Requests that did not become an event, newest first.
     pub async fn requests(&self, filter: &RequestFilter) -> Result<Page<RequestView>, StoreError> {
-        on!(self, driver => driver.requests(filter).await)
+        on!(async self, driver => driver.requests(filter))
     }
 
     /// One request that did not become an event.
     pub async fn request(&self, id: RequestId) -> Result<Option<RequestView>, StoreError> {
-        on!(self, driver => driver.request(id).await)
+        on!(async self, driver => driver.request(id))
     }
 
     /// Live jobs and dead letters by state, and the oldest due job.
     pub async fn job_counts(&self) -> Result<JobCounts, StoreError> {
-        on!(self, driver => driver.job_counts().await)
+        on!(async self, driver => driver.job_counts())
     }
 
     /// Commits what waits and closes the database.
     pub async fn close(&self) {
-        on!(self, driver => driver.close().await);
+        on!(async self, driver => driver.close());
     }
 }
