@@ -1,5 +1,5 @@
-//! What a long queue costs: taking events behind it, starting on it after a crash, working it off. Each figure is compared with the same
-//! of a store without a queue, or with a short one, in the same round: the machine is not the same a minute later.
+//! What a long queue costs: taking events behind it, starting on it after a crash, working it off. The rates are compared with those of a
+//! store without a queue, or with a short one, in the same round: the machine is not the same a minute later.
 
 use std::time::{Duration, Instant};
 
@@ -15,30 +15,53 @@ use crate::server::Server;
 use crate::site::{HOLD, PLACES, Site};
 
 const CONNECTIONS: usize = 256;
-/// Events before the first that are timed.
+/// Events before those that are timed.
 const WARM_UP: u64 = 1000;
 const FIRST_CALL_MAX: Duration = Duration::from_mins(2);
 
 pub(crate) fn measure(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     section.remark(format!(
-        "Events of 2 KB come in through the front door, 256 connections, while the worker is at a standstill. Once a queue is as long as it\n\
-         says, more are taken, in turn with a store that is empty (`of empty`: the median of the rounds' ratios). Then the server is killed and\n\
-         started anew, once a round. Dispatched: calls of `stripe-crm` that reach the upstream, {} s after the first (the worker starts with 4\n\
-         places and has all 128 after 5 s), and as a ratio to those of the shortest queue in the same round. PSS: before the first kill.",
+        "Events of 2 KB come in through the front door, 256 connections, while the worker is at a standstill. Once the queues are as long as\n\
+         they say, each takes {} more in each of {} rounds, in turn with a store that was empty before the first of them (`of empty`: the\n\
+         median of the rounds' ratios). Then the servers are killed and started anew, one at a time, as often. Dispatched: calls of\n\
+         `stripe-crm` that reach the upstream, {} s after the first (the worker starts with 4 places and has all 128 after 5 s), and as a\n\
+         ratio to those of the shortest queue in the same round. Anonymous memory: before the first kill, and after each start's first call.",
+        WARM_UP + bench.scale.burst,
+        bench.scale.rounds,
         bench.scale.slow_start.as_secs()
     ));
     for kind in Kind::ALL {
-        let queues = bench.scale.backlogs.iter().map(|events| Queue::fill(bench, kind, *events));
+        // Made first, since a database that is made has PostgreSQL write down all that it has.
+        let mut empty = Queue::of(bench, kind, format!("an empty store on {kind}"))?;
+        let queues = bench.scale.backlogs.iter().map(|events| {
+            let mut queue = Queue::of(bench, kind, format!("{events} waiting on {kind}"))?;
+            queue.take(*events)?;
+            Ok(queue)
+        });
         let mut queues = queues.collect::<anyhow::Result<Vec<_>>>()?;
-        let mut empty = Row::of(format!("an empty store on {kind}"));
-        for _ in 0..bench.scale.rounds {
-            take_more(bench, kind, &mut empty, &mut queues)?;
+        let measured = compare(bench, &mut empty, &mut queues);
+        [empty].into_iter().chain(queues).for_each(|queue| section.push(queue.row));
+        measured?;
+    }
+    Ok(())
+}
+
+fn compare(bench: &Bench, empty: &mut Queue, queues: &mut [Queue]) -> anyhow::Result<()> {
+    for round in 0..bench.scale.rounds {
+        // Whoever comes first in one round is the last in the next.
+        let mut turns: Vec<&mut Queue> = [&mut *empty].into_iter().chain(&mut *queues).collect();
+        if round % 2 == 1 {
+            turns.reverse();
         }
-        queues.iter_mut().try_for_each(Queue::kill)?;
-        for _ in 0..bench.scale.rounds {
-            work_off(bench, &mut queues)?;
-        }
-        [empty].into_iter().chain(queues.into_iter().map(|queue| queue.row)).for_each(|row| section.push(row));
+        turns.into_iter().try_for_each(|queue| queue.take_more(bench))?;
+        let taken = empty.row.last("taken/s");
+        queues.iter_mut().for_each(|queue| queue.row.figure("of empty", queue.row.last("taken/s") / taken));
+    }
+    [&mut *empty].into_iter().chain(&mut *queues).try_for_each(Queue::kill)?;
+    for _ in 0..bench.scale.rounds {
+        queues.iter_mut().try_for_each(|queue| queue.start_again(bench))?;
+        let shortest = queues.first().context("there is a queue")?.row.last("dispatched/s");
+        queues.iter_mut().for_each(|queue| queue.row.figure("of the shortest", queue.row.last("dispatched/s") / shortest));
     }
     Ok(())
 }
@@ -48,22 +71,39 @@ struct Queue {
     site: Site,
     /// `None` once it is killed.
     server: Option<Server>,
+    /// How many were accepted.
+    accepted: u64,
     row: Row,
 }
 
 impl Queue {
-    fn fill(bench: &Bench, kind: Kind, events: u64) -> anyhow::Result<Self> {
+    fn of(bench: &Bench, kind: Kind, what: String) -> anyhow::Result<Self> {
         let (site, server) = at_a_standstill(bench, kind)?;
-        send(&server, &Body::of(BODY_BYTES), CONNECTIONS, Pace::Count(events))?;
-        Ok(Self { site, server: Some(server), row: Row::of(format!("{events} waiting on {kind}")) })
+        Ok(Self { site, server: Some(server), accepted: 0, row: Row::of(what) })
+    }
+
+    /// Takes so many events; how many a second.
+    fn take(&mut self, events: u64) -> anyhow::Result<f64> {
+        let server = self.server.as_ref().context("the server runs")?;
+        let tally = send(server, &Body::of(BODY_BYTES), CONNECTIONS, Pace::Count(events))?;
+        self.accepted += tally.accepted();
+        Ok(tally.rate())
+    }
+
+    fn take_more(&mut self, bench: &Bench) -> anyhow::Result<()> {
+        self.take(WARM_UP)?;
+        let taken = self.take(bench.scale.burst)?;
+        self.row.figure("taken/s", taken);
+        Ok(())
     }
 
     fn kill(&mut self) -> anyhow::Result<()> {
         let server = self.server.take().context("the server is killed once")?;
-        self.row.figure("PSS MiB", server.memory()?.pss_mib);
+        self.row.figure("anonymous MiB", server.memory()?.anonymous_mib);
         let counted = Instant::now();
-        ensure!(server.metrics()?.ready() > 0, "nothing waits");
+        let waiting = server.metrics()?.ready();
         self.row.figure("ms for /metrics", millis(counted.elapsed()));
+        ensure!(waiting == self.accepted, "of {} events {waiting} have a job that is ready", self.accepted);
         server.kill()
     }
 
@@ -75,7 +115,7 @@ impl Queue {
         bench.upstreams.until_more_than(before, FIRST_CALL_MAX)?;
         self.row.figure("start s", server.start.as_secs_f64());
         self.row.figure("to the first call s", server.begun.elapsed().as_secs_f64());
-        self.row.figure("PSS MiB then", server.memory()?.pss_mib);
+        self.row.figure("anonymous MiB then", server.memory()?.anonymous_mib);
         pass(bench.scale.slow_start);
         let (first, cpu, started) = (bench.upstreams.answered(), server.cpu()?, Instant::now());
         pass(bench.scale.dispatch);
@@ -85,32 +125,4 @@ impl Queue {
         ensure!(server.metrics()?.ready() > 0, "the queue was worked off before its time");
         server.kill()
     }
-}
-
-/// The same burst to an empty store and behind each queue.
-fn take_more(bench: &Bench, kind: Kind, empty: &mut Row, queues: &mut [Queue]) -> anyhow::Result<()> {
-    let (_site, server) = at_a_standstill(bench, kind)?;
-    let rate = |server: &Server| -> anyhow::Result<f64> {
-        let body = Body::of(BODY_BYTES);
-        send(server, &body, CONNECTIONS, Pace::Count(WARM_UP))?;
-        Ok(send(server, &body, CONNECTIONS, Pace::For(bench.scale.load))?.rate())
-    };
-    empty.figure("taken/s", rate(&server)?);
-    for queue in queues {
-        let server = queue.server.as_ref().context("the server runs")?;
-        queue.row.figure("taken/s", rate(server)?);
-        queue.row.figure("of empty", queue.row.last("taken/s") / empty.last("taken/s"));
-    }
-    Ok(())
-}
-
-/// Each queue for a while.
-fn work_off(bench: &Bench, queues: &mut [Queue]) -> anyhow::Result<()> {
-    let mut shortest = None;
-    for queue in queues {
-        queue.start_again(bench)?;
-        let dispatched = queue.row.last("dispatched/s");
-        queue.row.figure("of the shortest", dispatched / *shortest.get_or_insert(dispatched));
-    }
-    Ok(())
 }

@@ -20,6 +20,8 @@ pub(crate) struct Scale {
     pub(crate) plugins: &'static [usize],
     /// How many events wait: few, and many.
     pub(crate) backlogs: &'static [u64],
+    /// Events behind them, of one round.
+    pub(crate) burst: u64,
     /// Until the worker has all its places after a crash: 4, and twice as many each second.
     pub(crate) slow_start: Duration,
     /// How long the dispatch of a backlog is watched then.
@@ -40,6 +42,7 @@ impl Scale {
         calls: 20_000,
         plugins: &[1, 10, 100, 500],
         backlogs: &[150_000, 1_000_000],
+        burst: 40_000,
         slow_start: Duration::from_secs(6),
         dispatch: Duration::from_secs(5),
         rest: Duration::from_secs(2),
@@ -57,6 +60,7 @@ impl Scale {
         calls: 3000,
         plugins: &[1, 20],
         backlogs: &[30_000],
+        burst: 5_000,
         slow_start: Duration::from_secs(1),
         dispatch: Duration::from_secs(1),
         rest: Duration::from_millis(500),
