@@ -55,7 +55,7 @@ pub struct ListenLimits {
 }
 
 /// What answers the requests of a listener.
-pub trait Respond: Clone + Send + Sync + Unpin + 'static {
+pub trait Respond: Clone + Send + Sync + 'static {
     /// The bodies of its answers. The default is an empty one.
     type Body: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Default + Send + 'static;
 
@@ -176,6 +176,7 @@ async fn serve_http1(
     builder.max_headers(HEADERS_MAX).max_buf_size(HEAD_BYTES_MAX).half_close(true).writev(false);
     let service = service_fn(move |request| from_peer.respond(request).map(Ok::<_, Infallible>));
     let served = {
+        // Lent, since there is more to read from it when hyper is done.
         let mut connection = pin!(builder.serve_connection(TokioIo::new(&mut stream), service));
         let ended = tokio::select! {
             served = &mut connection => Some(served),
@@ -279,7 +280,7 @@ impl Drop for UnderWay {
     }
 }
 
-/// Sends our end of stream and reads on for a moment, so that an answer to an unread body is not lost to a reset.
+/// Sends our end of stream, where hyper has not because of an error, and reads on for a moment, so that an answer to an unread body is not lost to a reset.
 async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let mut left = LINGER_BYTES_MAX;
     let drain = async {

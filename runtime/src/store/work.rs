@@ -23,8 +23,6 @@ pub struct Claimed {
     pub job: Job,
     /// What is owed.
     pub work: Work,
-    /// Whether it was born running.
-    pub is_born: bool,
     /// Whether an earlier run has left steps in its journal.
     pub has_steps: bool,
     /// The place it runs in; given back when dropped.
@@ -41,7 +39,7 @@ pub(super) struct Taken {
 impl Taken {
     pub(super) fn at(self, place: OwnedSemaphorePermit) -> Claimed {
         let Self { job, work, has_steps } = self;
-        Claimed { job, work, is_born: false, has_steps, place }
+        Claimed { job, work, has_steps, place }
     }
 }
 

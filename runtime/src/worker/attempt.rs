@@ -33,7 +33,7 @@ impl Crew {
     /// Does what a job owes and settles it. The place is given back when the plugin has ended: the next job runs while this one's outcome
     /// is on its way to the disk. As many outcomes may be on their way as there are places.
     pub(super) async fn attempt(&self, claimed: Claimed) {
-        let Claimed { job, work, mut place, has_steps, is_born: _ } = claimed;
+        let Claimed { job, work, mut place, has_steps } = claimed;
         let (mut progress, mut turn) = (Progress::new(has_steps), None);
         loop {
             let ended = {

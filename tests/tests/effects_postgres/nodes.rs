@@ -9,6 +9,7 @@ use hookfast::domain::{Effects, Job, JournalEntry, Outcome, ParkReason, StepStat
 use hookfast::random::Random;
 use hookfast::store::{Claimed, SettleError, Store, Work};
 use hookfast_tests::postgres::{self, Postgres};
+use hookfast_tests::wait::eventually;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -77,6 +78,36 @@ async fn what_a_node_asks_for_that_slept_past_its_lease_never_happens() {
     let seen = second.event(event).await.expect("read").expect("the event");
     let routes: Vec<_> = seen.jobs.iter().map(|job| job.route.as_str()).collect();
     assert_eq!((routes, seen.emitted.len(), number(&first, "added").await), (vec!["crm", "crm:1"], 1, 1), "{seen:?}");
+    first.close().await;
+    second.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_node_has_done_while_a_claim_waited_is_known_to_who_claims() {
+    let server = tokio::task::spawn_blocking(Postgres::start).await.expect("no panic");
+    let url = server.database();
+    let clock = Clock::manual(Timestamp::from_millis(1_767_225_600_000));
+    let first = open(&url, &clock, 1).await;
+    admit(&first, new_event(first.event_id(clock.now(), [1; 10]), 1, None)).await;
+    // Its claim has begun, and waits for its lease.
+    let mut session = server.session(&url);
+    session.run("BEGIN; SELECT FROM nodes FOR UPDATE");
+    let waiting = tokio::spawn({
+        let first = first.clone();
+        async move { claim(&first, 1).await }
+    });
+    let database = url.rsplit('/').next().expect("a name");
+    let blocked = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%SKIP LOCKED%' \
+         AND datname = current_database() AND pid <> pg_backend_pid())";
+    eventually("the claim to wait", async || server.run(blocked, database) == "t").await;
+    let second = open(&url, &clock, 2).await;
+    let job = claim(&second, 1).await.pop().expect("the first one has not got to it").job;
+    let announced = JournalEntry { step: "charge".parse().expect("a step"), state: StepState::Begun { attempt: 1 }, replays: 0 };
+    second.journal(&job, announced).await.expect("kept");
+    second.settle(&job, Outcome::Release, None, Effects::default()).await.expect("given back");
+    session.run("COMMIT");
+    let claimed = waiting.await.expect("no panic").pop().expect("the job");
+    assert_eq!((claimed.job.id, claimed.job.attempt, claimed.has_steps), (job.id, 1, true));
     first.close().await;
     second.close().await;
 }

@@ -8,19 +8,19 @@ use tracing::debug;
 use super::answer::Receipt;
 use super::receive::Visit;
 use crate::config::{Adapter, Source};
-use crate::domain::{Answer, Arrival, LogLine, NewEvent, PluginName, RawRequest, RefusalCause, Ruling, Timestamp};
+use crate::domain::{Answer, Arrival, LogLine, NewEvent, PluginName, RefusalCause, Ruling, Timestamp};
 use crate::sandbox::{Inquiry, Keyring, Ruled};
 use crate::verify::{Identity, Part};
 
 impl Visit {
     /// Asks the plugin about a request, and does as it says.
-    pub(super) async fn ask(&self, source: &Arc<Source>, adapter: &Adapter, request: RawRequest) -> Result<Receipt, RefusalCause> {
+    pub(super) async fn ask(&self, source: &Arc<Source>, adapter: &Adapter) -> Result<Receipt, RefusalCause> {
         let name = &adapter.plugin;
         let Some(plugin) = self.door.plugins.get(name) else { return Err(RefusalCause::NoPlugin { plugin: name.clone() }) };
-        let keyring = self.keyring(adapter, request.received_at);
+        let keyring = self.keyring(adapter, self.request.received_at);
         let [a, b, c, d, e, f, g, h, ..]: [u8; 10] = self.door.random.bytes();
         let inquiry = Inquiry {
-            request: request.clone(),
+            request: self.request.clone(),
             public_url: source.verifier.public_url().map(Into::into),
             seed: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
             grant: self.door.current.load().settings.grant(name),
@@ -32,7 +32,7 @@ impl Visit {
         let Ruled { ruling, log } = plugin.admit(&self.door.engine, inquiry).await.ok_or_else(busy)?;
         log.iter().for_each(|line| pass_on(name, source, line));
         match ruling.map_err(|reason| failed(name, reason))? {
-            Ruling::Accept { events, answer } => self.accept(source, adapter, request, events, answer).await,
+            Ruling::Accept { events, answer } => self.accept(source, adapter, events, answer).await,
             Ruling::Respond(answer) => Ok(Receipt::Plugin(answer)),
             Ruling::Ignore(reason) => {
                 debug!(source = %source.name, plugin = %name, reason, "ignored");
@@ -53,10 +53,10 @@ impl Visit {
         &self,
         source: &Arc<Source>,
         adapter: &Adapter,
-        mut request: RawRequest,
         arrivals: Vec<Arrival>,
         answer: Option<Answer>,
     ) -> Result<Receipt, RefusalCause> {
+        let mut request = self.request.clone();
         adapter.keyring.redact(&mut request.headers);
         let (whole, count) = (request.body.clone(), arrivals.len());
         let answer = answer.unwrap_or_else(|| source.answer.clone());

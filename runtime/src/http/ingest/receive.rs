@@ -30,7 +30,7 @@ pub(super) fn receive(
     peer: IpAddr,
 ) -> impl Future<Output = Response<Body>> + Send + 'static {
     let (head, body) = request.into_parts();
-    let mut visit = Visit::new(door, peer, &head);
+    let mut visit = Visit::new(door, peer);
     let opened = visit.open(&head);
     drop(head);
     async move {
@@ -50,8 +50,8 @@ pub(super) struct Visit {
     source: Option<Arc<Source>>,
     /// What is counted of that source.
     pub(super) usage: Option<Arc<SourceUsage>>,
-    /// Its body is empty until it is read.
-    request: RawRequest,
+    /// Empty until the head is found to be in order, but for the time; its body until that is read; and all again once its events are made.
+    pub(super) request: RawRequest,
     encoding: Option<ContentEncoding>,
     declared_length: Option<u64>,
     body_bytes: usize,
@@ -62,9 +62,10 @@ pub(super) struct Visit {
 }
 
 impl Visit {
-    fn new(door: Arc<FrontDoor>, peer: IpAddr, head: &Parts) -> Self {
-        let request = raw_request(head, door.clock.now());
-        let declared_length = body::declared_length(&head.headers);
+    fn new(door: Arc<FrontDoor>, peer: IpAddr) -> Self {
+        let received_at = door.clock.now();
+        let request =
+            RawRequest { method: String::new(), target: String::new(), headers: Headers::default(), body: Bytes::new(), received_at };
         Self {
             door,
             peer,
@@ -72,7 +73,7 @@ impl Visit {
             usage: None,
             request,
             encoding: None,
-            declared_length,
+            declared_length: None,
             body_bytes: 0,
             is_unproven: false,
             share: None,
@@ -86,6 +87,7 @@ impl Visit {
         let source = in_force.settings.sources.get(name).cloned().ok_or(RefusalCause::UnknownSource)?;
         self.source = Some(Arc::clone(&source));
         self.usage = in_force.usage(&source.name).cloned();
+        self.declared_length = body::declared_length(&head.headers);
         self.check_head(head, &source)?;
         let encodings = head.headers.get_all(header::CONTENT_ENCODING).iter().map(HeaderValue::as_bytes);
         self.encoding = decode::encoding(encodings, &source)?;
@@ -94,6 +96,7 @@ impl Visit {
         }
         let most = self.declared_length.and_then(|length| usize::try_from(length).ok()).unwrap_or(source.max_body);
         self.share = Some(self.door.budget.take(most).ok_or(RefusalCause::Busy)?);
+        self.request = raw_request(head, self.request.received_at);
         Ok(source)
     }
 
@@ -105,14 +108,15 @@ impl Visit {
             return Err(RefusalCause::Draining);
         }
         if let Some(adapter) = &source.adapter {
-            return Box::pin(self.ask(source, adapter, self.request.clone())).await;
+            return Box::pin(self.ask(source, adapter)).await;
         }
         if let Some(answer) = source.verifier.handshake(&self.request, None, self.request.received_at) {
-            return self.offered(source, answer?);
+            return answer.map(|answer| self.answer_handshake(source, answer));
         }
         if self.request.method != "POST" {
             return Err(RefusalCause::MethodNotAllowed);
         }
+        // Asked here too, so that there is a box only where keys are fetched.
         if source.verifier.fetches() {
             let supplied = Box::pin(self.door.keys.supply(source, &self.request, self.request.received_at)).await;
             supplied.inspect_err(|_| self.is_unproven = true)?;
@@ -129,17 +133,18 @@ impl Visit {
             return Ok(Receipt::Handshake(answer));
         }
         let events = admission::events(&self.door.store, &self.door.random, source, &mut self.request, &verified)?;
+        // Not kept while the commit is waited for.
         drop(verified);
         // From here on the sender's disconnect changes nothing: the commit is on its way.
         self.store(source, events, source.answer.clone()).await
     }
 
-    fn offered(&self, source: &Source, answer: HandshakeAnswer) -> Result<Receipt, RefusalCause> {
+    fn answer_handshake(&self, source: &Source, answer: HandshakeAnswer) -> Receipt {
         if let (Some(usage), Some(secret)) = (&self.usage, &answer.offered) {
             info!(source = %source.name, "a secret was offered; `hookfast sources show` shows it");
             usage.offer(secret.clone(), self.request.received_at);
         }
-        Ok(Receipt::Handshake(answer))
+        Receipt::Handshake(answer)
     }
 
     fn check_head(&self, head: &Parts, source: &Source) -> Result<(), RefusalCause> {
@@ -176,7 +181,7 @@ impl Visit {
         Ok(())
     }
 
-    /// Stores the events of a request that a plugin has proven, and receives them once they are synced.
+    /// Stores the events of the request; they are received once they are synced.
     pub(super) async fn store(&self, source: &Source, events: Vec<NewEvent>, usual: Answer) -> Result<Receipt, RefusalCause> {
         let admitted = admission::store(&self.door.store, source, events).await?;
         Ok(Receipt::Stored { admitted, usual })

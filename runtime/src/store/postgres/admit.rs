@@ -20,7 +20,7 @@ use crate::store::{AdmitError, Admitted, Claimed, Work};
 
 // The keys are inserted in their order, so that two flushers never wait for each other. A key whose time is over is taken anew.
 // A job is born running only under a lease that is still there: else nobody would rescue it.
-// Says only what is not usual: events whose key was known, jobs that were born running, and whether there are others that are due.
+// Says only what there is something to do about: events whose key was known, jobs that were born running, and whether others are due.
 const ADMIT: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now), \
      lease AS MATERIALIZED (SELECT id FROM nodes WHERE id = $2 FOR KEY SHARE), \
      input AS MATERIALIZED (SELECT * FROM unnest($3::uuid[], $4::uuid[], $5::bigint[], $6::bigint[], $7::text[], $8::text[], $9::text[], \
@@ -164,15 +164,16 @@ impl Node {
         for row in &rows {
             let event = || EventId::from_bytes(row.get::<Uuid, _>("event_id").into_bytes());
             match row.get("what") {
-                "running" => {
-                    if let Some(owed) = born.remove(&(event(), row.get("route"))) {
-                        self.give_birth(owed, JobId(row.get("job")), lease);
-                    }
-                }
+                "running" => match born.remove(&(event(), row.get("route"))) {
+                    Some(Owed { new, route, place: Some(place) }) => self.give_birth((new, route, place), JobId(row.get("job")), lease),
+                    // It runs, and nobody runs it: that is found out.
+                    _ => self.is_uncertain.store(true, Ordering::Relaxed),
+                },
                 "due" => self.becomes_due(self.clock.now()),
-                _ => {
+                "known" => {
                     known.insert(event());
                 }
+                what => unreachable!("the statement says nothing of the kind: {what}"),
             }
         }
         // Places of jobs that were not born go back here.
@@ -203,9 +204,7 @@ impl Node {
     }
 
     /// Hands a job to the worker that was born running.
-    fn give_birth(&self, owed: Owed<'_>, id: JobId, lease: NodeId) {
-        let Owed { new, route, place } = owed;
-        let Some(place) = place else { return };
+    fn give_birth(&self, (new, route, place): (&NewEvent, &Route, OwnedSemaphorePermit), id: JobId, lease: NodeId) {
         let event = Arc::clone(&new.event);
         let job = Job {
             id,
@@ -221,7 +220,7 @@ impl Node {
         };
         self.held().insert(Run::of(&job));
         // The receiver is gone only while the worker ends: the job is given back with the lease.
-        let _ = self.born.send(Claimed { job, work: Work::Handle(event), place, is_born: true, has_steps: false });
+        let _ = self.born.send(Claimed { job, work: Work::Handle(event), place, has_steps: false });
     }
 }
 

@@ -1,5 +1,6 @@
 //! Taking due jobs in batches as large as the free places, one statement for each source that has any, in equal shares.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -29,8 +30,7 @@ const SOURCES: &str = "WITH RECURSIVE s AS ( \
 macro_rules! work_of_taken {
     () => {
         "e.event_type, e.dedupe_key, e.received_at, e.parent, e.depth, coalesce(e.headers, d.headers) AS headers, coalesce(e.body, d.body) AS body, \
-           d.digest, d.upstream, d.method, d.path, d.replays, \
-           EXISTS (SELECT 1 FROM steps s WHERE s.event_id = t.event_id AND s.route = t.route) AS has_steps FROM taken t \
+           d.digest, d.upstream, d.method, d.path, d.replays FROM taken t \
            LEFT JOIN events e ON e.id = CASE WHEN t.route NOT LIKE '%:%' THEN t.event_id END \
            LEFT JOIN deliveries d ON d.event_id = CASE WHEN t.route LIKE '%:%' THEN t.event_id END AND d.route = t.route"
     };
@@ -53,6 +53,10 @@ const SUSPECT: &str = concat!(
      SELECT t.id AS job, t.event_id, t.source, t.route, t.plugin, t.attempt, t.attempts_before, hookfast_now($3) - t.owed_since AS owed_for, t.suspect, t.line, t.skip_after, ",
     work_of_taken!()
 );
+/// Which of the jobs that are taken have steps. A statement of its own, since the one that takes does not see what was committed after it
+/// began: another node may have run a job meanwhile and given it back.
+const STEPPED: &str = "SELECT t.event_id, t.route FROM unnest($1::uuid[], $2::text[]) AS t (event_id, route) \
+     CROSS JOIN LATERAL (SELECT 1 FROM steps s WHERE s.event_id = t.event_id AND s.route = t.route LIMIT 1) s";
 const BURY: &str = "WITH gone AS (DELETE FROM jobs WHERE id = $1 RETURNING event_id, source, route, plugin, attempt, line, skip_after) \
      INSERT INTO dead_letters (event_id, source, route, plugin, attempts, cause, reason, died_at, line) \
      SELECT event_id, source, route, plugin, attempt, $2, $3, hookfast_now($4), CASE WHEN skip_after IS NULL THEN line END FROM gone";
@@ -78,7 +82,8 @@ impl Node {
                 let suspect = suspect.bind(self.given_now());
                 let row = suspect.fetch_optional(&mut *connection).await?;
                 let Some(row) = row else { return Ok(None) };
-                if let Some(taken) = self.readable(connection, lease, &row).await? {
+                let stepped = stepped(connection, std::slice::from_ref(&row)).await?;
+                if let Some(taken) = self.readable(connection, lease, &row, &stepped).await? {
                     return Ok(Some(taken));
                 }
             }
@@ -179,15 +184,22 @@ impl Node {
             .bind(i64::try_from(wanted).unwrap_or(i64::MAX))
             .fetch_all(&mut *connection)
             .await?;
+        let stepped = stepped(connection, &rows).await?;
         for row in &rows {
-            taken.extend(self.readable(connection, lease, row).await?);
+            taken.extend(self.readable(connection, lease, row, &stepped).await?);
         }
         Ok(rows.len())
     }
 
     /// The job with its event or delivery. Where that cannot be read it becomes a dead letter, so that it does not hold up the others.
-    async fn readable(&self, connection: &mut PgConnection, lease: NodeId, row: &PgRow) -> Result<Option<Taken>, sqlx::Error> {
-        if let Some(taken) = read(lease, row, self.clock.now()) {
+    async fn readable(
+        &self,
+        connection: &mut PgConnection,
+        lease: NodeId,
+        row: &PgRow,
+        stepped: &Stepped,
+    ) -> Result<Option<Taken>, sqlx::Error> {
+        if let Some(taken) = read(lease, row, stepped, self.clock.now()) {
             return Ok(Some(taken));
         }
         let job: i64 = row.get("job");
@@ -203,13 +215,29 @@ impl Node {
     }
 }
 
+/// Jobs that have steps, by event and route.
+type Stepped = HashSet<(Uuid, String)>;
+
+async fn stepped(connection: &mut PgConnection, taken: &[PgRow]) -> Result<Stepped, sqlx::Error> {
+    if taken.is_empty() {
+        return Ok(Stepped::new());
+    }
+    let (events, routes): (Vec<_>, Vec<_>) = taken.iter().map(lineage).unzip();
+    let rows = sqlx::query(STEPPED).bind(events).bind(routes).fetch_all(connection).await?;
+    Ok(rows.iter().map(lineage).collect())
+}
+
+fn lineage(row: &PgRow) -> (Uuid, String) {
+    (row.get("event_id"), row.get("route"))
+}
+
 fn skip_after(row: &PgRow) -> Option<u32> {
     row.get::<Option<i32>, _>("skip_after").and_then(|failures| u32::try_from(failures).ok())
 }
 
 /// `None` where the row does not hold a job and what it works on. How long it is owed is the database's to say: this node's clock may
 /// be off.
-fn read(owner: NodeId, row: &PgRow, now: Timestamp) -> Option<Taken> {
+fn read(owner: NodeId, row: &PgRow, stepped: &Stepped, now: Timestamp) -> Option<Taken> {
     let event = EventId::from_bytes(row.get::<Uuid, _>("event_id").into_bytes());
     let job = Job {
         id: JobId(row.get("job")),
@@ -228,7 +256,8 @@ fn read(owner: NodeId, row: &PgRow, now: Timestamp) -> Option<Taken> {
     } else {
         Work::Handle(read_event(&job, row)?.into())
     };
-    Some(Taken { job, work, has_steps: row.get("has_steps") })
+    let has_steps = stepped.contains(&lineage(row));
+    Some(Taken { job, work, has_steps })
 }
 
 fn read_event(job: &Job, row: &PgRow) -> Option<Event> {

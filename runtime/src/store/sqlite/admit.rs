@@ -163,6 +163,6 @@ pub(super) fn insert_job(
         is_suspect: false,
         line,
     };
-    round.draft.born.push(Claimed { job, work: work(), place, is_born: true, has_steps: false });
+    round.draft.born.push(Claimed { job, work: work(), place, has_steps: false });
     Ok(())
 }
