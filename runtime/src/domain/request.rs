@@ -19,6 +19,13 @@ pub struct RawRequest {
     pub received_at: Timestamp,
 }
 
+impl RawRequest {
+    /// One of which nothing is known but its time.
+    pub fn empty(received_at: Timestamp) -> Self {
+        Self { method: String::new(), target: String::new(), headers: Headers::default(), body: Bytes::new(), received_at }
+    }
+}
+
 /// What is known of who sent a request that was let in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verified {

@@ -280,7 +280,8 @@ impl Drop for UnderWay {
     }
 }
 
-/// Sends our end of stream, where hyper has not because of an error, and reads on for a moment, so that an answer to an unread body is not lost to a reset.
+/// Sends our end of stream, where hyper has not because of an error, and reads on for a moment, so that an answer to an unread body is not
+/// lost to a reset.
 async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let mut left = LINGER_BYTES_MAX;
     let drain = async {

@@ -34,7 +34,7 @@ impl Encoding {
     }
 }
 
-/// Into a buffer of the right size: `hex::decode` lets one grow, which takes four times as long for a signature.
+/// Into a buffer of the right size, where `hex::decode` lets one grow.
 fn hex_bytes(text: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = vec![0; text.len() / 2];
     hex::decode_to_slice(text, &mut bytes).ok().map(|()| bytes)

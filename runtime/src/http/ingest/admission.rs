@@ -11,7 +11,7 @@ use crate::random::Random;
 use crate::store::{AdmitError, Admitted, Store};
 use crate::verify::{Identity, Part};
 
-/// The events of a proven request, which gives its headers and body to them.
+/// The events of a proven request, which gives all that it has to them.
 pub(super) fn events(
     store: &Store,
     random: &Random,
@@ -27,16 +27,11 @@ pub(super) fn events(
         let id = store.event_id(request.received_at, random.bytes());
         let identity = source.verifier.identify(request, verified);
         // The last one has no need of a copy.
-        let own = if number + 1 == count { take(request) } else { request.clone() };
+        let empty = RawRequest::empty(request.received_at);
+        let own = if number + 1 == count { std::mem::replace(request, empty) } else { request.clone() };
         events.push(event(id, source, own, identity, part));
     }
     Ok(events)
-}
-
-fn take(request: &mut RawRequest) -> RawRequest {
-    let RawRequest { headers, body, received_at, .. } = request;
-    let (headers, body) = (std::mem::take(headers), std::mem::take(body));
-    RawRequest { method: String::new(), target: String::new(), headers, body, received_at: *received_at }
 }
 
 /// Stores the events of a request and the jobs of their routes, all or none. Returns once they are synced; dropping the future does not

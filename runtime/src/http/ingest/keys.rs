@@ -22,9 +22,6 @@ pub struct KeyFetcher(Arc<Mutex<HashMap<SourceName, Arc<tokio::sync::Mutex<()>>>
 impl KeyFetcher {
     /// Fetches what the source's verifier lacks for this request. What it could do without is fetched meanwhile.
     pub(super) async fn supply(&self, source: &Arc<Source>, request: &RawRequest, now: Timestamp) -> Result<(), RefusalCause> {
-        if !source.verifier.fetches() {
-            return Ok(());
-        }
         let Some(WantedKeys { url, is_refresh }) = source.verifier.wanted_keys(request, now)? else { return Ok(()) };
         let turn = Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(source.name.clone()).or_default());
         if is_refresh {

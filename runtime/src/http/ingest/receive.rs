@@ -63,9 +63,7 @@ pub(super) struct Visit {
 
 impl Visit {
     fn new(door: Arc<FrontDoor>, peer: IpAddr) -> Self {
-        let received_at = door.clock.now();
-        let request =
-            RawRequest { method: String::new(), target: String::new(), headers: Headers::default(), body: Bytes::new(), received_at };
+        let request = RawRequest::empty(door.clock.now());
         Self {
             door,
             peer,
@@ -116,7 +114,6 @@ impl Visit {
         if self.request.method != "POST" {
             return Err(RefusalCause::MethodNotAllowed);
         }
-        // Asked here too, so that there is a box only where keys are fetched.
         if source.verifier.fetches() {
             let supplied = Box::pin(self.door.keys.supply(source, &self.request, self.request.received_at)).await;
             supplied.inspect_err(|_| self.is_unproven = true)?;

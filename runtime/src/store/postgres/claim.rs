@@ -82,7 +82,7 @@ impl Node {
                 let suspect = suspect.bind(self.given_now());
                 let row = suspect.fetch_optional(&mut *connection).await?;
                 let Some(row) = row else { return Ok(None) };
-                let stepped = stepped(connection, std::slice::from_ref(&row)).await?;
+                let stepped = with_steps(connection, std::slice::from_ref(&row)).await?;
                 if let Some(taken) = self.readable(connection, lease, &row, &stepped).await? {
                     return Ok(Some(taken));
                 }
@@ -184,7 +184,7 @@ impl Node {
             .bind(i64::try_from(wanted).unwrap_or(i64::MAX))
             .fetch_all(&mut *connection)
             .await?;
-        let stepped = stepped(connection, &rows).await?;
+        let stepped = with_steps(connection, &rows).await?;
         for row in &rows {
             taken.extend(self.readable(connection, lease, row, &stepped).await?);
         }
@@ -218,7 +218,7 @@ impl Node {
 /// Jobs that have steps, by event and route.
 type Stepped = HashSet<(Uuid, String)>;
 
-async fn stepped(connection: &mut PgConnection, taken: &[PgRow]) -> Result<Stepped, sqlx::Error> {
+async fn with_steps(connection: &mut PgConnection, taken: &[PgRow]) -> Result<Stepped, sqlx::Error> {
     if taken.is_empty() {
         return Ok(Stepped::new());
     }

@@ -172,16 +172,12 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
     connection.pragma_update(None, "cache_spill", CACHE_SPILL_PAGES)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(64);
-    stay_prepared(connection)?;
+    // Else SQLite prepares a statement anew whenever another value is bound to its LIMIT, in case another plan were better.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     let journal: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
     require("journal_mode", "wal", journal)?;
     let synchronous: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0))?;
     require("synchronous", "2", synchronous.to_string())
-}
-
-/// Else SQLite prepares a statement anew whenever another value is bound to its LIMIT, in case another plan were better.
-fn stay_prepared(connection: &Connection) -> Result<(), rusqlite::Error> {
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 fn require(setting: &'static str, wanted: &'static str, found: String) -> Result<(), StoreError> {
@@ -275,7 +271,9 @@ mod tests {
 
     #[test]
     fn a_statement_is_not_prepared_anew_for_another_limit() {
-        let connection = Connection::open_in_memory().expect("a database");
+        let folder = std::env::temp_dir().join(format!("hookfast-prepared-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let connection = Connection::open(folder.join("hookfast.db")).expect("a database");
         connection.execute_batch("CREATE TABLE jobs (id INTEGER PRIMARY KEY)").expect("a table");
         let again = |connection: &Connection| {
             let mut statement = connection.prepare("SELECT id FROM jobs ORDER BY id LIMIT ?1").expect("a statement");
@@ -285,8 +283,9 @@ mod tests {
             statement.get_status(StatementStatus::RePrepare)
         };
         assert_ne!(again(&connection), 0, "SQLite does not do so any more by itself");
-        stay_prepared(&connection).expect("set");
+        configure(&connection).expect("the writer's settings");
         assert_eq!(again(&connection), 0);
+        std::fs::remove_dir_all(&folder).expect("removed");
     }
 
     #[tokio::test]
