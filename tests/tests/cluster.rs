@@ -125,6 +125,41 @@ async fn a_plugin_that_one_node_has_is_run_by_every_node() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_settlement_costs_does_not_depend_on_how_many_jobs_run() {
+    const RUNNING: usize = 100;
+    let database = start_database().await;
+    let upstream = Upstream::start().await;
+    let url = database.database();
+    let site = Site::new(&plan(&url).places(128), upstream.address);
+    let server = site.start().await;
+    let name = url.rsplit('/').next().expect("a name");
+    // PostgreSQL plans a statement when it is first used, for the rows that there are: none.
+    database.run("VACUUM ANALYZE jobs", name);
+    send(&server, "first").await.event();
+    upstream.called(1).await;
+    let gate = Gate::shut();
+    upstream.script((0..RUNNING).map(|_| Reply::Held(gate.clone())));
+    for number in 0..RUNNING {
+        send(&server, &format!("evt_{number}")).await.event();
+    }
+    upstream.called(1 + RUNNING).await;
+    gate.open();
+    eventually("the jobs to be done", async || site.is_quiet(&server).await).await;
+
+    // What a connection has read is told when it ends, at the latest.
+    server.terminate();
+    server.ended().await;
+    let read = || -> usize {
+        let sql = "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'jobs_running'";
+        database.run(sql, name).parse().expect("a number")
+    };
+    let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    eventually("its connections to end", async || database.run(others, name) == "0").await;
+    // A node looks through what runs now and then. A settlement that does adds up to half of the running jobs for each.
+    assert!(read() <= 10 * RUNNING, "{} entries of running jobs were looked at to settle {RUNNING}", read());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_process_receives_and_another_runs_plugins() {
     let database = start_database().await;
     let upstream = Upstream::start().await;

@@ -3,6 +3,7 @@
 
 mod work;
 mod rush;
+mod rhythm;
 mod admission;
 mod answer;
 mod error;

@@ -17,9 +17,9 @@ use super::{Node, Run, deliveries, emit, line, state};
 use crate::domain::{Effects, JobId, NodeId};
 use crate::store::SettleError;
 
-// The lease first: from then on nobody takes the jobs over.
+// The lease first: from then on nobody takes the jobs over. A job is running if it has an owner.
 const FENCE: &str = "WITH lease AS MATERIALIZED (SELECT id FROM nodes WHERE id = ANY($2) ORDER BY id FOR KEY SHARE) \
-     SELECT id, owner, attempt FROM jobs WHERE id = ANY($1) AND state = 'running' AND owner IN (SELECT id FROM lease) ORDER BY id FOR UPDATE";
+     SELECT id, owner, attempt FROM jobs WHERE id = ANY($1) AND owner IN (SELECT id FROM lease) ORDER BY id FOR UPDATE";
 
 /// Commits the settlements that are still ours and whose state is what they relied on; of the others nothing. What became of each.
 pub(super) async fn commit(

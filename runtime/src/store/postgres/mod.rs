@@ -36,6 +36,7 @@ use tokio_util::task::TaskTracker;
 use self::queue::Queue;
 use self::settle::Settlement;
 use super::admission::Admission;
+use super::rhythm::is_waited_for;
 use super::{AdmitError, Backlog, Claimed, NodeFacts, SettleError, Slots, StoreError};
 use crate::clock::Clock;
 use crate::domain::{AttemptRecord, Effects, EventId, Job, JobId, NodeId, Outcome, Timestamp};
@@ -54,6 +55,8 @@ pub(super) struct Postgres {
 /// What the driver's tasks and its callers share.
 struct Node {
     pool: PgPool,
+    /// Who only looks: at much, or for long, and no work waits for it.
+    views: PgPool,
     clock: Clock,
     metrics: Arc<Metrics>,
     random: Random,
@@ -110,7 +113,7 @@ impl Postgres {
             return Err(AdmitError::Saturated);
         }
         let bytes = admission.bytes();
-        self.node.admissions.push(admission, bytes).map_err(|_| AdmitError::Saturated)
+        self.node.admissions.push(admission, bytes, true).map_err(|_| AdmitError::Saturated)
     }
 
     pub(super) async fn settle(
@@ -123,7 +126,9 @@ impl Postgres {
         let (reply, answer) = oneshot::channel();
         let bytes = record.as_ref().map_or(0, AttemptRecord::bytes) + effects.bytes();
         let queue = if effects.is_empty() { &self.node.settlements } else { &self.node.effects };
-        queue.push(Settlement { job, outcome, record, effects, is_again: false, reply }, bytes).map_err(|_| SettleError::Closed)?;
+        let is_hurried = is_waited_for(&job);
+        let settlement = Settlement { job, outcome, record, effects, is_again: false, reply };
+        queue.push(settlement, bytes, is_hurried).map_err(|_| SettleError::Closed)?;
         answer.await.unwrap_or(Err(SettleError::Closed))
     }
 
@@ -169,6 +174,7 @@ impl Postgres {
         self.tasks.wait().await;
         keeper::leave(&self.node).await;
         self.node.pool.close().await;
+        self.node.views.close().await;
     }
 }
 

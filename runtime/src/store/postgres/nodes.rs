@@ -12,7 +12,7 @@ const NODES: &str = "SELECT id, host, role, version, started_at, lease_until - h
 
 impl Postgres {
     pub(in crate::store) async fn nodes(&self) -> Result<Vec<NodeView>, StoreError> {
-        let rows = sqlx::query(NODES).bind(self.node.given_now()).fetch_all(&self.node.pool).await?;
+        let rows = sqlx::query(NODES).bind(self.node.given_now()).fetch_all(&self.node.views).await?;
         let node = |row: &sqlx::postgres::PgRow| {
             let plugins = serde_json::from_str(row.get("plugins"));
             Ok(NodeView {

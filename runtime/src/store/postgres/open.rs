@@ -18,6 +18,8 @@ use crate::store::{Backlog, Found, StoreError, StoreSettings, require_version};
 
 /// Connections for everything but the groups of admissions and settlements, which have their own.
 const POOL: u32 = 8;
+/// Connections for whoever only looks: a dashboard must not keep a lease from being renewed.
+const VIEWS: u32 = 2;
 /// How long a caller waits for one of them.
 const ACQUIRE_MAX: Duration = Duration::from_secs(3);
 const FLUSHERS: usize = 2;
@@ -31,7 +33,8 @@ impl Postgres {
     pub(in crate::store) async fn open(url: &PostgresUrl, settings: StoreSettings) -> Result<(Self, Found), StoreError> {
         let options = options(&url.0, "on");
         let is_uncertain = Arc::new(AtomicBool::new(false));
-        let pool = pool(options.clone(), &is_uncertain).await?;
+        let pool = pool(options.clone(), POOL, &is_uncertain).await?;
+        let views = self::pool(of_any(&url.0), VIEWS, &is_uncertain).await?;
         if settings.migrates {
             // One node at a time: the migrator holds an advisory lock.
             MIGRATIONS.run(&pool).await?;
@@ -51,6 +54,7 @@ impl Postgres {
         let link = |options| Link::new(options, Arc::clone(&is_uncertain));
         let node = Arc::new(Node {
             pool,
+            views,
             // Until the first look, something may be due.
             backlog: watch::Sender::new(Backlog::from(Some(clock.now()))),
             metrics,
@@ -100,9 +104,9 @@ impl Postgres {
 
 /// A pool heals itself in silence; but a connection that has to be made may be the only sign of a crash, which forgets commits that
 /// were not waited for.
-async fn pool(options: PgConnectOptions, connected: &Arc<AtomicBool>) -> Result<PgPool, sqlx::Error> {
+async fn pool(options: PgConnectOptions, size: u32, connected: &Arc<AtomicBool>) -> Result<PgPool, sqlx::Error> {
     let connected = Arc::clone(connected);
-    let pool = PgPoolOptions::new().max_connections(POOL).acquire_timeout(ACQUIRE_MAX);
+    let pool = PgPoolOptions::new().max_connections(size).acquire_timeout(ACQUIRE_MAX);
     let pool = pool.after_connect(move |_, _| {
         connected.store(true, Ordering::Relaxed);
         Box::pin(std::future::ready(Ok(())))
@@ -110,9 +114,14 @@ async fn pool(options: PgConnectOptions, connected: &Arc<AtomicBool>) -> Result<
     pool.connect_with(options).await
 }
 
-/// A connection's settings, whatever the role's defaults are.
+/// Of any connection.
+fn of_any(base: &PgConnectOptions) -> PgConnectOptions {
+    base.clone().application_name("hookfast").disable_statement_logging()
+}
+
+/// The settings of a connection that works, whatever the role's defaults are.
 fn options(base: &PgConnectOptions, synchronous_commit: &str) -> PgConnectOptions {
-    base.clone().application_name("hookfast").disable_statement_logging().options([
+    of_any(base).options([
         ("synchronous_commit", synchronous_commit),
         // A node that freezes in a transaction holds up a takeover and the lines that it has locked: for less than others wait for a lock.
         ("idle_in_transaction_session_timeout", "2s"),
@@ -121,6 +130,8 @@ fn options(base: &PgConnectOptions, synchronous_commit: &str) -> PgConnectOption
         ("default_transaction_isolation", "read committed"),
         // Unnested arrays have no statistics; a generic plan of these statements is as good as any, and is made once.
         ("plan_cache_mode", "force_generic_plan"),
+        // It must be one for a million jobs, also where it was made when there were three.
+        ("enable_seqscan", "off"),
     ])
 }
 

@@ -1,9 +1,13 @@
-//! What waits for the next statement. Flushers take turns: each takes all that has gathered while the others were busy, so that
-//! groups grow by themselves under load, and a lone write goes at once.
+//! What waits for the next statement. Flushers take turns: each takes all that has gathered while the others were busy, and waits
+//! a little for as many as have come together lately, since each statement costs the database what many rows cost. A lone write goes
+//! at once.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Instant, timeout_at};
+
+use crate::store::rhythm::{SPACING, SPACING_OF_SETTLEMENTS, Usual};
 
 /// The most rows of one statement.
 pub(super) const BATCH_MAX: usize = 512;
@@ -14,14 +18,23 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 pub(super) struct Queue<T> {
     /// `None` once closed.
     sender: Mutex<Option<mpsc::UnboundedSender<Waiting<T>>>>,
-    receiver: tokio::sync::Mutex<mpsc::UnboundedReceiver<Waiting<T>>>,
+    turn: tokio::sync::Mutex<Turn<T>>,
     rows: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
+}
+
+/// Whose turn it is has it.
+struct Turn<T> {
+    receiver: mpsc::UnboundedReceiver<Waiting<T>>,
+    /// When the last statement was given out.
+    last_start: Instant,
+    usual: Usual,
 }
 
 struct Waiting<T> {
     item: T,
     size: usize,
+    is_hurried: bool,
     _room: (OwnedSemaphorePermit, OwnedSemaphorePermit),
 }
 
@@ -33,31 +46,45 @@ impl<T> Queue<T> {
         let (sender, receiver) = mpsc::unbounded_channel();
         Self {
             sender: Mutex::new(Some(sender)),
-            receiver: receiver.into(),
+            turn: Turn { receiver, last_start: Instant::now(), usual: Usual::default() }.into(),
             rows: Arc::new(Semaphore::new(rows_max)),
             bytes: Arc::new(Semaphore::new(bytes_max)),
         }
     }
 
-    /// Adds an item of so many bytes.
-    pub(super) fn push(&self, item: T, size: usize) -> Result<(), Full> {
+    /// Adds an item of so many bytes; whether somebody waits for it.
+    pub(super) fn push(&self, item: T, size: usize, is_hurried: bool) -> Result<(), Full> {
         let row = Arc::clone(&self.rows).try_acquire_owned().map_err(|_| Full)?;
         let bytes = Arc::clone(&self.bytes).try_acquire_many_owned(u32::try_from(size).unwrap_or(u32::MAX)).map_err(|_| Full)?;
         let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
-        sender.as_ref().ok_or(Full)?.send(Waiting { item, size, _room: (row, bytes) }).map_err(|_| Full)
+        sender.as_ref().ok_or(Full)?.send(Waiting { item, size, is_hurried, _room: (row, bytes) }).map_err(|_| Full)
     }
 
     /// All that waits, up to the bounds of a statement; waits for the first item. `None` once closed and empty.
     pub(super) async fn next_batch(&self) -> Option<Vec<T>> {
-        let mut receiver = self.receiver.lock().await;
-        let first = receiver.recv().await?;
-        let mut bytes = first.size;
-        let mut batch = vec![first.item];
-        while batch.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX {
-            let Ok(next) = receiver.try_recv() else { break };
-            bytes += next.size;
-            batch.push(next.item);
+        let mut turn = self.turn.lock().await;
+        let Turn { receiver, last_start, usual } = &mut *turn;
+        let (mut batch, mut bytes, mut is_hurried) = (Vec::new(), 0, false);
+        let mut next = receiver.recv().await;
+        while let Some(waiting) = next {
+            bytes += waiting.size;
+            is_hurried |= waiting.is_hurried;
+            batch.push(waiting.item);
+            if batch.len() >= BATCH_MAX || bytes >= BATCH_BYTES_MAX {
+                break;
+            }
+            let until = *last_start + if is_hurried { SPACING } else { SPACING_OF_SETTLEMENTS };
+            next = match receiver.try_recv() {
+                Ok(waiting) => Some(waiting),
+                Err(_) if batch.len() >= usual.get() => None,
+                Err(_) => timeout_at(until, receiver.recv()).await.ok().flatten(),
+            };
         }
+        if batch.is_empty() {
+            return None;
+        }
+        usual.note(batch.len());
+        *last_start = Instant::now();
         Some(batch)
     }
 

@@ -28,7 +28,7 @@ const ATTEMPTS: &str = "SELECT * FROM attempts WHERE event_id = $1 ORDER BY rout
 impl Postgres {
     pub(in crate::store) async fn events(&self, filter: &EventFilter) -> Result<Page<EventView>, StoreError> {
         let after = filter.cursor.as_deref().map(|cursor| cursor.parse::<EventId>().map_err(|_| StoreError::Cursor)).transpose()?;
-        let mut connection = self.node.pool.acquire().await?;
+        let mut connection = self.node.views.acquire().await?;
         let query = sqlx::query(EVENTS)
             .bind(filter.source.as_ref().map(|source| source.as_str()))
             .bind(filter.event_type.as_deref())
@@ -44,7 +44,7 @@ impl Postgres {
 
     pub(in crate::store) async fn event(&self, id: EventId) -> Result<Option<EventView>, StoreError> {
         let id = Uuid::from_bytes(*id.as_bytes());
-        let mut connection = self.node.pool.acquire().await?;
+        let mut connection = self.node.views.acquire().await?;
         let rows = sqlx::query(EVENT).bind(id).fetch_all(&mut *connection).await?;
         let Some(mut event) = with_jobs(&mut connection, &rows).await?.pop() else { return Ok(None) };
         let attempts = sqlx::query(ATTEMPTS).bind(id).fetch_all(&mut *connection).await?;

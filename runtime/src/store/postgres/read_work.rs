@@ -32,12 +32,12 @@ impl Postgres {
     pub(in crate::store) async fn dead_letters(&self, filter: &DeadFilter, limit: u32) -> Result<Vec<DeadLetterView>, StoreError> {
         let (event, route, source) = parts(filter);
         let query = sqlx::query(DEAD).bind(event).bind(route).bind(source).bind(i64::from(limit));
-        Ok(query.fetch_all(&self.node.pool).await?.iter().map(dead_letter).collect())
+        Ok(query.fetch_all(&self.node.views).await?.iter().map(dead_letter).collect())
     }
 
     pub(in crate::store) async fn dead_letter_count(&self, filter: &DeadFilter) -> Result<u64, StoreError> {
         let (event, route, source) = parts(filter);
-        let row = sqlx::query(DEAD_COUNT).bind(event).bind(route).bind(source).fetch_one(&self.node.pool).await?;
+        let row = sqlx::query(DEAD_COUNT).bind(event).bind(route).bind(source).fetch_one(&self.node.views).await?;
         Ok(u64::try_from(row.get::<i64, _>(0)).unwrap_or(0))
     }
 
@@ -48,7 +48,7 @@ impl Postgres {
             .bind(filter.cause.as_deref())
             .bind(after)
             .bind(i64::from(filter.limit) + 1);
-        let mut rows = query.fetch_all(&self.node.pool).await?;
+        let mut rows = query.fetch_all(&self.node.views).await?;
         let more = rows.len() > filter.limit as usize;
         rows.truncate(filter.limit as usize);
         let next_cursor = rows.last().filter(|_| more).map(|row| row.get::<i64, _>("seq").to_string());
@@ -56,12 +56,12 @@ impl Postgres {
     }
 
     pub(in crate::store) async fn request(&self, id: RequestId) -> Result<Option<RequestView>, StoreError> {
-        let row = sqlx::query(REQUEST).bind(Uuid::from_bytes(*id.as_bytes())).fetch_optional(&self.node.pool).await?;
+        let row = sqlx::query(REQUEST).bind(Uuid::from_bytes(*id.as_bytes())).fetch_optional(&self.node.views).await?;
         Ok(row.as_ref().map(request))
     }
 
     pub(in crate::store) async fn parked_upstreams(&self) -> Result<Vec<(UpstreamName, u64)>, StoreError> {
-        let rows = sqlx::query(PARKED).fetch_all(&self.node.pool).await?;
+        let rows = sqlx::query(PARKED).fetch_all(&self.node.views).await?;
         let parked = |row: &PgRow| {
             let upstream = row.get::<&str, _>(0).parse().map_err(|_| StoreError::Damaged { table: "jobs", what: "upstream" })?;
             Ok((upstream, row.get::<i64, _>(1).unsigned_abs()))
@@ -70,7 +70,7 @@ impl Postgres {
     }
 
     pub(in crate::store) async fn job_counts(&self) -> Result<JobCounts, StoreError> {
-        let row = sqlx::query(COUNTS).bind(self.node.given_now()).fetch_optional(&self.node.pool).await?;
+        let row = sqlx::query(COUNTS).bind(self.node.given_now()).fetch_optional(&self.node.views).await?;
         let Some(row) = row else { return Ok(JobCounts::default()) };
         let count = |column| u64::try_from(row.get::<i64, _>(column)).unwrap_or(0);
         Ok(JobCounts {

@@ -20,12 +20,13 @@ use crate::domain::{Headers, Job, JobId, JournalEntry, Lineage, NodeId, Outbound
 use crate::store::{SettleError, StepView, StoreError};
 
 // What is recorded stays, and so does who began a step first. The lease first, as for a settle: from then on nobody takes the jobs over.
+// A job is running if it has an owner.
 const KEEP: &str = "WITH input AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::integer[], $4::text[], $5::text[], $6::integer[], \
        $7::integer[], $8::bytea[], $9::text[], $10::integer[], $11::bytea[], $12::bytea[], $13::bigint[]) AS i \
        (id, owner, run, step, state, replays, attempt, request, summary, status, headers, body, latency_ms)), \
      lease AS MATERIALIZED (SELECT id FROM nodes WHERE id = ANY($2) ORDER BY id FOR KEY SHARE), \
      ours AS MATERIALIZED (SELECT id, event_id, route, owner, attempt FROM jobs \
-       WHERE id = ANY($1) AND state = 'running' AND owner IN (SELECT id FROM lease) ORDER BY id FOR SHARE), \
+       WHERE id = ANY($1) AND owner IN (SELECT id FROM lease) ORDER BY id FOR SHARE), \
      kept AS (INSERT INTO steps AS s (event_id, route, step, state, replays, attempt, request, summary, status, headers, body, latency_ms) \
        SELECT o.event_id, o.route, i.step, i.state, i.replays, i.attempt, i.request, i.summary, i.status, i.headers, i.body, i.latency_ms \
        FROM input i JOIN ours o ON o.id = i.id AND o.owner = i.owner AND o.attempt = i.run \
@@ -142,7 +143,7 @@ impl Postgres {
     pub(in crate::store) async fn journal(&self, job: Job, entry: JournalEntry) -> Result<(), SettleError> {
         let (reply, answer) = oneshot::channel();
         let bytes = if let StepState::Recorded(recorded) = &entry.state { recorded.answer.body.len() } else { 0 };
-        self.node.journal.push(Entry { job, entry, reply }, bytes).map_err(|_| SettleError::Closed)?;
+        self.node.journal.push(Entry { job, entry, reply }, bytes, true).map_err(|_| SettleError::Closed)?;
         answer.await.unwrap_or(Err(SettleError::Closed))
     }
 

@@ -10,15 +10,12 @@ use std::time::{Duration, Instant};
 
 use super::operation::Operation;
 use crate::store::Rush;
+use crate::store::rhythm::{SPACING, SPACING_OF_SETTLEMENTS, Usual};
 
 /// So many waiting writes start a commit at once.
 const BATCH_WAKE: usize = 256;
-/// The longest that a write waits for company while commits follow each other: a sender, a free place or an operator waits for it.
-const SPACING: Duration = Duration::from_millis(2);
-/// The same in a rush: whoever waits for an answer would wait for the machine anyway.
+/// As [`SPACING`] in a rush: whoever waits for an answer would wait for the machine anyway.
 const SPACING_IN_A_RUSH: Duration = Duration::from_millis(8);
-/// The same where only settlements wait: nobody waits for them, but at a shutdown.
-const SPACING_OF_SETTLEMENTS: Duration = Duration::from_millis(8);
 /// The most writes of one transaction.
 const BATCH_MAX: usize = 512;
 /// The most bytes of one transaction: bodies, calls and log lines.
@@ -44,8 +41,7 @@ struct State {
     hurried: usize,
     bytes: usize,
     wake_at: usize,
-    /// The largest batch of late, fading: with 32 senders there is nobody left to wait for once 32 writes are here.
-    usual_batch: usize,
+    usual_batch: Usual,
     closed: bool,
 }
 
@@ -134,7 +130,7 @@ impl Inbox {
             self.waits_out.store(true, Ordering::SeqCst);
             let is_rush = self.rush.is_on();
             let (enough, spacing) =
-                if is_rush { (BATCH_WAKE, SPACING_IN_A_RUSH) } else { (state.usual_batch.min(BATCH_WAKE), state.spacing()) };
+                if is_rush { (BATCH_WAKE, SPACING_IN_A_RUSH) } else { (state.usual_batch.get().min(BATCH_WAKE), state.spacing()) };
             let left = spacing.saturating_sub(last_start.elapsed());
             if state.queue.len() >= enough || left.is_zero() {
                 break;
@@ -173,7 +169,7 @@ impl State {
             }
             batch.push(operation);
         }
-        self.usual_batch = batch.len().max(self.usual_batch - self.usual_batch.div_ceil(8));
+        self.usual_batch.note(batch.len());
         batch
     }
 }

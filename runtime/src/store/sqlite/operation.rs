@@ -7,6 +7,7 @@ use crate::domain::{
     AttemptRecord, Effects, Job, JournalEntry, Lineage, Outcome, PluginName, Quarantined, Refusal, StepState, Timestamp, UpstreamName,
 };
 use crate::store::admission::Admission;
+use crate::store::rhythm::is_waited_for;
 use crate::store::work::Taken;
 use crate::store::{Admitted, Backlog, Claimed, DeadFilter, SettleError, StoreError};
 
@@ -106,9 +107,9 @@ impl Draft {
 }
 
 impl Operation {
-    /// Whether somebody waits for it: a sender, a free place, an operator. Nobody waits for a settlement but the next suspect.
+    /// Whether somebody waits for it: a sender, a free place, an operator. For a settlement few do.
     pub(super) fn is_hurried(&self) -> bool {
-        if let Self::Settle(settlement) = self { settlement.job.is_suspect } else { true }
+        if let Self::Settle(settlement) = self { is_waited_for(&settlement.job) } else { true }
     }
 
     /// About how many bytes it adds to its transaction.

@@ -1,0 +1,33 @@
+//! How long writes wait for company, on both databases: a statement or a transaction costs each of many writes far less than one alone.
+//! Only while they follow each other; a lone write goes at once.
+
+use std::time::Duration;
+
+use crate::domain::Job;
+
+/// The longest that a write waits from the start of the one before: a sender, a free place or an operator waits for it.
+pub(super) const SPACING: Duration = Duration::from_millis(2);
+/// The same where only settlements wait: nobody waits for them, but at a shutdown.
+pub(super) const SPACING_OF_SETTLEMENTS: Duration = Duration::from_millis(8);
+
+/// Whether somebody waits for the settlement of a job: the next suspect, or the next of its line.
+pub(super) fn is_waited_for(job: &Job) -> bool {
+    job.is_suspect || job.line.is_some()
+}
+
+/// How many writes are worth waiting for: the largest group of late, fading. With 32 senders there is nobody left to wait for once 32
+/// writes are here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Usual(usize);
+
+impl Usual {
+    /// As a number of writes.
+    pub(super) fn get(self) -> usize {
+        self.0
+    }
+
+    /// Notes a group.
+    pub(super) fn note(&mut self, writes: usize) {
+        self.0 = writes.max(self.0 - self.0.div_ceil(8));
+    }
+}
