@@ -2,16 +2,17 @@
 //! Must never resolve a name twice for one connection, nor dial an address that the guard has not seen.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower_service::Service;
@@ -53,8 +54,52 @@ impl Connector {
     }
 }
 
+/// A connection. Boxed, since the client has room for one in each state of each future that it makes around it, and moves them all: with
+/// what TLS keeps by value that is 30 KB of the stack of whoever is first to call, which may be a guest's.
+pub(super) struct Stream(Box<MaybeHttpsStream<TokioIo<TcpStream>>>);
+
+impl Stream {
+    fn inner(self: Pin<&mut Self>) -> Pin<&mut MaybeHttpsStream<TokioIo<TcpStream>>> {
+        Pin::new(&mut *self.get_mut().0)
+    }
+}
+
+impl Read for Stream {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        self.inner().poll_read(context, buffer)
+    }
+}
+
+impl Write for Stream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.inner().poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner().poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner().poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, context: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.inner().poll_write_vectored(context, pieces)
+    }
+}
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        self.0.connected()
+    }
+}
+
 impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Response = Stream;
     type Error = Break;
     type Future = Dialling<Self::Response>;
 
@@ -71,7 +116,8 @@ impl Service<Uri> for Connector {
                     Route::Tls(tls) => tls.call(uri).await.map_err(|error| of_tls(&*error)),
                 }
             };
-            tokio::time::timeout(timeout, dialling).await.unwrap_or(Err(Break::ConnectTimeout(timeout)))
+            let dialled = tokio::time::timeout(timeout, dialling).await.unwrap_or(Err(Break::ConnectTimeout(timeout)));
+            dialled.map(|stream| Stream(Box::new(stream)))
         })
     }
 }
