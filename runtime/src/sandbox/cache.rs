@@ -67,14 +67,19 @@ impl Cache {
         loaded.inspect_err(|error| warn!(%error, path = %path.display(), "a cached plugin cannot be read; compiling again")).ok()
     }
 
-    /// Keeps a compiled plugin. A failure costs the next start a compilation, and nothing else.
-    pub(super) fn put(&self, digest: Digest, component: &Component) {
+    /// Keeps a compiled plugin, and gives it back as it is read from its file: code that stands in a file takes memory only while it runs.
+    /// A failure costs the next start a compilation, and nothing else.
+    pub(super) fn put(&self, engine: &wasmtime::Engine, digest: Digest, component: Component) -> Component {
         let path = self.path(digest);
         let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
         let serialized = component.serialize().map_err(io::Error::other);
         let written = serialized.and_then(|bytes| write_synced(&temporary, &bytes)).and_then(|()| fs::rename(&temporary, &path));
-        if let Err(error) = written {
-            warn!(%error, path = %path.display(), "a compiled plugin cannot be cached");
+        match written {
+            Ok(()) => self.get(engine, digest).unwrap_or(component),
+            Err(error) => {
+                warn!(%error, path = %path.display(), "a compiled plugin cannot be cached");
+                component
+            }
         }
     }
 

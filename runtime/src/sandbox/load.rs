@@ -119,13 +119,16 @@ impl Loader {
 
     fn compile(&self, wasm: &[u8], digest: Digest) -> Result<Component, LoadFailure> {
         validate(wasm)?;
-        if let Some(component) = self.cache.as_ref().and_then(|cache| cache.get(self.engine.wasmtime(), digest)) {
+        let engine = self.engine.wasmtime();
+        if let Some(component) = self.cache.as_ref().and_then(|cache| cache.get(engine, digest)) {
             return Ok(component);
         }
-        let component = Component::new(self.engine.wasmtime(), wasm)
+        let component = Component::new(engine, wasm)
             .map_err(|error| LoadFailure::new(LoadStage::Compile, format!("is not a valid component: {error:#}")))?;
-        self.cache.iter().for_each(|cache| cache.put(digest, &component));
-        Ok(component)
+        Ok(match &self.cache {
+            Some(cache) => cache.put(engine, digest, component),
+            None => component,
+        })
     }
 }
 
