@@ -8,9 +8,9 @@ use crate::bench::Bench;
 use crate::databases::Kind;
 use crate::ingest::BODY_BYTES;
 use crate::load::{Body, Load, Pace, Requests, What};
-use crate::patience::look_every;
+use crate::patience::pass;
 use crate::report::{Row, Section};
-use crate::server::Server;
+use crate::server::{Counts, Server};
 use crate::site::{PLACES, Site};
 
 const CONNECTIONS: usize = 64;
@@ -21,8 +21,8 @@ const CASES: [(&str, &str, &str, &str); 4] = [
     ("stripe-crm", "warn,hookfast::app=info", "", ", not logging attempts"),
     ("stripe-crm", "info", "notify = \"on\"", " with a delivery"),
 ];
-/// The server counts its jobs for each look.
-const LOOK: Duration = Duration::from_millis(20);
+/// Between two looks, at the least and at the most.
+const LOOKS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A plugin that only parses, and one that calls an upstream, on both databases.
@@ -64,17 +64,27 @@ impl Processed {
     }
 }
 
+/// What the server counts once nothing is unfinished, or patience is. For each look it counts its jobs on the core that is measured, so
+/// the next one is when all would be done at the rate so far.
+fn finished(server: &Server, events: u64, started: Instant) -> anyhow::Result<Counts> {
+    loop {
+        let counts = server.metrics()?;
+        let left = counts.unfinished();
+        if left == 0 || started.elapsed() > PATIENCE {
+            return Ok(counts);
+        }
+        let done = events.saturating_sub(left).max(1);
+        pass(started.elapsed().mul_f64(left as f64 / done as f64).clamp(LOOKS.0, LOOKS.1));
+    }
+}
+
 /// Sends events to these sources in turn and waits until each has been done.
 pub(crate) fn process(server: &Server, sources: &[&str], events: u64) -> anyhow::Result<Processed> {
     let (before, cpu, started) = (server.metrics()?, server.cpu()?, Instant::now());
     let what = What::Fresh(Requests::new(Body::of(BODY_BYTES), sources));
     let tally = Load { to: server.ingest, connections: CONNECTIONS, what, pace: Pace::Count(events) }.run()?;
     ensure!(tally.refused() == 0, "requests were not accepted: {}", tally.refusals());
-    let mut counts = before.clone();
-    look_every(LOOK, PATIENCE, || {
-        counts = server.metrics()?;
-        Ok(counts.unfinished() == 0)
-    })?;
+    let counts = finished(server, events, started)?;
     let (took, cpu) = (started.elapsed(), server.cpu()?.saturating_sub(cpu));
     let done = counts.done() - before.done();
     ensure!(done == events && counts.unfinished() == 0, "of {events} events {done} were done within {PATIENCE:?}: {counts:?}");

@@ -6,18 +6,13 @@ use std::time::{Duration, Instant};
 const INTERVAL: Duration = Duration::from_millis(2);
 
 /// Whether the condition came to hold in time.
-pub(crate) fn wait_until(patience: Duration, holds: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<bool> {
-    look_every(INTERVAL, patience, holds)
-}
-
-/// The same, where a look costs something.
-pub(crate) fn look_every(interval: Duration, patience: Duration, mut holds: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<bool> {
+pub(crate) fn wait_until(patience: Duration, mut holds: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<bool> {
     let ends = Instant::now() + patience;
     while !holds()? {
         if Instant::now() >= ends {
             return Ok(false);
         }
-        pass(interval);
+        pass(INTERVAL);
     }
     Ok(true)
 }
