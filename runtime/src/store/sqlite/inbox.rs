@@ -1,7 +1,7 @@
 //! The bounded queue in front of the writer thread, and the rhythm of its commits: a lone write commits at once; while
 //! busy, the next commit starts when as many writes wait as have come together lately (at most [`BATCH_WAKE`]), or when
-//! [`SPACING`] has passed since the last one started ([`SPACING_OF_SETTLEMENTS`] where only outcomes wait), since back-to-back
-//! commits waste the core on small batches. In a rush ([`Rush`]) it waits for a large batch until [`SPACING_IN_A_RUSH`] has passed.
+//! [`SPACING`] has passed since the last one started ([`SPACING_OF_SETTLEMENTS`] where only outcomes wait that nobody waits
+//! for), since back-to-back commits waste the core on small batches. In a rush ([`Rush`]) it waits for a large batch until [`SPACING_IN_A_RUSH`] has passed.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +14,8 @@ use crate::store::rhythm::{SPACING, SPACING_OF_SETTLEMENTS, Usual};
 
 /// So many waiting writes start a commit at once.
 const BATCH_WAKE: usize = 256;
+/// The same in a rush. With all senders in one commit the core would have nothing to do while that syncs; so others are received meanwhile.
+const BATCH_WAKE_IN_A_RUSH: usize = 128;
 /// As [`SPACING`] in a rush: whoever waits for an answer would wait for the machine anyway.
 const SPACING_IN_A_RUSH: Duration = Duration::from_millis(8);
 /// The most writes of one transaction.
@@ -129,8 +131,11 @@ impl Inbox {
         while !state.closed {
             self.waits_out.store(true, Ordering::SeqCst);
             let is_rush = self.rush.is_on();
-            let (enough, spacing) =
-                if is_rush { (BATCH_WAKE, SPACING_IN_A_RUSH) } else { (state.usual_batch.get().min(BATCH_WAKE), state.spacing()) };
+            let (enough, spacing) = if is_rush {
+                (BATCH_WAKE_IN_A_RUSH, SPACING_IN_A_RUSH)
+            } else {
+                (state.usual_batch.get().min(BATCH_WAKE), state.spacing())
+            };
             let left = spacing.saturating_sub(last_start.elapsed());
             if state.queue.len() >= enough || left.is_zero() {
                 break;
