@@ -22,7 +22,7 @@ const CASES: [(&str, &str, &str, &str); 4] = [
     ("stripe-crm", "info", "notify = \"on\"", " with a delivery"),
 ];
 /// Between two looks, at the least and at the most.
-const LOOKS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+const LOOKS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A plugin that only parses, and one that calls an upstream, on both databases.
@@ -65,7 +65,7 @@ impl Processed {
 }
 
 /// What the server counts once nothing is unfinished, or patience is. For each look it counts its jobs on the core that is measured, so
-/// the next one is when all would be done at the rate so far.
+/// the next one is when half of what is left would be done at the rate so far.
 fn finished(server: &Server, events: u64, started: Instant) -> anyhow::Result<Counts> {
     loop {
         let counts = server.metrics()?;
@@ -74,7 +74,7 @@ fn finished(server: &Server, events: u64, started: Instant) -> anyhow::Result<Co
             return Ok(counts);
         }
         let done = events.saturating_sub(left).max(1);
-        pass(started.elapsed().mul_f64(left as f64 / done as f64).clamp(LOOKS.0, LOOKS.1));
+        pass(started.elapsed().mul_f64(left as f64 / done as f64 / 2.0).clamp(LOOKS.0, LOOKS.1));
     }
 }
 

@@ -12,7 +12,7 @@ use hookfast_tests::build::{binary, root};
 use hookfast_tests::directory::Directory;
 use hookfast_tests::sender::Wire;
 use hookfast_tests::wait::eventually;
-use hookfast_tests::{Gate, Plan, Reply, Sender, Site, Source, Upstream};
+use hookfast_tests::{Gate, Plan, Reply, Sender, Site, Source, Upstream, World};
 
 /// Exit code, and what it told on stdout and stderr.
 fn told(output: &Output) -> (Option<i32>, String) {
@@ -54,6 +54,16 @@ async fn health_is_what_the_server_says_from_its_start_to_its_end() {
     assert_eq!(health(&["--live"]).0, Some(0));
     gate.open();
     server.ended().await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn compiled_code_stands_in_its_file_from_the_first_start_on() {
+    let world = World::stripe().start().await;
+    let cache = world.path("plugin-cache").display().to_string();
+    let memory = fs::read_to_string("/proc/self/maps").expect("the kernel tells");
+    assert!(memory.lines().any(|line| line.contains(" r-xp ") && line.contains(&cache)), "no code of {cache}:\n{memory}");
+    world.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -64,7 +64,7 @@ impl Cache {
         // SAFETY: the directory is ours with mode 0700 and files are only added by `put`, whole and by rename.
         #[expect(unsafe_code, reason = "the one place where native code is read back")]
         let loaded = unsafe { Component::deserialize_file(engine, &path) };
-        loaded.inspect_err(|error| warn!(%error, path = %path.display(), "a cached plugin cannot be read; compiling again")).ok()
+        loaded.inspect_err(|error| warn!(%error, path = %path.display(), "a compiled plugin cannot be read from its file")).ok()
     }
 
     /// Keeps a compiled plugin, and gives it back as it is read from its file: code that stands in a file takes memory only while it runs.

@@ -3,16 +3,16 @@
 
 use std::time::Duration;
 
-use crate::domain::Job;
+use crate::domain::{Job, Outcome};
 
 /// The longest that a write waits from the start of the one before: a sender, a free place or an operator waits for it.
 pub(super) const SPACING: Duration = Duration::from_millis(2);
-/// The same where only settlements wait: nobody waits for them, but at a shutdown.
+/// The same where only settlements wait that nobody waits for, but at a shutdown.
 pub(super) const SPACING_OF_SETTLEMENTS: Duration = Duration::from_millis(8);
 
-/// Whether somebody waits for the settlement of a job: the next suspect, or the next of its line.
-pub(super) fn is_waited_for(job: &Job) -> bool {
-    job.is_suspect || job.line.is_some()
+/// Whether somebody waits for a settlement: the next suspect, or the next of the job's line.
+pub(super) fn is_waited_for(job: &Job, outcome: &Outcome) -> bool {
+    job.is_suspect || (job.line.is_some() && matches!(outcome, Outcome::Done { .. } | Outcome::Discard { .. } | Outcome::Dead { .. }))
 }
 
 /// How many writes are worth waiting for: the largest group of late, fading. With 32 senders there is nobody left to wait for once 32

@@ -17,7 +17,7 @@ use super::{Node, Run, deliveries, emit, line, state};
 use crate::domain::{Effects, JobId, NodeId};
 use crate::store::SettleError;
 
-// The lease first: from then on nobody takes the jobs over. A job is running if it has an owner.
+// The lease first: from then on nobody takes the jobs over. A job is running if and only if it has an owner (a CHECK of its table).
 const FENCE: &str = "WITH lease AS MATERIALIZED (SELECT id FROM nodes WHERE id = ANY($2) ORDER BY id FOR KEY SHARE) \
      SELECT id, owner, attempt FROM jobs WHERE id = ANY($1) AND owner IN (SELECT id FROM lease) ORDER BY id FOR UPDATE";
 

@@ -55,7 +55,7 @@ pub(super) struct Postgres {
 /// What the driver's tasks and its callers share.
 struct Node {
     pool: PgPool,
-    /// Who only looks: at much, or for long, and no work waits for it.
+    /// For whoever looks at much, or for long: no job waits for it.
     views: PgPool,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -126,7 +126,8 @@ impl Postgres {
         let (reply, answer) = oneshot::channel();
         let bytes = record.as_ref().map_or(0, AttemptRecord::bytes) + effects.bytes();
         let queue = if effects.is_empty() { &self.node.settlements } else { &self.node.effects };
-        let is_hurried = is_waited_for(&job);
+        // Who takes turns for a value of state waits for the one before.
+        let is_hurried = !effects.is_empty() || is_waited_for(&job, &outcome);
         let settlement = Settlement { job, outcome, record, effects, is_again: false, reply };
         queue.push(settlement, bytes, is_hurried).map_err(|_| SettleError::Closed)?;
         answer.await.unwrap_or(Err(SettleError::Closed))

@@ -33,8 +33,8 @@ impl Postgres {
     pub(in crate::store) async fn open(url: &PostgresUrl, settings: StoreSettings) -> Result<(Self, Found), StoreError> {
         let options = options(&url.0, "on");
         let is_uncertain = Arc::new(AtomicBool::new(false));
-        let pool = pool(options.clone(), POOL, &is_uncertain).await?;
-        let views = self::pool(of_any(&url.0), VIEWS, &is_uncertain).await?;
+        let pool = pool(options.clone(), &is_uncertain).await?;
+        let views = PgPoolOptions::new().max_connections(VIEWS).acquire_timeout(ACQUIRE_MAX).connect_lazy_with(of_views(&url.0));
         if settings.migrates {
             // One node at a time: the migrator holds an advisory lock.
             MIGRATIONS.run(&pool).await?;
@@ -104,9 +104,9 @@ impl Postgres {
 
 /// A pool heals itself in silence; but a connection that has to be made may be the only sign of a crash, which forgets commits that
 /// were not waited for.
-async fn pool(options: PgConnectOptions, size: u32, connected: &Arc<AtomicBool>) -> Result<PgPool, sqlx::Error> {
+async fn pool(options: PgConnectOptions, connected: &Arc<AtomicBool>) -> Result<PgPool, sqlx::Error> {
     let connected = Arc::clone(connected);
-    let pool = PgPoolOptions::new().max_connections(size).acquire_timeout(ACQUIRE_MAX);
+    let pool = PgPoolOptions::new().max_connections(POOL).acquire_timeout(ACQUIRE_MAX);
     let pool = pool.after_connect(move |_, _| {
         connected.store(true, Ordering::Relaxed);
         Box::pin(std::future::ready(Ok(())))
@@ -117,6 +117,11 @@ async fn pool(options: PgConnectOptions, size: u32, connected: &Arc<AtomicBool>)
 /// Of any connection.
 fn of_any(base: &PgConnectOptions) -> PgConnectOptions {
     base.clone().application_name("hookfast").disable_statement_logging()
+}
+
+/// The settings of a connection that looks at much: it may take long, but not for ever.
+fn of_views(base: &PgConnectOptions) -> PgConnectOptions {
+    of_any(base).options([("statement_timeout", "10s")])
 }
 
 /// The settings of a connection that works, whatever the role's defaults are.

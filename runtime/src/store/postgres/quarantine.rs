@@ -47,7 +47,7 @@ impl Postgres {
     pub(in crate::store) async fn quarantined(&self, source: &SourceName, after: HeldPlace) -> Result<Vec<Held>, StoreError> {
         let query =
             sqlx::query(PAGE).bind(source.as_str()).bind(after.received_at.as_millis()).bind(after.seq).bind(i64::from(QUARANTINE_PAGE));
-        query.fetch_all(&self.node.views).await?.iter().map(held).collect()
+        query.fetch_all(&self.node.pool).await?.iter().map(held).collect()
     }
 }
 

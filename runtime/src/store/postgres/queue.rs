@@ -2,15 +2,18 @@
 //! a little for as many as have come together lately, since each statement costs the database what many rows cost. A lone write goes
 //! at once.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use crate::store::rhythm::{SPACING, SPACING_OF_SETTLEMENTS, Usual};
 
 /// The most rows of one statement.
 pub(super) const BATCH_MAX: usize = 512;
+/// So many rows are not kept waiting for more.
+const BATCH_WAKE: usize = 256;
 /// The most bytes of one statement.
 const BATCH_BYTES_MAX: usize = 4 << 20;
 
@@ -60,28 +63,33 @@ impl<T> Queue<T> {
         sender.as_ref().ok_or(Full)?.send(Waiting { item, size, is_hurried, _room: (row, bytes) }).map_err(|_| Full)
     }
 
-    /// All that waits, up to the bounds of a statement; waits for the first item. `None` once closed and empty.
+    /// All that waits, up to the bounds of a statement, and what comes while it is worth waiting for; waits for the first item. `None` once
+    /// closed and empty. What it has taken is lost if it is not polled to its end.
     pub(super) async fn next_batch(&self) -> Option<Vec<T>> {
         let mut turn = self.turn.lock().await;
         let Turn { receiver, last_start, usual } = &mut *turn;
+        let mut next = Some(receiver.recv().await?);
         let (mut batch, mut bytes, mut is_hurried) = (Vec::new(), 0, false);
-        let mut next = receiver.recv().await;
+        let mut patience = pin!(sleep_until(*last_start + SPACING_OF_SETTLEMENTS));
         while let Some(waiting) = next {
+            if waiting.is_hurried && !is_hurried {
+                is_hurried = true;
+                patience.as_mut().reset(*last_start + SPACING);
+            }
             bytes += waiting.size;
-            is_hurried |= waiting.is_hurried;
             batch.push(waiting.item);
             if batch.len() >= BATCH_MAX || bytes >= BATCH_BYTES_MAX {
                 break;
             }
-            let until = *last_start + if is_hurried { SPACING } else { SPACING_OF_SETTLEMENTS };
             next = match receiver.try_recv() {
                 Ok(waiting) => Some(waiting),
-                Err(_) if batch.len() >= usual.get() => None,
-                Err(_) => timeout_at(until, receiver.recv()).await.ok().flatten(),
+                Err(_) if batch.len() >= usual.get().min(BATCH_WAKE) => None,
+                Err(_) => tokio::select! {
+                    biased;
+                    waiting = receiver.recv() => waiting,
+                    () = &mut patience => None,
+                },
             };
-        }
-        if batch.is_empty() {
-            return None;
         }
         usual.note(batch.len());
         *last_start = Instant::now();

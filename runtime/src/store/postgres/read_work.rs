@@ -61,7 +61,7 @@ impl Postgres {
     }
 
     pub(in crate::store) async fn parked_upstreams(&self) -> Result<Vec<(UpstreamName, u64)>, StoreError> {
-        let rows = sqlx::query(PARKED).fetch_all(&self.node.views).await?;
+        let rows = sqlx::query(PARKED).fetch_all(&self.node.pool).await?;
         let parked = |row: &PgRow| {
             let upstream = row.get::<&str, _>(0).parse().map_err(|_| StoreError::Damaged { table: "jobs", what: "upstream" })?;
             Ok((upstream, row.get::<i64, _>(1).unsigned_abs()))

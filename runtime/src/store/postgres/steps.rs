@@ -20,7 +20,7 @@ use crate::domain::{Headers, Job, JobId, JournalEntry, Lineage, NodeId, Outbound
 use crate::store::{SettleError, StepView, StoreError};
 
 // What is recorded stays, and so does who began a step first. The lease first, as for a settle: from then on nobody takes the jobs over.
-// A job is running if it has an owner.
+// A job is running if and only if it has an owner (a CHECK of its table).
 const KEEP: &str = "WITH input AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::integer[], $4::text[], $5::text[], $6::integer[], \
        $7::integer[], $8::bytea[], $9::text[], $10::integer[], $11::bytea[], $12::bytea[], $13::bigint[]) AS i \
        (id, owner, run, step, state, replays, attempt, request, summary, status, headers, body, latency_ms)), \

@@ -109,7 +109,7 @@ impl Draft {
 impl Operation {
     /// Whether somebody waits for it: a sender, a free place, an operator. For a settlement few do.
     pub(super) fn is_hurried(&self) -> bool {
-        if let Self::Settle(settlement) = self { is_waited_for(&settlement.job) } else { true }
+        if let Self::Settle(settlement) = self { is_waited_for(&settlement.job, &settlement.outcome) } else { true }
     }
 
     /// About how many bytes it adds to its transaction.
