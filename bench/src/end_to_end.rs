@@ -66,14 +66,14 @@ impl Processed {
 
 /// What the server counts once nothing is unfinished, or patience is. For each look it counts its jobs on the core that is measured, so
 /// the next one is when half of what is left would be done at the rate so far.
-fn finished(server: &Server, events: u64, started: Instant) -> anyhow::Result<Counts> {
+fn finished(server: &Server, before: &Counts, started: Instant) -> anyhow::Result<Counts> {
     loop {
         let counts = server.metrics()?;
         let left = counts.unfinished();
         if left == 0 || started.elapsed() > PATIENCE {
             return Ok(counts);
         }
-        let done = events.saturating_sub(left).max(1);
+        let done = (counts.done() - before.done()).max(1);
         pass(started.elapsed().mul_f64(left as f64 / done as f64 / 2.0).clamp(LOOKS.0, LOOKS.1));
     }
 }
@@ -84,7 +84,7 @@ pub(crate) fn process(server: &Server, sources: &[&str], events: u64) -> anyhow:
     let what = What::Fresh(Requests::new(Body::of(BODY_BYTES), sources));
     let tally = Load { to: server.ingest, connections: CONNECTIONS, what, pace: Pace::Count(events) }.run()?;
     ensure!(tally.refused() == 0, "requests were not accepted: {}", tally.refusals());
-    let counts = finished(server, events, started)?;
+    let counts = finished(server, &before, started)?;
     let (took, cpu) = (started.elapsed(), server.cpu()?.saturating_sub(cpu));
     let done = counts.done() - before.done();
     ensure!(done == events && counts.unfinished() == 0, "of {events} events {done} were done within {PATIENCE:?}: {counts:?}");

@@ -17,7 +17,7 @@ pub(super) fn is_waited_for(job: &Job, outcome: &Outcome) -> bool {
 
 /// How many writes are worth waiting for: the largest group of late, fading. With 32 senders there is nobody left to wait for once 32
 /// writes are here.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Usual(usize);
 
 impl Usual {

@@ -1,7 +1,8 @@
 //! The bounded queue in front of the writer thread, and the rhythm of its commits: a lone write commits at once; while
 //! busy, the next commit starts when as many writes wait as have come together lately (at most [`BATCH_WAKE`]), or when
 //! [`SPACING`] has passed since the last one started ([`SPACING_OF_SETTLEMENTS`] where only outcomes wait that nobody waits
-//! for), since back-to-back commits waste the core on small batches. In a rush ([`Rush`]) it waits for a large batch until [`SPACING_IN_A_RUSH`] has passed.
+//! for), since back-to-back commits waste the core on small batches. In a rush ([`Rush`]) it waits for [`BATCH_WAKE_IN_A_RUSH`], or until
+//! [`SPACING_IN_A_RUSH`] has passed.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
