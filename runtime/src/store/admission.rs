@@ -5,6 +5,11 @@ use tokio::sync::oneshot;
 use super::{AdmitError, Admitted};
 use crate::domain::NewEvent;
 
+/// The most admissions that wait; further ones are refused with 503.
+pub(super) const ADMISSIONS_MAX: usize = 8192;
+/// The most bytes of waiting admissions.
+pub(super) const ADMISSION_BYTES_MAX: usize = 64 << 20;
+
 /// Events that are stored together or not at all.
 pub(super) struct Admission {
     pub(super) events: Vec<NewEvent>,

@@ -1,9 +1,16 @@
-//! How long writes wait for company, on both databases: a statement or a transaction costs each of many writes far less than one alone.
-//! Only while they follow each other; a lone write goes at once.
+//! How many writes go together and how long they wait for each other, on both databases: a statement or a transaction costs each of many
+//! writes far less than one alone. They wait only while they follow each other; a lone write goes at once.
 
 use std::time::Duration;
 
 use crate::domain::{Job, Outcome};
+
+/// The most writes of one transaction.
+pub(super) const BATCH_MAX: usize = 512;
+/// The most bytes of one transaction: bodies, calls and log lines.
+pub(super) const BATCH_BYTES_MAX: usize = 4 << 20;
+/// So many writes are not kept waiting for more.
+pub(super) const BATCH_WAKE: usize = 256;
 
 /// The longest that a write waits from the start of the one before: a sender, a free place or an operator waits for it.
 pub(super) const SPACING: Duration = Duration::from_millis(2);

@@ -14,6 +14,7 @@ use super::link::Link;
 use super::queue::Queue;
 use super::settle::Links;
 use super::{Node, Postgres, PostgresUrl, admit, keeper, rescue, settle, steps};
+use crate::store::admission::{ADMISSION_BYTES_MAX, ADMISSIONS_MAX};
 use crate::store::{Backlog, Found, StoreError, StoreSettings, require_version};
 
 /// Connections for everything but the groups of admissions and settlements, which have their own.
@@ -23,9 +24,6 @@ const VIEWS: u32 = 2;
 /// How long a caller waits for one of them.
 const ACQUIRE_MAX: Duration = Duration::from_secs(3);
 const FLUSHERS: usize = 2;
-/// The most admissions that wait, and their bytes; further ones are refused with 503.
-const ADMISSIONS_MAX: usize = 8192;
-const ADMISSION_BYTES_MAX: usize = 64 << 20;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/postgres");
 

@@ -8,14 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until};
 
-use crate::store::rhythm::{SPACING, SPACING_OF_SETTLEMENTS, Usual};
-
-/// The most rows of one statement.
-pub(super) const BATCH_MAX: usize = 512;
-/// So many rows are not kept waiting for more.
-const BATCH_WAKE: usize = 256;
-/// The most bytes of one statement.
-const BATCH_BYTES_MAX: usize = 4 << 20;
+use crate::store::rhythm::{BATCH_BYTES_MAX, BATCH_MAX, BATCH_WAKE, SPACING, SPACING_OF_SETTLEMENTS, Usual};
 
 /// A queue with a bound on its rows and bytes.
 pub(super) struct Queue<T> {

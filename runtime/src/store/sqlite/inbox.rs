@@ -11,22 +11,13 @@ use std::time::{Duration, Instant};
 
 use super::operation::Operation;
 use crate::store::Rush;
-use crate::store::rhythm::{SPACING, SPACING_OF_SETTLEMENTS, Usual};
+use crate::store::admission::{ADMISSION_BYTES_MAX, ADMISSIONS_MAX};
+use crate::store::rhythm::{BATCH_BYTES_MAX, BATCH_MAX, BATCH_WAKE, SPACING, SPACING_OF_SETTLEMENTS, Usual};
 
-/// So many waiting writes start a commit at once.
-const BATCH_WAKE: usize = 256;
-/// The same in a rush. With all senders in one commit the core would have nothing to do while that syncs; so others are received meanwhile.
+/// As [`BATCH_WAKE`] in a rush. With all senders in one commit the core would have nothing to do while that syncs; so others are received meanwhile.
 const BATCH_WAKE_IN_A_RUSH: usize = 128;
 /// As [`SPACING`] in a rush: whoever waits for an answer would wait for the machine anyway.
 const SPACING_IN_A_RUSH: Duration = Duration::from_millis(8);
-/// The most writes of one transaction.
-const BATCH_MAX: usize = 512;
-/// The most bytes of one transaction: bodies, calls and log lines.
-const BATCH_BYTES_MAX: usize = 4 << 20;
-/// The most admissions that wait; further ones are refused with 503.
-const ADMISSIONS_MAX: usize = 8192;
-/// The most bytes of waiting admissions.
-const ADMISSION_BYTES_MAX: usize = 64 << 20;
 
 /// The queue. Admissions are bounded here; other writes are bounded by who sends them.
 pub(super) struct Inbox {
