@@ -50,7 +50,8 @@ const ADMIT: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now)
      UNION ALL SELECT event_id, route, 'running', id FROM owed WHERE state = 'running' \
      UNION ALL SELECT NULL, NULL, 'due', NULL WHERE EXISTS (SELECT 1 FROM owed WHERE state = 'ready')";
 const FIRSTS: &str = "SELECT k.hash, k.event_id, k.body_hash, e.id IS NOT NULL AS is_kept, e.answer_status, e.answer_body \
-     FROM dedupe_keys k LEFT JOIN events e ON e.id = k.event_id WHERE k.hash = ANY($1)";
+     FROM dedupe_keys k LEFT JOIN LATERAL (SELECT id, answer_status, answer_body FROM events WHERE id = k.event_id LIMIT 1) e ON true \
+     WHERE k.hash = ANY($1)";
 
 /// The line that an event's jobs join, and when that goes on without a head that fails.
 pub(super) fn line_of(new: &NewEvent) -> Option<(Uuid, Option<i32>)> {

@@ -26,13 +26,14 @@ const SOURCES: &str = "WITH RECURSIVE s AS ( \
        SELECT n.source, n.due_at FROM s CROSS JOIN LATERAL (SELECT source, due_at FROM jobs \
          WHERE state = 'ready' AND NOT suspect AND source > s.source ORDER BY source, due_at LIMIT 1) n \
      ) SELECT source, due_at, hookfast_now($1) AS now FROM s";
-/// What the taken jobs work on: an event, or a delivery. Only the one that it is is looked up.
+/// What the taken jobs work on: an event, or a delivery. Only the one that it is is looked up, and by its key: a limit keeps the planner
+/// from joining the whole table, which it would where that was small when it planned.
 macro_rules! work_of_taken {
     () => {
         "e.event_type, e.dedupe_key, e.received_at, e.parent, e.depth, coalesce(e.headers, d.headers) AS headers, coalesce(e.body, d.body) AS body, \
            d.digest, d.upstream, d.method, d.path, d.replays FROM taken t \
-           LEFT JOIN events e ON e.id = CASE WHEN t.route NOT LIKE '%:%' THEN t.event_id END \
-           LEFT JOIN deliveries d ON d.event_id = CASE WHEN t.route LIKE '%:%' THEN t.event_id END AND d.route = t.route"
+           LEFT JOIN LATERAL (SELECT * FROM events WHERE t.route NOT LIKE '%:%' AND id = t.event_id LIMIT 1) e ON true \
+           LEFT JOIN LATERAL (SELECT * FROM deliveries WHERE t.route LIKE '%:%' AND event_id = t.event_id AND route = t.route LIMIT 1) d ON true"
     };
 }
 const CLAIM: &str = concat!(

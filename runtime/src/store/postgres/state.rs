@@ -21,13 +21,16 @@ const EXPIRE_BATCH: i64 = 500;
 const LOCK: &str = "INSERT INTO state_usage AS u (plugin, source, bytes) \
      SELECT plugin, source, 0 FROM unnest($1::text[], $2::text[]) AS s (plugin, source) ORDER BY plugin, source \
      ON CONFLICT (plugin, source) DO UPDATE SET bytes = u.bytes RETURNING plugin, source, bytes";
-// A statement of its own, so that it sees what was committed before the locks were there.
+// A statement of its own, so that it sees what was committed before the locks were there. The limit keeps the planner from joining all
+// state, which it would where there was little when it planned.
 const LOAD: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now, nextval('state_versions') AS versions) \
      SELECT c.now, c.versions, s.plugin, s.source, s.key, s.value, s.version, s.expires_at \
      FROM clock c LEFT JOIN (unnest($2::text[], $3::text[], $4::bytea[]) AS i (plugin, source, key) \
-       JOIN state s ON s.plugin = i.plugin AND s.source = i.source AND s.key = i.key) ON true";
-const WRITE: &str = "WITH gone AS (DELETE FROM state s USING unnest($1::text[], $2::text[], $3::bytea[]) AS i (plugin, source, key) \
-       WHERE s.plugin = i.plugin AND s.source = i.source AND s.key = i.key), \
+       CROSS JOIN LATERAL (SELECT * FROM state WHERE plugin = i.plugin AND source = i.source AND key = i.key LIMIT 1) s) ON true";
+// By their places: nobody moves them while their scopes are locked.
+const WRITE: &str = "WITH gone AS (DELETE FROM state WHERE ctid = ANY (ARRAY( \
+         SELECT s.place FROM unnest($1::text[], $2::text[], $3::bytea[]) AS i (plugin, source, key) CROSS JOIN LATERAL \
+           (SELECT ctid AS place FROM state WHERE plugin = i.plugin AND source = i.source AND key = i.key LIMIT 1) s))), \
      used AS (UPDATE state_usage u SET bytes = i.bytes FROM unnest($4::text[], $5::text[], $6::bigint[]) AS i (plugin, source, bytes) \
        WHERE u.plugin = i.plugin AND u.source = i.source) \
      INSERT INTO state (plugin, source, key, value, version, expires_at) \
@@ -38,7 +41,7 @@ const USED: &str = "SELECT bytes FROM state_usage WHERE plugin = $1 AND source =
 
 const EXPIRED: &str = "SELECT DISTINCT plugin, source FROM \
      (SELECT plugin, source FROM state WHERE expires_at <= (SELECT hookfast_now($1)) ORDER BY expires_at LIMIT $2) s";
-// By their places: nobody moves them while their scopes are locked.
+// By their places, too.
 const FORGET: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now), \
      locked AS MATERIALIZED (SELECT plugin, source FROM unnest($2::text[], $3::text[]) AS s (plugin, source)), \
      gone AS (DELETE FROM state WHERE ctid = ANY (ARRAY(SELECT ctid FROM state WHERE expires_at <= (SELECT now FROM clock) \
