@@ -1,8 +1,14 @@
 //! What PostgreSQL reads for an event: as much behind many rows as behind none, also under plans that were made when there were none.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use hookfast::clock::Clock;
+use hookfast::domain::NodeId;
+use hookfast::metrics::Metrics;
+use hookfast::random::Random;
+use hookfast::store::{Database, Rush, Slots, Store, StoreSettings};
 use hookfast_tests::postgres::Postgres;
 use hookfast_tests::sender::Wire;
 use hookfast_tests::{Plan, Sender, Server, Site, Source, Upstream};
@@ -47,7 +53,20 @@ const MANY: &str = "
         SELECT 'scripted', '', sha256(number::text::bytea), '', 1 FROM generate_series(1, 50000) AS number;
 ";
 
-/// A server under a database that tells what each statement has read.
+/// A new database of a server that tells what each statement has read: its URL and name.
+fn counting(server: &Postgres) -> (String, String) {
+    let system = |setting: &str| server.run(&format!("ALTER SYSTEM SET {setting}"), "postgres");
+    system("shared_preload_libraries = 'pg_stat_statements'");
+    // It would look at the tables anew, and mend the plans.
+    system("autovacuum = off");
+    server.crash();
+    let url = server.database();
+    let name = url.rsplit('/').next().expect("a name").to_owned();
+    server.run("CREATE EXTENSION pg_stat_statements", &name);
+    (url, name)
+}
+
+/// A server over such a database.
 struct Bench {
     database: Postgres,
     name: String,
@@ -58,14 +77,7 @@ struct Bench {
 
 impl Bench {
     fn new(database: Postgres, upstream: Upstream) -> Self {
-        let system = |setting: &str| database.run(&format!("ALTER SYSTEM SET {setting}"), "postgres");
-        system("shared_preload_libraries = 'pg_stat_statements'");
-        // It would look at the tables anew, and mend the plans.
-        system("autovacuum = off");
-        database.crash();
-        let url = database.database();
-        let name = url.rsplit('/').next().expect("a name").to_owned();
-        database.run("CREATE EXTENSION pg_stat_statements", &name);
+        let (url, name) = counting(&database);
         let scripted = Source::new("shop", "github").to("scripted").retry(&["1ms"]).set("dedupe = \"none\"");
         let line = Source::new("line", "stripe").to("forward").set("ordering = \"json:/type\"");
         let plan = Plan::default().source(scripted).source(line).postgres(&url).sections(
@@ -139,4 +151,41 @@ async fn what_an_event_reads_does_not_depend_on_how_many_rows_there_are() {
         .map(|(number, (text, pages))| format!("{pages:.0} pages, then {:.0}: {text}", many[number].1))
         .collect();
     assert!(grown.is_empty(), "they read more where there is more:\n{}", grown.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_forgetting_an_event_reads_does_not_depend_on_how_many_rows_there_are() {
+    /// What is forgotten at once.
+    const BATCH: f64 = 500.0;
+    /// Pages for an event: its own, and three for each of the six indexes that may know of it.
+    const PAGES: f64 = 30.0;
+    let server = tokio::task::spawn_blocking(Postgres::start).await.expect("no panic");
+    let (url, name) = counting(&server);
+    let (clock, random) = (Clock::system(), Random::seeded(1));
+    let opened = Store::open(StoreSettings {
+        database: Database::Postgres(url.parse().expect("a URL")),
+        node: NodeId::new(clock.now(), random.bytes()),
+        clock: clock.clone(),
+        random,
+        migrates: true,
+        lease: Duration::from_mins(2),
+        metrics: Arc::new(Metrics::default()),
+        slots: Slots::new(0),
+        rush: Rush::default(),
+        dedupe_keys_max: 1,
+    });
+    let store = opened.await.expect("a store").store;
+    server.run("VACUUM ANALYZE", &name);
+    store.expire(clock.now()).await.expect("nothing to forget");
+    server.run(MANY, &name);
+    let count = || server.run("SELECT count(*) FROM events", &name).parse::<f64>().expect("a number");
+    let before = count();
+    server.run("SELECT pg_stat_statements_reset()", &name);
+    // The ids of these say that they came later, so that one batch is all.
+    store.expire(clock.now()).await.expect("forgotten");
+    assert_eq!(before - count(), BATCH);
+    let sql = "SELECT max(shared_blks_hit + shared_blks_read) FROM pg_stat_statements WHERE query LIKE 'WITH batch%'";
+    let pages: f64 = server.run(sql, &name).parse().expect("a number");
+    assert!(pages <= BATCH * PAGES, "{pages} pages for {BATCH} events");
+    store.close().await;
 }

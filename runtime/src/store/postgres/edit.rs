@@ -44,16 +44,16 @@ const PRUNE: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now)
      old AS MATERIALIZED (SELECT hash FROM dedupe_keys WHERE expires_at <= (SELECT now FROM clock) LIMIT $2 FOR UPDATE SKIP LOCKED) \
      DELETE FROM dedupe_keys WHERE hash = ANY (ARRAY(SELECT hash FROM old)) AND expires_at <= (SELECT now FROM clock)";
 
-// One snapshot for all of it: a dead letter that is being replayed is seen as the one or the other. The limit is literal, or the planner
-// would count on a tenth of all events, and look through all jobs for theirs.
+// One snapshot for all of it: a dead letter that is being replayed is seen as the one or the other. `OFFSET`, and an array in place of a
+// join, keep the planner from looking through whole tables, which it would where they were small when it planned.
 const EXPIRE: &str = "WITH batch AS MATERIALIZED (SELECT id, received_at FROM events WHERE id > $1 ORDER BY id LIMIT 500), \
      old AS MATERIALIZED (SELECT id FROM batch b WHERE received_at < $2 \
-       AND NOT EXISTS (SELECT FROM jobs WHERE event_id = b.id) AND NOT EXISTS (SELECT FROM dead_letters WHERE event_id = b.id)), \
-     a AS (DELETE FROM attempts WHERE event_id IN (SELECT id FROM old)), \
-     d AS (DELETE FROM discards WHERE event_id IN (SELECT id FROM old)), \
-     s AS (DELETE FROM steps WHERE event_id IN (SELECT id FROM old)), \
-     o AS (DELETE FROM deliveries WHERE event_id IN (SELECT id FROM old)), \
-     e AS (DELETE FROM events WHERE id IN (SELECT id FROM old)) \
+       AND NOT EXISTS (SELECT FROM jobs WHERE event_id = b.id OFFSET 0) AND NOT EXISTS (SELECT FROM dead_letters WHERE event_id = b.id OFFSET 0)), \
+     a AS (DELETE FROM attempts WHERE event_id = ANY (ARRAY(SELECT id FROM old))), \
+     d AS (DELETE FROM discards WHERE event_id = ANY (ARRAY(SELECT id FROM old))), \
+     s AS (DELETE FROM steps WHERE event_id = ANY (ARRAY(SELECT id FROM old))), \
+     o AS (DELETE FROM deliveries WHERE event_id = ANY (ARRAY(SELECT id FROM old))), \
+     e AS (DELETE FROM events WHERE id = ANY (ARRAY(SELECT id FROM old))) \
      SELECT id FROM batch ORDER BY id DESC LIMIT 1";
 
 impl Postgres {
