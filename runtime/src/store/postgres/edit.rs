@@ -1,4 +1,5 @@
-//! The rare writes: unparking, replaying and discarding dead letters, the rings of refused requests, pruning.
+//! The rare writes: unparking, replaying and discarding dead letters, the rings of refused requests, pruning. What they are about is given
+//! as an array of keys, since a join may be planned as a walk through the whole table, where that was small when it was planned.
 
 use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
@@ -15,14 +16,26 @@ const BATCH: i64 = 500;
 const PRUNE_BATCH: i64 = 5000;
 
 const UNPARK: &str = "UPDATE jobs SET state = 'ready', park_reason = NULL, due_at = hookfast_now($2) \
-     WHERE id IN (SELECT id FROM jobs WHERE state = 'parked' AND upstream IS NULL AND plugin = $1 LIMIT $3 FOR UPDATE SKIP LOCKED)";
+     WHERE id = ANY (ARRAY(SELECT id FROM jobs WHERE state = 'parked' AND upstream IS NULL AND plugin = $1 LIMIT $3 FOR UPDATE SKIP LOCKED))";
 const UNPARK_UPSTREAM: &str = "UPDATE jobs SET state = 'ready', park_reason = NULL, upstream = NULL, due_at = hookfast_now($2) \
      WHERE id = ANY (ARRAY(SELECT id FROM jobs WHERE upstream = $1 ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED))";
 const REFUSALS: &str = "INSERT INTO requests (id, source, at, cause, status, detail, body_bytes, skew_ms, headers, diagnosis, finding, advice) \
      SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::smallint[], $6::text[], $7::bigint[], \
      $8::bigint[], $9::bytea[], $10::text[], $11::text[], $12::text[])";
-const TRIM: &str = "DELETE FROM requests WHERE source IS NOT DISTINCT FROM $1 AND seq <= \
-     (SELECT seq FROM requests WHERE source IS NOT DISTINCT FROM $1 ORDER BY seq DESC LIMIT 1 OFFSET $2)";
+macro_rules! trim {
+    ($of_source:literal) => {
+        concat!(
+            "DELETE FROM requests WHERE ",
+            $of_source,
+            " AND seq <= (SELECT seq FROM requests WHERE ",
+            $of_source,
+            " ORDER BY seq DESC LIMIT 1 OFFSET $2)"
+        )
+    };
+}
+// Two statements, since no index serves `IS NOT DISTINCT FROM`.
+const TRIM: &str = trim!("source = $1");
+const TRIM_OF_NO_SOURCE: &str = trim!("source IS NULL AND $1::text IS NULL");
 const DEAD: &str = "SELECT id, event_id, route, line FROM dead_letters \
      WHERE ($1::uuid IS NULL OR event_id = $1) AND ($2::text IS NULL OR route = $2) AND ($3::text IS NULL OR source = $3) \
      ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED";
@@ -32,9 +45,9 @@ const REPLAY: &str = "WITH risen AS (DELETE FROM dead_letters WHERE id = ANY($1)
      clock AS MATERIALIZED (SELECT hookfast_now($2) AS now), \
      forgotten AS (UPDATE steps s SET state = 'forgotten', replays = s.replays + 1, attempt = NULL, request = NULL, summary = NULL, status = NULL, \
          headers = NULL, body = NULL, latency_ms = NULL \
-       FROM risen r WHERE s.event_id = r.event_id AND s.route = r.route AND s.state = 'recorded' AND s.status >= 400), \
+       FROM risen r WHERE s.event_id = ANY (ARRAY(SELECT event_id FROM risen)) AND s.event_id = r.event_id AND s.route = r.route AND s.state = 'recorded' AND s.status >= 400), \
      renewed AS (UPDATE deliveries d SET replays = d.replays + 1 \
-       FROM risen r WHERE r.cause = 'permanent' AND d.event_id = r.event_id AND d.route = r.route) \
+       FROM risen r WHERE d.event_id = ANY (ARRAY(SELECT event_id FROM risen)) AND r.cause = 'permanent' AND d.event_id = r.event_id AND d.route = r.route) \
      INSERT INTO jobs (event_id, source, route, plugin, state, due_at, attempt, attempts_before, owed_since, suspect, charges, line) \
      SELECT event_id, source, route, plugin, 'ready', now, attempts, attempts, now, false, 0, line FROM risen, clock";
 const DISCARD: &str = "WITH gone AS (DELETE FROM dead_letters WHERE id = ANY($1) RETURNING event_id, route, plugin, attempts) \
@@ -44,8 +57,8 @@ const PRUNE: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now)
      old AS MATERIALIZED (SELECT hash FROM dedupe_keys WHERE expires_at <= (SELECT now FROM clock) LIMIT $2 FOR UPDATE SKIP LOCKED) \
      DELETE FROM dedupe_keys WHERE hash = ANY (ARRAY(SELECT hash FROM old)) AND expires_at <= (SELECT now FROM clock)";
 
-// One snapshot for all of it: a dead letter that is being replayed is seen as the one or the other. `OFFSET`, and an array in place of a
-// join, keep the planner from looking through whole tables, which it would where they were small when it planned.
+// One snapshot for all of it: a dead letter that is being replayed is seen as the one or the other. `OFFSET` keeps the planner
+// from joining all jobs and all dead letters.
 const EXPIRE: &str = "WITH batch AS MATERIALIZED (SELECT id, received_at FROM events WHERE id > $1 ORDER BY id LIMIT 500), \
      old AS MATERIALIZED (SELECT id FROM batch b WHERE received_at < $2 \
        AND NOT EXISTS (SELECT FROM jobs WHERE event_id = b.id OFFSET 0) AND NOT EXISTS (SELECT FROM dead_letters WHERE event_id = b.id OFFSET 0)), \
@@ -201,7 +214,8 @@ async fn record(connection: &mut PgConnection, refusals: &[Refusal]) -> Result<(
     sources.sort_unstable();
     sources.dedup();
     for source in sources {
-        sqlx::query(TRIM).bind(source).bind(RING).execute(&mut *connection).await?;
+        let trim = if source.is_some() { TRIM } else { TRIM_OF_NO_SOURCE };
+        sqlx::query(trim).bind(source).bind(RING).execute(&mut *connection).await?;
     }
     Ok(())
 }

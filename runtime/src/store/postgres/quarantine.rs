@@ -14,13 +14,16 @@ const EXPIRE_BATCH: i64 = 200;
 
 const KEEP: &str = "INSERT INTO quarantine (id, source, received_at, method, target, bytes, headers, body) \
      SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::bytea[], $8::bytea[])";
-const TRIM: &str = "DELETE FROM quarantine WHERE seq IN (SELECT seq FROM (SELECT seq, \
-       row_number() OVER newest AS place, sum(bytes) OVER newest AS total FROM quarantine WHERE source = $1 \
-       WINDOW newest AS (ORDER BY received_at DESC, seq DESC)) AS kept WHERE place > $2 OR total > $3)";
+// Deleted by their places in the table: nobody moves a row, and whatever is asked by number may be looked for in the whole index of a
+// source, where there was little when PostgreSQL planned.
+const TRIM: &str = "DELETE FROM quarantine WHERE ctid = ANY (ARRAY(SELECT place FROM (SELECT ctid AS place, \
+       row_number() OVER newest AS nth, sum(bytes) OVER newest AS total FROM quarantine WHERE source = $1 \
+       WINDOW newest AS (ORDER BY received_at DESC, seq DESC)) AS kept WHERE nth > $2 OR total > $3))";
 const PAGE: &str = "SELECT seq, received_at, method, target, headers, body FROM quarantine \
      WHERE source = $1 AND (received_at, seq) > ($2, $3) ORDER BY received_at, seq LIMIT $4";
-const RELEASE: &str = "DELETE FROM quarantine WHERE seq = ANY($1)";
-const EXPIRE: &str = "DELETE FROM quarantine WHERE seq IN (SELECT seq FROM quarantine WHERE received_at < $1 LIMIT $2)";
+const RELEASE: &str = "DELETE FROM quarantine WHERE ctid = ANY (ARRAY(SELECT q.place FROM unnest($1::bigint[]) AS i (seq) \
+     CROSS JOIN LATERAL (SELECT ctid AS place FROM quarantine WHERE seq = i.seq LIMIT 1) q))";
+const EXPIRE: &str = "DELETE FROM quarantine WHERE ctid = ANY (ARRAY(SELECT ctid FROM quarantine WHERE received_at < $1 LIMIT $2))";
 
 impl Postgres {
     pub(in crate::store) async fn quarantine(&self, requests: Vec<Quarantined>) -> Result<(), StoreError> {

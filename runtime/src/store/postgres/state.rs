@@ -31,8 +31,8 @@ const LOAD: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now, 
 const WRITE: &str = "WITH gone AS (DELETE FROM state WHERE ctid = ANY (ARRAY( \
          SELECT s.place FROM unnest($1::text[], $2::text[], $3::bytea[]) AS i (plugin, source, key) CROSS JOIN LATERAL \
            (SELECT ctid AS place FROM state WHERE plugin = i.plugin AND source = i.source AND key = i.key LIMIT 1) s))), \
-     used AS (UPDATE state_usage u SET bytes = i.bytes FROM unnest($4::text[], $5::text[], $6::bigint[]) AS i (plugin, source, bytes) \
-       WHERE u.plugin = i.plugin AND u.source = i.source) \
+     used AS (INSERT INTO state_usage (plugin, source, bytes) SELECT * FROM unnest($4::text[], $5::text[], $6::bigint[]) \
+       ON CONFLICT (plugin, source) DO UPDATE SET bytes = excluded.bytes) \
      INSERT INTO state (plugin, source, key, value, version, expires_at) \
      SELECT * FROM unnest($7::text[], $8::text[], $9::bytea[], $10::bytea[], $11::bigint[], $12::bigint[]) \
      ON CONFLICT (plugin, source, key) DO UPDATE SET value = excluded.value, version = excluded.version, expires_at = excluded.expires_at";
@@ -48,7 +48,7 @@ const FORGET: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now
          AND (plugin, source) IN (SELECT plugin, source FROM locked) ORDER BY expires_at LIMIT $4)) \
        RETURNING plugin, source, length(key) + length(value) AS bytes), \
      freed AS (SELECT plugin, source, count(*) AS rows, sum(bytes)::bigint AS bytes FROM gone GROUP BY plugin, source), \
-     used AS (UPDATE state_usage u SET bytes = u.bytes - f.bytes FROM freed f WHERE u.plugin = f.plugin AND u.source = f.source) \
+     used AS (UPDATE state_usage u SET bytes = u.bytes - f.bytes FROM freed f WHERE u.plugin = ANY($2) AND u.plugin = f.plugin AND u.source = f.source) \
      SELECT coalesce(sum(rows), 0)::bigint FROM freed";
 
 /// What a group can write, and which of it cannot commit.
