@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, PgPool, Row};
+use sqlx::{ConnectOptions, PgPool, Row};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::link::Link;
+use super::link::{Link, STATEMENT_MAX};
 use super::queue::Queue;
 use super::settle::Links;
 use super::{Node, Postgres, PostgresUrl, admit, keeper, rescue, settle, steps};
@@ -31,12 +31,13 @@ impl Postgres {
     pub(in crate::store) async fn open(url: &PostgresUrl, settings: StoreSettings) -> Result<(Self, Found), StoreError> {
         let options = options(&url.0, "on");
         let is_uncertain = Arc::new(AtomicBool::new(false));
-        let pool = pool(options.clone(), &is_uncertain).await?;
-        let views = PgPoolOptions::new().max_connections(VIEWS).acquire_timeout(ACQUIRE_MAX).connect_lazy_with(of_views(&url.0));
         if settings.migrates {
             // One node at a time: the migrator holds an advisory lock.
-            MIGRATIONS.run(&pool).await?;
-        } else {
+            Self::migrate(url).await?;
+        }
+        let pool = pool(options.clone(), &is_uncertain).await?;
+        let views = PgPoolOptions::new().max_connections(VIEWS).acquire_timeout(ACQUIRE_MAX).connect_lazy_with(of_views(&url.0));
+        if !settings.migrates {
             let found = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success").fetch_one(&pool).await;
             require_version(found.unwrap_or_default(), &MIGRATIONS)?;
         }
@@ -93,10 +94,11 @@ impl Postgres {
 
 impl Postgres {
     pub(in crate::store) async fn migrate(url: &PostgresUrl) -> Result<(), StoreError> {
-        let mut connection = options(&url.0, "on").connect().await?;
-        MIGRATIONS.run(&mut connection).await?;
-        connection.close().await?;
-        Ok(())
+        // A pool, since it waits for a database that is just starting.
+        let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_MAX).connect_with(of_migrations(&url.0)).await?;
+        let migrated = MIGRATIONS.run(&pool).await;
+        pool.close().await;
+        Ok(migrated?)
     }
 }
 
@@ -122,10 +124,19 @@ fn of_views(base: &PgConnectOptions) -> PgConnectOptions {
     of_any(base).options([("statement_timeout", "10s")])
 }
 
+/// The settings of a connection that changes tables: for as long as that takes, but it must not make the work of other nodes wait behind
+/// what it waits for itself.
+fn of_migrations(base: &PgConnectOptions) -> PgConnectOptions {
+    of_any(base).options([("synchronous_commit", "on"), ("lock_timeout", "5s")])
+}
+
 /// The settings of a connection that works, whatever the role's defaults are.
 fn options(base: &PgConnectOptions, synchronous_commit: &str) -> PgConnectOptions {
+    // What is given up here must not go on there.
+    let statement_timeout = STATEMENT_MAX.as_millis().to_string();
     of_any(base).options([
         ("synchronous_commit", synchronous_commit),
+        ("statement_timeout", &statement_timeout),
         // A node that freezes in a transaction holds up a takeover and the lines that it has locked: for less than others wait for a lock.
         ("idle_in_transaction_session_timeout", "2s"),
         ("lock_timeout", "5s"),
