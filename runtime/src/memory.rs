@@ -1,4 +1,6 @@
-//! Memory that was freed and that the allocator keeps for later: given back to the system after what happens rarely and takes much.
+//! Memory given back to the system: what was freed and the allocator keeps for later, and what can be read from its file again.
+
+use std::ops::Range;
 
 /// Gives back what is free. Takes some milliseconds, in which other threads that allocate may wait for a part of it; does nothing where
 /// the C library is not glibc.
@@ -9,4 +11,20 @@ pub fn give_back() {
     unsafe {
         libc::malloc_trim(0);
     }
+}
+
+/// Lets go of what stands in a mapped file as it is in memory: its pages are read from there again when they are used, each for the price
+/// of a read from the disk. Of pages that were written to nothing is lost. Does nothing where the system is not Linux.
+///
+/// `range` begins where a page does.
+pub fn page_out(range: &Range<*const u8>) {
+    #[cfg(target_os = "linux")]
+    // SAFETY: this is advice that changes no byte of what is mapped there (MADV_PAGEOUT, madvise(2)); of a range that is not mapped it is
+    // refused.
+    #[expect(unsafe_code, reason = "there is no safe way to advise the system")]
+    unsafe {
+        libc::madvise(range.start.cast_mut().cast(), range.end.addr() - range.start.addr(), libc::MADV_PAGEOUT);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = range;
 }

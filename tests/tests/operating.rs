@@ -11,6 +11,7 @@ use hookfast::clock::Clock;
 use hookfast_tests::build::{binary, root};
 use hookfast_tests::directory::Directory;
 use hookfast_tests::sender::Wire;
+use hookfast_tests::skip::skipped;
 use hookfast_tests::wait::eventually;
 use hookfast_tests::{Gate, Plan, Reply, Sender, Site, Source, Upstream, World};
 
@@ -58,12 +59,46 @@ async fn health_is_what_the_server_says_from_its_start_to_its_end() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn compiled_code_stands_in_its_file_from_the_first_start_on() {
+async fn compiled_code_stands_in_its_file_from_the_first_start_on_and_takes_memory_once_it_runs() {
     let world = World::stripe().start().await;
-    let cache = world.path("plugin-cache").display().to_string();
-    let memory = fs::read_to_string("/proc/self/maps").expect("the kernel tells");
-    assert!(memory.lines().any(|line| line.contains(" r-xp ") && line.contains(&cache)), "no code of {cache}:\n{memory}");
+    let cache = world.path("plugin-cache");
+    let loaded = code_in_memory(&cache);
+    assert!(loaded.size > 100, "no code of {} is mapped: {loaded:?}", cache.display());
+    world.send("stripe", "invoice.paid").await;
+    world.settle().await;
+    let used = code_in_memory(&cache);
+    assert!(used.resident > 0, "{used:?}");
+    let kind = Command::new("stat").args(["-f", "-c", "%T"]).arg(&cache).output().expect("coreutils");
+    if kind.stdout.starts_with(b"tmpfs") {
+        skipped("idle code takes no memory", "temporary files are on a tmpfs, which is memory itself");
+    } else {
+        assert!(loaded.resident < used.resident / 4, "{loaded:?}, and once it ran {used:?}");
+    }
     world.finish().await;
+}
+
+/// Machine code that is mapped from files below this directory, and what of it is in memory; KiB.
+#[derive(Debug)]
+struct Code {
+    size: u64,
+    resident: u64,
+}
+
+fn code_in_memory(directory: &Path) -> Code {
+    let directory = directory.to_str().expect("a name in UTF-8");
+    let mappings = fs::read_to_string("/proc/self/smaps").expect("the kernel tells");
+    let mut code = Code { size: 0, resident: 0 };
+    let mut is_code = false;
+    for line in mappings.lines() {
+        let words: Vec<_> = line.split_whitespace().collect();
+        match words[..] {
+            ["Size:", size, "kB"] if is_code => code.size += size.parse::<u64>().expect("a number"),
+            ["Rss:", resident, "kB"] if is_code => code.resident += resident.parse::<u64>().expect("a number"),
+            [_, permissions, _, _, _, ..] if !words[0].ends_with(':') => is_code = permissions == "r-xp" && line.contains(directory),
+            _ => {}
+        }
+    }
+    code
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -94,7 +94,7 @@ impl Parts {
         role: Role,
         uploads: mpsc::Receiver<Upload>,
     ) -> anyhow::Result<Watcher> {
-        let loader = Arc::new(Loader::new(Arc::clone(&self.engine), &storage.beside("plugin-cache"))?);
+        let loader = Arc::new(Loader::new(Arc::clone(&self.engine), &storage.beside("plugin-cache"), self.random.clone())?);
         let shared = SharedPlugins::new(self.store.clone(), Arc::clone(&loader), Arc::clone(&self.plugins), self.clock.clone());
         let directory = Directory::new(directory, loader, Arc::clone(&self.plugins), self.clock.clone());
         let mut watcher = Watcher {

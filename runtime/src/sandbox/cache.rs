@@ -12,22 +12,25 @@ use wasmtime::component::Component;
 
 use super::SandboxError;
 use crate::domain::Digest;
+use crate::random::Random;
 
-/// Synced before the rename: a file torn by a power cut would be run as native code.
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
+/// Written beside its place and renamed. Synced before that: a file torn by a power cut would be run as native code.
+fn write(path: &Path, temporary: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create_new(temporary)?;
     file.write_all(bytes)?;
-    file.sync_all()
+    file.sync_all()?;
+    fs::rename(temporary, path)
 }
 
 /// The directory of compiled plugins, readable by its owner only.
 pub(super) struct Cache {
     directory: PathBuf,
     engine: u64,
+    random: Random,
 }
 
 impl Cache {
-    pub(super) fn open(directory: &Path, engine: &wasmtime::Engine) -> Result<Self, SandboxError> {
+    pub(super) fn open(directory: &Path, engine: &wasmtime::Engine, random: Random) -> Result<Self, SandboxError> {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(directory).map_err(|error| SandboxError::Cache(directory.to_owned(), error))?;
@@ -39,7 +42,7 @@ impl Cache {
         }
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        let cache = Self { directory: directory.to_owned(), engine: hasher.finish() };
+        let cache = Self { directory: directory.to_owned(), engine: hasher.finish(), random };
         cache.forget_other_engines();
         Ok(cache)
     }
@@ -71,9 +74,10 @@ impl Cache {
     /// A failure costs the next start a compilation, and nothing else.
     pub(super) fn put(&self, engine: &wasmtime::Engine, digest: Digest, component: Component) -> Component {
         let path = self.path(digest);
-        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-        let serialized = component.serialize().map_err(io::Error::other);
-        let written = serialized.and_then(|bytes| write_synced(&temporary, &bytes)).and_then(|()| fs::rename(&temporary, &path));
+        // A name of its own: whoever else compiles the same must not write into what is renamed here, and may have the same process number
+        // in another container.
+        let temporary = path.with_extension(format!("{}.tmp", hex::encode(self.random.bytes::<8>())));
+        let written = component.serialize().map_err(io::Error::other).and_then(|bytes| write(&path, &temporary, &bytes));
         match written {
             Ok(()) => self.get(engine, digest).unwrap_or(component),
             Err(error) => {

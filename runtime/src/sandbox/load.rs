@@ -1,5 +1,6 @@
 //! From bytes to a plugin that may run: each stage can fail, and says what to do about it. Nothing here makes it live.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -14,6 +15,7 @@ use super::guest::Guest;
 use super::instance::Waiting;
 use super::plugin::{Exports, Plugin};
 use crate::domain::{Digest, Grant, PluginName};
+use crate::random::Random;
 
 /// The largest `.wasm` that is compiled.
 pub const WASM_BYTES_MAX: usize = 64 << 20;
@@ -83,8 +85,8 @@ pub struct Loader {
 
 impl Loader {
     /// A loader whose compiled code is kept in `cache`.
-    pub fn new(engine: Arc<Engine>, cache: &std::path::Path) -> Result<Self, super::SandboxError> {
-        let cache = Cache::open(cache, engine.wasmtime())?;
+    pub fn new(engine: Arc<Engine>, cache: &Path, random: Random) -> Result<Self, super::SandboxError> {
+        let cache = Cache::open(cache, engine.wasmtime(), random)?;
         Ok(Self { cache: Some(cache), ..Self::uncached(engine)? })
     }
 
@@ -99,6 +101,10 @@ impl Loader {
         let plugin = self.inspect(name, wasm).await?;
         within_grant(&plugin, &grant)?;
         fixtures::pass(&self.engine, &plugin, &grant).await?;
+        // It may be long until it has an event, and the fixtures have read all of its code.
+        if self.cache.is_some() {
+            plugin.page_out();
+        }
         Ok(plugin)
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use wasmtime::component::InstancePre;
+use wasmtime::component::{Component, InstancePre};
 
 use super::bindings::compensating::CompensatingPre;
 use super::bindings::handling::HandlingPre;
@@ -10,6 +10,7 @@ use super::bindings::receiving::ReceivingPre;
 use super::guest::Guest;
 use super::instance::Waiting;
 use crate::domain::{Digest, Grant, PluginName};
+use crate::memory;
 
 /// A loaded plugin. Running attempts hold it, so that an old version lives until its last attempt has ended.
 pub struct Plugin {
@@ -63,9 +64,18 @@ impl Plugin {
         self.description.upstreams.iter().map(String::as_str).filter(|wanted| !grant.upstreams.contains(*wanted))
     }
 
+    /// Lets its code, which stands in a file, take no memory until it runs.
+    pub(super) fn page_out(&self) {
+        self.component().into_iter().for_each(|component| memory::page_out(&component.image_range()));
+    }
+
+    fn component(&self) -> Option<&Component> {
+        self.exports.pre().map(InstancePre::component)
+    }
+
     /// The names of the interfaces it imports.
     pub fn imports(&self) -> Vec<String> {
-        let Some(component) = self.exports.pre().map(InstancePre::component) else { return Vec::new() };
+        let Some(component) = self.component() else { return Vec::new() };
         component.component_type().imports(component.engine()).map(|(name, _)| name.to_owned()).collect()
     }
 }
