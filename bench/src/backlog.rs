@@ -15,18 +15,20 @@ use crate::server::Server;
 use crate::site::{HOLD, PLACES, Site};
 
 const CONNECTIONS: usize = 256;
-/// Events before those that are timed.
-const WARM_UP: u64 = 1000;
+/// So often the stores take turns in a round: one burst each would mostly compare one moment of the machine with another.
+const SLICES: u64 = 8;
+/// Events before those that are timed, in each slice.
+const WARM_UP: u64 = 500;
 const FIRST_CALL_MAX: Duration = Duration::from_mins(2);
 
 pub(crate) fn measure(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     section.remark(format!(
         "Events of 2 KB come in through the front door, 256 connections, while the worker is at a standstill. Once the queues are as long as\n\
-         they say, each takes {} more in each of {} rounds, in turn with a store that was empty before the first of them (`of empty`: the\n\
-         median of the rounds' ratios). Then the servers are killed and started anew, one at a time, as often. Dispatched: calls of\n\
+         they say, each takes {} more in each of {} rounds, {SLICES} times a part of them, in turn with a store that was empty before the first\n\
+         (`of empty`: the median of the rounds' ratios). Then the servers are killed and started anew, one at a time, as often. Dispatched: calls of\n\
          `stripe-crm` that reach the upstream, {} s after the first (the worker starts with 4 places and has all 128 after 5 s), and as a\n\
          ratio to those of the shortest queue in the same round. Anonymous memory: before the first kill, and after each start's first call.",
-        WARM_UP + bench.scale.burst,
+        bench.scale.burst,
         bench.scale.rounds,
         bench.scale.slow_start.as_secs()
     ));
@@ -47,13 +49,16 @@ pub(crate) fn measure(bench: &Bench, section: &mut Section) -> anyhow::Result<()
 }
 
 fn compare(bench: &Bench, empty: &mut Queue, queues: &mut [Queue]) -> anyhow::Result<()> {
-    for round in 0..bench.scale.rounds {
-        // Whoever comes first in one round is the last in the next.
-        let mut turns: Vec<&mut Queue> = [&mut *empty].into_iter().chain(&mut *queues).collect();
-        if round % 2 == 1 {
-            turns.reverse();
+    for _ in 0..bench.scale.rounds {
+        for slice in 0..SLICES {
+            // Whoever comes first in one turn is the last in the next.
+            let mut turns: Vec<&mut Queue> = [&mut *empty].into_iter().chain(&mut *queues).collect();
+            if slice % 2 == 1 {
+                turns.reverse();
+            }
+            turns.into_iter().try_for_each(|queue| queue.take_slice(bench.scale.burst / SLICES))?;
         }
-        turns.into_iter().try_for_each(|queue| queue.take_more(bench))?;
+        [&mut *empty].into_iter().chain(&mut *queues).for_each(|queue| queue.end_of_round(bench.scale.burst / SLICES * SLICES));
         let taken = empty.row.last("taken/s");
         queues.iter_mut().for_each(|queue| queue.row.figure("of empty", queue.row.last("taken/s") / taken));
     }
@@ -73,13 +78,15 @@ struct Queue {
     server: Option<Server>,
     /// How many were accepted.
     accepted: u64,
+    /// How long it has taken events in this round, without warming up.
+    seconds: f64,
     row: Row,
 }
 
 impl Queue {
     fn of(bench: &Bench, kind: Kind, what: String) -> anyhow::Result<Self> {
         let (site, server) = at_a_standstill(bench, kind)?;
-        Ok(Self { site, server: Some(server), accepted: 0, row: Row::of(what) })
+        Ok(Self { site, server: Some(server), accepted: 0, seconds: 0.0, row: Row::of(what) })
     }
 
     /// Takes so many events; how many a second.
@@ -90,11 +97,14 @@ impl Queue {
         Ok(tally.rate())
     }
 
-    fn take_more(&mut self, bench: &Bench) -> anyhow::Result<()> {
+    fn take_slice(&mut self, events: u64) -> anyhow::Result<()> {
         self.take(WARM_UP)?;
-        let taken = self.take(bench.scale.burst)?;
-        self.row.figure("taken/s", taken);
+        self.seconds += events as f64 / self.take(events)?;
         Ok(())
+    }
+
+    fn end_of_round(&mut self, taken: u64) {
+        self.row.figure("taken/s", taken as f64 / std::mem::take(&mut self.seconds));
     }
 
     fn kill(&mut self) -> anyhow::Result<()> {
