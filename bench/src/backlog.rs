@@ -24,8 +24,8 @@ const FIRST_CALL_MAX: Duration = Duration::from_mins(2);
 pub(crate) fn measure(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
     section.remark(format!(
         "Events of 2 KB come in through the front door, 256 connections, while the worker is at a standstill. Once the queues are as long as\n\
-         they say, each takes {} more in each of {} rounds, {SLICES} times a part of them, in turn with a store that was empty before the first\n\
-         (`of empty`: the median of the rounds' ratios). Then the servers are killed and started anew, one at a time, as often. Dispatched: calls of\n\
+         they say, each takes {} more in each of {} rounds, in {SLICES} parts with {WARM_UP} that are not timed before each, in turn with a store\n\
+         that was empty before the first round (`of empty`: the median of the rounds' ratios). Then the servers are killed and started anew, one at a time, as often. Dispatched: calls of\n\
          `stripe-crm` that reach the upstream, {} s after the first (the worker starts with 4 places and has all 128 after 5 s), and as a\n\
          ratio to those of the shortest queue in the same round. Anonymous memory: before the first kill, and after each start's first call.",
         bench.scale.burst,

@@ -13,8 +13,8 @@ pub fn give_back() {
     }
 }
 
-/// Lets go of what stands in a mapped file as it is in memory: its pages are read from there again when they are used, each for the price
-/// of a read from the disk. Of pages that were written to nothing is lost. Does nothing where the system is not Linux.
+/// Takes the pages of a mapped file out of memory: they are read from the file again when they are used, for the price of reads from the
+/// disk. Of pages that were written to nothing is lost. Does nothing where the system is not Linux.
 ///
 /// `range` begins where a page does.
 pub fn page_out(range: &Range<*const u8>) {

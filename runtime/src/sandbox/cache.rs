@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tracing::warn;
 use wasmtime::component::Component;
@@ -13,6 +14,9 @@ use wasmtime::component::Component;
 use super::SandboxError;
 use crate::domain::Digest;
 use crate::random::Random;
+
+/// How long nothing takes to be written.
+const WRITE_MAX: Duration = Duration::from_hours(1);
 
 /// Written beside its place and renamed. Synced before that: a file torn by a power cut would be run as native code.
 fn write(path: &Path, temporary: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -47,12 +51,18 @@ impl Cache {
         Ok(cache)
     }
 
-    /// What another version or another setting has compiled is of no use any more, nor is what a write left unfinished.
+    /// What another version or another setting has compiled is of no use any more, nor is what a write left unfinished, unless another
+    /// process is at it.
     fn forget_other_engines(&self) {
         let own = format!("-{:016x}.cwasm", self.engine);
         for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
-            let is_own = entry.file_name().to_str().is_some_and(|name| name.ends_with(&own));
-            if !is_own && entry.file_name().to_str().is_some_and(|name| name.contains(".cwasm") || name.ends_with(".tmp")) {
+            let name = entry.file_name();
+            let name = name.to_str().unwrap_or_default();
+            let is_abandoned = || {
+                let age = entry.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|at| at.elapsed().ok());
+                age.is_some_and(|age| age > WRITE_MAX)
+            };
+            if (name.ends_with(".tmp") && is_abandoned()) || (name.contains(".cwasm") && !name.ends_with(&own)) {
                 // One that stays costs some space.
                 let _ = fs::remove_file(entry.path());
             }
@@ -71,18 +81,20 @@ impl Cache {
     }
 
     /// Keeps a compiled plugin, and gives it back as it is read from its file: code that stands in a file takes memory only while it runs.
-    /// A failure costs the next start a compilation, and nothing else.
-    pub(super) fn put(&self, engine: &wasmtime::Engine, digest: Digest, component: Component) -> Component {
+    /// `None` where it cannot be kept, which costs the next start a compilation, and nothing else.
+    pub(super) fn put(&self, engine: &wasmtime::Engine, digest: Digest, component: &Component) -> Option<Component> {
         let path = self.path(digest);
         // A name of its own: whoever else compiles the same must not write into what is renamed here, and may have the same process number
         // in another container.
         let temporary = path.with_extension(format!("{}.tmp", hex::encode(self.random.bytes::<8>())));
         let written = component.serialize().map_err(io::Error::other).and_then(|bytes| write(&path, &temporary, &bytes));
         match written {
-            Ok(()) => self.get(engine, digest).unwrap_or(component),
+            Ok(()) => self.get(engine, digest),
             Err(error) => {
+                // It may be what fills the disk.
+                let _ = fs::remove_file(&temporary);
                 warn!(%error, path = %path.display(), "a compiled plugin cannot be cached");
-                component
+                None
             }
         }
     }

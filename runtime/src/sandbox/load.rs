@@ -76,6 +76,13 @@ impl LoadFailure {
     }
 }
 
+/// Machine code.
+struct Compiled {
+    component: Component,
+    /// Whether it stands in a file that is mapped.
+    is_in_file: bool,
+}
+
 /// Loads plugins for one engine.
 pub struct Loader {
     engine: Arc<Engine>,
@@ -101,10 +108,7 @@ impl Loader {
         let plugin = self.inspect(name, wasm).await?;
         within_grant(&plugin, &grant)?;
         fixtures::pass(&self.engine, &plugin, &grant).await?;
-        // It may be long until it has an event, and the fixtures have read all of its code.
-        if self.cache.is_some() {
-            plugin.page_out();
-        }
+        plugin.rest();
         Ok(plugin)
     }
 
@@ -115,25 +119,25 @@ impl Loader {
         let loader = Arc::clone(self);
         // Compiling takes up to seconds of CPU: off the runtime that answers requests.
         let compiled = tokio::task::spawn_blocking(move || loader.compile(&wasm, digest)).await;
-        let component =
+        let Compiled { component, is_in_file } =
             compiled.map_err(|_| LoadFailure::new(LoadStage::Compile, "the compiler panicked; please report this plugin".into()))??;
         let exports = self.linker.instantiate_pre(&component).and_then(|pre| Exports::of(&pre));
         let exports = exports.map_err(|error| LoadFailure::new(LoadStage::TypeCheck, type_mismatch(&error)))?;
         let description = describe(&self.engine, &exports).await?;
-        Ok(Plugin { name, digest, wasm_bytes, description, exports, waiting: Waiting::default() })
+        Ok(Plugin { name, digest, wasm_bytes, description, is_in_file, exports, waiting: Waiting::default() })
     }
 
-    fn compile(&self, wasm: &[u8], digest: Digest) -> Result<Component, LoadFailure> {
+    fn compile(&self, wasm: &[u8], digest: Digest) -> Result<Compiled, LoadFailure> {
         validate(wasm)?;
         let engine = self.engine.wasmtime();
         if let Some(component) = self.cache.as_ref().and_then(|cache| cache.get(engine, digest)) {
-            return Ok(component);
+            return Ok(Compiled { component, is_in_file: true });
         }
         let component = Component::new(engine, wasm)
             .map_err(|error| LoadFailure::new(LoadStage::Compile, format!("is not a valid component: {error:#}")))?;
-        Ok(match &self.cache {
-            Some(cache) => cache.put(engine, digest, component),
-            None => component,
+        Ok(match self.cache.as_ref().and_then(|cache| cache.put(engine, digest, &component)) {
+            Some(component) => Compiled { component, is_in_file: true },
+            None => Compiled { component, is_in_file: false },
         })
     }
 }

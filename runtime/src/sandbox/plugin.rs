@@ -22,6 +22,8 @@ pub struct Plugin {
     pub wasm_bytes: usize,
     /// What it says of itself.
     pub description: Description,
+    /// Whether its code stands in a file that is mapped.
+    pub(super) is_in_file: bool,
     pub(super) exports: Exports<Guest>,
     pub(super) waiting: Waiting,
 }
@@ -64,9 +66,11 @@ impl Plugin {
         self.description.upstreams.iter().map(String::as_str).filter(|wanted| !grant.upstreams.contains(*wanted))
     }
 
-    /// Lets its code, which stands in a file, take no memory until it runs.
-    pub(super) fn page_out(&self) {
-        self.component().into_iter().for_each(|component| memory::page_out(&component.image_range()));
+    /// It may be long until it has an event, and describing itself and its fixtures have read its code in: takes that out of memory until it
+    /// runs. Not where it proves requests, whose senders would wait for the disk, nor where its code stands in no file.
+    pub(super) fn rest(&self) {
+        let component = self.component().filter(|_| self.is_in_file && !self.can_admit());
+        component.into_iter().for_each(|component| memory::page_out(&component.image_range()));
     }
 
     fn component(&self) -> Option<&Component> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hookfast::clock::Clock;
 use hookfast::domain::{Effects, EventId, Job, JournalEntry, NewEvent, StateChange, StateWrite, StepState};
 use hookfast::random::Random;
-use hookfast::store::{AdmitError, SettleError, Store};
+use hookfast::store::{SettleError, Store};
 use hookfast_tests::postgres::Postgres;
 use hookfast_tests::wait::{eventually, within};
 use tokio::sync::Semaphore;
@@ -111,26 +111,6 @@ async fn a_step_is_kept_when_its_connection_breaks() {
     session.run("COMMIT");
     within("the step", keeping).await.expect("no panic").expect("kept");
     assert!(matches!(store.steps(&job.lineage).await.expect("read")[..], [JournalEntry { state: StepState::Begun { attempt: 1 }, .. }]));
-    store.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_given_up_does_not_go_on_in_the_database() {
-    let server = tokio::task::spawn_blocking(Postgres::start).await.expect("no panic");
-    let (url, clock) = (server.database(), Clock::system());
-    let database = url.rsplit('/').next().expect("a name");
-    let run = |sql: &str| tokio::task::block_in_place(|| server.run(sql, database));
-    let store = open(&url, &clock, 1).await;
-    run("CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(600); RETURN NEW; END $$");
-    run("CREATE TRIGGER dawdles BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION dawdle()");
-    let event = || new_event(store.event_id(clock.now(), [1; 10]), 1, None);
-    let refused = within("the refusal", store.admit(vec![event()])).await;
-    assert!(matches!(refused, Err(AdmitError::Saturated)), "{refused:?}");
-    let goes_on = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'hookfast' AND wait_event = 'PgSleep'";
-    eventually("the insert to end", async || run(goes_on) == "0").await;
-    run("DROP TRIGGER dawdles ON events");
-    admit(&store, event()).await;
-    assert_eq!(run("SELECT count(*) FROM events"), "1");
     store.close().await;
 }
 

@@ -5,3 +5,4 @@ mod asking;
 mod nodes;
 mod crash;
 mod broken_off;
+mod given_up;

@@ -127,7 +127,7 @@ impl Node {
 
     /// The database is away: whether the last statement was committed is found out when it is back.
     pub(super) fn lost_sight(&self, error: &sqlx::Error) {
-        self.is_uncertain.store(true, Ordering::Relaxed);
+        self.doubt.raise();
         self.note_full(error);
         if self.is_writable.swap(false, Ordering::Relaxed) {
             error!(%error, "the database takes no writes; admissions are answered 503 until it does");
@@ -168,7 +168,7 @@ impl Node {
                 "running" => match born.remove(&(event(), row.get("route"))) {
                     Some(Owed { new, route, place: Some(place) }) => self.give_birth((new, route, place), JobId(row.get("job")), lease),
                     // It runs, and nobody runs it: that is found out.
-                    _ => self.is_uncertain.store(true, Ordering::Relaxed),
+                    _ => self.doubt.raise(),
                 },
                 "due" => self.becomes_due(self.clock.now()),
                 "known" => {

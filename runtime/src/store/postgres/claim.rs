@@ -118,7 +118,7 @@ impl Node {
         self.note_full(&error);
         match Failure::from(error) {
             Failure::Outage(error) => {
-                self.is_uncertain.store(true, Ordering::Relaxed);
+                self.doubt.raise();
                 StoreError::Unavailable(error.into())
             }
             Failure::Refused(error) => StoreError::Refused(error.into()),
@@ -127,7 +127,7 @@ impl Node {
 
     /// An error in the middle of a claim: what its earlier statements took is ours, and nobody has it.
     fn broke_off(&self, error: StoreError) -> StoreError {
-        self.is_uncertain.store(true, Ordering::Relaxed);
+        self.doubt.raise();
         error
     }
 

@@ -14,6 +14,8 @@ const RING: i64 = 1000;
 /// So many rows are moved or deleted by one statement.
 const BATCH: i64 = 500;
 const PRUNE_BATCH: i64 = 5000;
+/// A batch that takes too long is tried with so many times fewer rows.
+const FEWER: i64 = 5;
 
 const UNPARK: &str = "UPDATE jobs SET state = 'ready', park_reason = NULL, due_at = hookfast_now($2) \
      WHERE id = ANY (ARRAY(SELECT id FROM jobs WHERE state = 'parked' AND upstream IS NULL AND plugin = $1 LIMIT $3 FOR UPDATE SKIP LOCKED))";
@@ -59,7 +61,7 @@ const PRUNE: &str = "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now)
 
 // One snapshot for all of it: a dead letter that is being replayed is seen as the one or the other. `OFFSET` keeps the planner
 // from joining all jobs and all dead letters.
-const EXPIRE: &str = "WITH batch AS MATERIALIZED (SELECT id, received_at FROM events WHERE id > $1 ORDER BY id LIMIT 500), \
+const EXPIRE: &str = "WITH batch AS MATERIALIZED (SELECT id, received_at FROM events WHERE id > $1 ORDER BY id LIMIT $3), \
      old AS MATERIALIZED (SELECT id FROM batch b WHERE received_at < $2 \
        AND NOT EXISTS (SELECT FROM jobs WHERE event_id = b.id OFFSET 0) AND NOT EXISTS (SELECT FROM dead_letters WHERE event_id = b.id OFFSET 0)), \
      a AS (DELETE FROM attempts WHERE event_id = ANY (ARRAY(SELECT id FROM old))), \
@@ -72,11 +74,20 @@ const EXPIRE: &str = "WITH batch AS MATERIALIZED (SELECT id, received_at FROM ev
 impl Postgres {
     pub(in crate::store) async fn expire(&self, cutoff: Timestamp) -> Result<(), StoreError> {
         let mut after = Uuid::nil();
+        let mut limit = BATCH;
         loop {
-            let batch = self
-                .node
-                .statements(async |connection| sqlx::query(EXPIRE).bind(after).bind(cutoff.as_millis()).fetch_optional(connection).await);
-            let Some(last) = batch.await? else { return Ok(()) };
+            let batch = self.node.statements(async |connection| {
+                sqlx::query(EXPIRE).bind(after).bind(cutoff.as_millis()).bind(limit).fetch_optional(connection).await
+            });
+            let last = match batch.await {
+                // Events with all that belongs to them can be so large that so many take too long, and would the next time, too.
+                Err(StoreError::Unavailable(_)) if limit > 1 => {
+                    limit = (limit / FEWER).max(1);
+                    continue;
+                }
+                batch => batch?,
+            };
+            let Some(last) = last else { return Ok(()) };
             after = last.get("id");
             // Ids begin with their time, which for an emitted event is that of the first one of its chain: it arrived then or later.
             if i64::try_from(after.as_u64_pair().0 >> 16).is_ok_and(|millis| millis >= cutoff.as_millis()) {

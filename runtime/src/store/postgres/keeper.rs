@@ -40,7 +40,7 @@ const GIVE_BACK: &str = "UPDATE jobs SET state = 'ready', owner = NULL, attempt 
 pub(super) async fn keep(node: Arc<Node>, closing: CancellationToken) {
     let mut renewed = Instant::now();
     while closing.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
-        let is_in_doubt = node.is_uncertain.load(Ordering::Relaxed) || !node.is_writable.load(Ordering::Relaxed);
+        let is_in_doubt = node.doubt.is_due() || !node.is_writable.load(Ordering::Relaxed);
         if renewed.elapsed() >= node.lease_time / RENEWALS || is_in_doubt {
             node.keep_place().await;
             renewed = Instant::now();
@@ -63,7 +63,7 @@ impl Node {
     async fn keep_place(&self) {
         let kept = async {
             self.renew().await?;
-            if self.is_uncertain.load(Ordering::Relaxed) {
+            if self.doubt.is_due() {
                 self.give_back_unheard().await?;
             }
             if let Err(error) = self.look_for_room().await {
@@ -107,13 +107,12 @@ impl Node {
         let Ok(alone) = tokio::time::timeout(ALONE_WAIT, self.taking.write()).await else { return Ok(()) };
         let lease = self.lease();
         let held: Vec<i64> = self.held().iter().filter(|run| run.owner == lease).map(|run| run.job.0).collect();
-        // Before the statement: what becomes uncertain while it runs is looked at again.
-        self.is_uncertain.store(false, Ordering::Relaxed);
+        self.doubt.lower();
         let given_back = self.statements(async |connection| {
             let give_back = sqlx::query(GIVE_BACK).bind(Uuid::from_bytes(*lease.as_bytes())).bind(held);
             give_back.execute(connection).await.map(|done| done.rows_affected())
         });
-        let jobs = given_back.await.inspect_err(|_| self.is_uncertain.store(true, Ordering::Relaxed))?;
+        let jobs = given_back.await.inspect_err(|_| self.doubt.raise())?;
         drop(alone);
         if jobs > 0 {
             info!(jobs, "jobs were given back that were taken while the connection broke");

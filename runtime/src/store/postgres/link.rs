@@ -1,15 +1,17 @@
 //! One connection of a flusher: made when it is needed, thrown away when it fails, and the judgement of what failed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
-/// The longest that a statement may take before its connection is given up.
+use super::doubt::Doubt;
+
+/// The longest that a sequence of statements may take before its connection is given up, and that each of them may take in the database;
+/// how long a commit waits for a standby is not counted there.
 pub(super) const STATEMENT_MAX: Duration = Duration::from_secs(15);
-const CONNECT_MAX: Duration = Duration::from_secs(5);
+pub(super) const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// A connection that was not used for so long is asked first whether it still is one.
 const IDLE: Duration = Duration::from_millis(250);
 
@@ -18,8 +20,8 @@ pub(super) struct Link {
     options: PgConnectOptions,
     connection: Option<PgConnection>,
     used_at: Instant,
-    /// Set whenever a connection is made.
-    connected: Arc<AtomicBool>,
+    /// Raised whenever a connection is made.
+    doubt: Arc<Doubt>,
 }
 
 /// What failed: the database as such, or this one statement.
@@ -32,8 +34,8 @@ pub(super) enum Failure {
 }
 
 impl Link {
-    pub(super) fn new(options: PgConnectOptions, connected: Arc<AtomicBool>) -> Self {
-        Self { options, connection: None, used_at: Instant::now(), connected }
+    pub(super) fn new(options: PgConnectOptions, doubt: Arc<Doubt>) -> Self {
+        Self { options, connection: None, used_at: Instant::now(), doubt }
     }
 
     /// Runs statements on the connection; one that fails with an outage is not used again.
@@ -50,7 +52,7 @@ impl Link {
             Some(connection) => connection,
             None => {
                 // The database may have crashed, and with it commits that were not waited for.
-                self.connected.store(true, Ordering::Relaxed);
+                self.doubt.raise();
                 within(CONNECT_MAX, self.options.connect()).await.map_err(Failure::Outage)?
             }
         };

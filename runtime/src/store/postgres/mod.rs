@@ -4,6 +4,7 @@
 mod url;
 mod open;
 mod link;
+mod doubt;
 mod queue;
 mod admit;
 mod settle;
@@ -33,6 +34,7 @@ use tokio::sync::{OwnedSemaphorePermit, RwLock, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::doubt::Doubt;
 use self::queue::Queue;
 use self::settle::Settlement;
 use super::admission::Admission;
@@ -72,7 +74,7 @@ struct Node {
     /// Statements that take jobs hold it shared until their jobs are in `held`; who compares the two holds it alone.
     taking: RwLock<()>,
     /// A statement that takes or settles jobs may have been committed without our hearing of it, or forgotten by a crash.
-    is_uncertain: Arc<AtomicBool>,
+    doubt: Arc<Doubt>,
     is_writable: AtomicBool,
     /// When the database last said that its disk is full.
     full_at: Mutex<Option<Instant>>,

@@ -1,16 +1,18 @@
 //! Opening: the migrations, the settings that make a 2xx true and are read back, the lease, the rescue, the tasks.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use sqlx::migrate::Migrate;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgPool, Row};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Row};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::link::{Link, STATEMENT_MAX};
+use super::doubt::Doubt;
+use super::link::{CONNECT_MAX, Link, STATEMENT_MAX, within};
 use super::queue::Queue;
 use super::settle::Links;
 use super::{Node, Postgres, PostgresUrl, admit, keeper, rescue, settle, steps};
@@ -21,21 +23,22 @@ use crate::store::{Backlog, Found, StoreError, StoreSettings, require_version};
 const POOL: u32 = 8;
 /// Connections for whoever only looks: a dashboard must not keep a lease from being renewed.
 const VIEWS: u32 = 2;
-/// How long a caller waits for one of them.
+/// How long a caller waits for one of them, and a start for a database that is starting, too.
 const ACQUIRE_MAX: Duration = Duration::from_secs(3);
+const CONNECT_RETRY: Duration = Duration::from_millis(100);
 const FLUSHERS: usize = 2;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/postgres");
 
 impl Postgres {
     pub(in crate::store) async fn open(url: &PostgresUrl, settings: StoreSettings) -> Result<(Self, Found), StoreError> {
-        let options = options(&url.0, "on");
-        let is_uncertain = Arc::new(AtomicBool::new(false));
+        let options = of_work(&url.0, "on");
+        let doubt = Arc::new(Doubt::default());
         if settings.migrates {
             // One node at a time: the migrator holds an advisory lock.
             Self::migrate(url).await?;
         }
-        let pool = pool(options.clone(), &is_uncertain).await?;
+        let pool = pool(options.clone(), &doubt).await?;
         let views = PgPoolOptions::new().max_connections(VIEWS).acquire_timeout(ACQUIRE_MAX).connect_lazy_with(of_views(&url.0));
         if !settings.migrates {
             let found = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success").fetch_one(&pool).await;
@@ -50,7 +53,7 @@ impl Postgres {
         keeper::register(&mut connection, lease, lease_time, given).await?;
         let has_work = sqlx::query("SELECT EXISTS (SELECT FROM jobs)").fetch_one(&mut *connection).await?.get(0);
         drop(connection);
-        let link = |options| Link::new(options, Arc::clone(&is_uncertain));
+        let link = |options| Link::new(options, Arc::clone(&doubt));
         let node = Arc::new(Node {
             pool,
             views,
@@ -65,7 +68,7 @@ impl Postgres {
             opened_at: clock.now(),
             may_have_suspects: AtomicBool::new(has_work),
             taking: tokio::sync::RwLock::new(()),
-            is_uncertain: Arc::clone(&is_uncertain),
+            doubt: Arc::clone(&doubt),
             is_writable: AtomicBool::new(true),
             full_at: Mutex::default(),
             admissions: Queue::new(ADMISSIONS_MAX, ADMISSION_BYTES_MAX),
@@ -81,7 +84,7 @@ impl Postgres {
         for _ in 0..FLUSHERS {
             tasks.spawn(admit::flush(Arc::clone(&node), link(options.clone())));
         }
-        let relaxed = self::options(&url.0, "off");
+        let relaxed = of_work(&url.0, "off");
         for queue in [&node.settlements, &node.effects] {
             let links = Links { synced: link(options.clone()), relaxed: link(relaxed.clone()) };
             tasks.spawn(settle::flush(Arc::clone(&node), Arc::clone(queue), links));
@@ -94,21 +97,42 @@ impl Postgres {
 
 impl Postgres {
     pub(in crate::store) async fn migrate(url: &PostgresUrl) -> Result<(), StoreError> {
-        // A pool, since it waits for a database that is just starting.
-        let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_MAX).connect_with(of_migrations(&url.0)).await?;
-        let migrated = MIGRATIONS.run(&pool).await;
-        pool.close().await;
-        Ok(migrated?)
+        let mut connection = connect_soon(&of_migrations(&url.0)).await?;
+        // The migrator's own lock, taken first: whoever else migrates is waited for as long as that takes, but nobody is to wait behind us for
+        // a table that we wait for.
+        connection.lock().await?;
+        sqlx::query("SET lock_timeout = '5s'").execute(&mut connection).await?;
+        MIGRATIONS.run(&mut connection).await?;
+        // Its locks go with it.
+        connection.close().await?;
+        Ok(())
     }
+}
+
+/// A connection to a database that may be just starting; for the error of one that is not, since a pool only says that it has none.
+async fn connect_soon(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    let begun = Instant::now();
+    loop {
+        match within(CONNECT_MAX, options.connect()).await {
+            Err(error) if is_starting(&error) && begun.elapsed() < ACQUIRE_MAX => tokio::time::sleep(CONNECT_RETRY).await,
+            connected => return connected,
+        }
+    }
+}
+
+/// Whether a connection may be had in a moment: nobody listens yet, or says so (`cannot_connect_now`).
+fn is_starting(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|refusal| refusal.code());
+    matches!(error, sqlx::Error::Io(_)) || code.is_some_and(|code| code == "57P03")
 }
 
 /// A pool heals itself in silence; but a connection that has to be made may be the only sign of a crash, which forgets commits that
 /// were not waited for.
-async fn pool(options: PgConnectOptions, connected: &Arc<AtomicBool>) -> Result<PgPool, sqlx::Error> {
-    let connected = Arc::clone(connected);
+async fn pool(options: PgConnectOptions, doubt: &Arc<Doubt>) -> Result<PgPool, sqlx::Error> {
+    let doubt = Arc::clone(doubt);
     let pool = PgPoolOptions::new().max_connections(POOL).acquire_timeout(ACQUIRE_MAX);
     let pool = pool.after_connect(move |_, _| {
-        connected.store(true, Ordering::Relaxed);
+        doubt.raise();
         Box::pin(std::future::ready(Ok(())))
     });
     pool.connect_with(options).await
@@ -124,15 +148,20 @@ fn of_views(base: &PgConnectOptions) -> PgConnectOptions {
     of_any(base).options([("statement_timeout", "10s")])
 }
 
-/// The settings of a connection that changes tables: for as long as that takes, but it must not make the work of other nodes wait behind
-/// what it waits for itself.
+/// The settings of a connection that changes tables, for as long as that takes, whatever the role's defaults are.
 fn of_migrations(base: &PgConnectOptions) -> PgConnectOptions {
-    of_any(base).options([("synchronous_commit", "on"), ("lock_timeout", "5s")])
+    of_any(base).options([
+        ("synchronous_commit", "on"),
+        ("statement_timeout", "0"),
+        ("idle_in_transaction_session_timeout", "2s"),
+        ("lock_timeout", "0"),
+        ("default_transaction_isolation", "read committed"),
+    ])
 }
 
 /// The settings of a connection that works, whatever the role's defaults are.
-fn options(base: &PgConnectOptions, synchronous_commit: &str) -> PgConnectOptions {
-    // What is given up here must not go on there.
+fn of_work(base: &PgConnectOptions, synchronous_commit: &str) -> PgConnectOptions {
+    // What is given up here must not go on there for much longer.
     let statement_timeout = STATEMENT_MAX.as_millis().to_string();
     of_any(base).options([
         ("synchronous_commit", synchronous_commit),

@@ -1,0 +1,114 @@
+//! What takes the database longer than a node waits for it: it ends there, nothing of it is lost, and what must be done is done in parts.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use hookfast::clock::Clock;
+use hookfast::domain::{Event, EventId, NewEvent, Timestamp};
+use hookfast::store::{AdmitError, Store, StoreError};
+use hookfast_tests::postgres::Postgres;
+use hookfast_tests::wait::{eventually, within};
+use tokio::sync::Semaphore;
+
+use super::asking::{admit, claim, new_event, open};
+
+/// A database that takes its time over some rows, and a node.
+struct Slow {
+    server: Postgres,
+    url: String,
+    clock: Clock,
+    store: Store,
+}
+
+impl Slow {
+    /// As `admit` and others have it, until the database is slowed down.
+    async fn start() -> Self {
+        let server = tokio::task::spawn_blocking(Postgres::start).await.expect("no panic");
+        let (url, clock) = (server.database(), Clock::system());
+        let store = open(&url, &clock, 1).await;
+        Self { server, url, clock, store }
+    }
+
+    fn run(&self, sql: &str) -> String {
+        tokio::task::block_in_place(|| self.server.run(sql, self.url.rsplit('/').next().expect("a name")))
+    }
+
+    /// Each row takes so many seconds for which this becomes true.
+    fn slow_down(&self, rows: &str, seconds: f32) {
+        self.run(&format!("CREATE TABLE dawdling AS SELECT {seconds}::float AS seconds"));
+        self.run(
+            "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(seconds) FROM dawdling; \
+             IF TG_OP = 'DELETE' THEN RETURN OLD; END IF; RETURN NEW; END $$",
+        );
+        self.run(&format!("CREATE TRIGGER dawdles BEFORE {rows} EXECUTE FUNCTION dawdle()"));
+    }
+
+    fn speed_up(&self) {
+        self.run("DELETE FROM dawdling");
+    }
+
+    fn event(&self, key: u8) -> NewEvent {
+        new_event(self.store.event_id(self.clock.now(), [key; 10]), key, None)
+    }
+
+    async fn until_ended(&self) {
+        let dawdling = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'hookfast' AND wait_event = 'PgSleep'";
+        eventually("what is slow to end", async || self.run(dawdling) == "0").await;
+    }
+
+    async fn until_writable(&self) {
+        eventually("the database to be taken for writable", async || self.store.is_writable()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_given_up_does_not_go_on_in_the_database() {
+    let slow = Slow::start().await;
+    slow.slow_down("INSERT ON events FOR EACH ROW", 600.0);
+    let refused = within("the refusal", slow.store.admit(vec![slow.event(1)])).await;
+    assert!(matches!(refused, Err(AdmitError::Saturated)), "{refused:?}");
+    slow.until_ended().await;
+    slow.speed_up();
+    slow.until_writable().await;
+    admit(&slow.store, slow.event(1)).await;
+    assert_eq!(slow.run("SELECT count(*) FROM events"), "1");
+    slow.store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_that_are_taken_by_a_claim_that_was_given_up_are_given_back() {
+    let slow = Slow::start().await;
+    let mut admitted = BTreeSet::from([admit(&slow.store, slow.event(1)).await]);
+    let NewEvent { event, key, ordering, answer, routes, delay } = slow.event(2);
+    let event = Arc::new(Event { source: "bills".parse().expect("a name"), ..(*event).clone() });
+    admitted.insert(admit(&slow.store, NewEvent { event, key, ordering, answer, routes, delay }).await);
+    // Each source is claimed from by itself: one statement ends in time, the other when nobody waits for it any more.
+    slow.slow_down("UPDATE ON jobs FOR EACH ROW WHEN (NEW.state = 'running')", 10.0);
+    let places = Arc::new(Semaphore::new(2));
+    let places = (0..2).map(|_| Arc::clone(&places).try_acquire_owned().expect("a free place")).collect();
+    let claimed = within("the claim", slow.store.claim(places)).await;
+    assert!(matches!(claimed, Err(StoreError::Unavailable(_))), "{:?}", claimed.map(|claimed| claimed.len()));
+    let running = "SELECT count(*) FROM jobs WHERE state = 'running'";
+    slow.until_ended().await;
+    eventually("the second statement to be committed", async || slow.run(running) == "1").await;
+    slow.speed_up();
+    eventually("it to be noticed that nobody has the job", async || slow.run(running) == "0").await;
+    let claimed = claim(&slow.store, 2).await.into_iter().map(|claimed| claimed.job.lineage.event);
+    assert_eq!(claimed.collect::<BTreeSet<_>>(), admitted);
+    slow.store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_that_take_too_long_to_forget_are_forgotten_in_parts() {
+    const EVENTS: u8 = 160;
+    let slow = Slow::start().await;
+    let received_at = Timestamp::from_millis(1_767_225_600_000);
+    let id = |number: u8| slow.store.event_id(received_at, [number; 10]);
+    let event = |id: EventId| NewEvent { key: None, routes: Vec::new(), ..new_event(id, 1, None) };
+    slow.store.admit((0..EVENTS).map(|number| event(id(number))).collect()).await.expect("admitted");
+    // All at once take 16 s.
+    slow.slow_down("DELETE ON events FOR EACH ROW", 0.1);
+    within("the events to be forgotten", slow.store.expire(slow.clock.now())).await.expect("forgotten");
+    assert_eq!(slow.run("SELECT count(*) FROM events"), "0");
+    slow.store.close().await;
+}
