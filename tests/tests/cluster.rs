@@ -211,6 +211,39 @@ async fn tables_that_are_not_up_to_date_are_told_and_brought_up_to_date_when_ask
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_changes_tables_waits_for_another_that_does_and_makes_nobody_wait_behind_it() {
+    let database = start_database().await;
+    let url = database.database();
+    let upstream = Upstream::start().await;
+    let site = Arc::new(Site::new(&plan(&url), upstream.address));
+    let run = |sql: &str| tokio::task::block_in_place(|| database.run(sql, "postgres"));
+    let migrate = || {
+        let site = Arc::clone(&site);
+        tokio::task::spawn_blocking(move || site.hookfast(&["migrate"]))
+    };
+
+    let mut table = database.session(&url);
+    table.run("BEGIN; CREATE TABLE _sqlx_migrations (held int)");
+    let first = migrate();
+    let turn = "SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks WHERE locktype = 'advisory'";
+    eventually("the first one to have its turn", async || !run(turn).is_empty()).await;
+    let mut other = database.session(&url);
+    let turn = run(turn);
+    tokio::task::block_in_place(|| other.run(&format!("SELECT pg_advisory_lock({turn})")));
+    let first = first.await.expect("no panic");
+    let told = String::from_utf8_lossy(&first.stderr).into_owned();
+    assert!(!first.status.success() && told.contains("lock timeout"), "{told}");
+
+    table.run("ROLLBACK");
+    let second = migrate();
+    // It is not its first try by then.
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND query_start > backend_start + interval '4 s'";
+    eventually("the second one to have waited for long", async || run(waits) == "1").await;
+    drop(other);
+    assert!(second.await.expect("no panic").status.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_database_is_away_senders_are_told_so_at_once_and_then_all_goes_on() {
     let database = Arc::new(start_database().await);
     let gate = Gate::shut();

@@ -47,7 +47,14 @@ pub fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
     builder.build().context("the server's threads cannot start")?.block_on(async {
         let mut stop = Stop::listen()?;
         let world = World { clock: Clock::system(), random: Random::system(), role: options.role, rush, faults: options.faults };
-        let app = App::start(settings, options.config, world).await?;
+        // It may have to wait for others that change the database's tables.
+        let app = tokio::select! {
+            app = App::start(settings, options.config, world) => app?,
+            () = stop.asked() => {
+                info!("stopped before it served");
+                return Ok(ExitCode::SUCCESS);
+            }
+        };
         stop.asked().await;
         info!("stopping; once more to end at once");
         tokio::spawn(async move {

@@ -35,10 +35,10 @@ impl Slow {
 
     /// Each row takes so many seconds for which this becomes true.
     fn slow_down(&self, rows: &str, seconds: f32) {
-        self.run(&format!("CREATE TABLE dawdling AS SELECT {seconds}::float AS seconds"));
+        self.run(&format!("CREATE TABLE dawdling AS SELECT {seconds}::float AS seconds; CREATE TABLE dawdled (row int)"));
         self.run(
             "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(seconds) FROM dawdling; \
-             IF TG_OP = 'DELETE' THEN RETURN OLD; END IF; RETURN NEW; END $$",
+             INSERT INTO dawdled VALUES (1); IF TG_OP = 'DELETE' THEN RETURN OLD; END IF; RETURN NEW; END $$",
         );
         self.run(&format!("CREATE TRIGGER dawdles BEFORE {rows} EXECUTE FUNCTION dawdle()"));
     }
@@ -49,11 +49,6 @@ impl Slow {
 
     fn event(&self, key: u8) -> NewEvent {
         new_event(self.store.event_id(self.clock.now(), [key; 10]), key, None)
-    }
-
-    async fn until_ended(&self) {
-        let dawdling = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'hookfast' AND wait_event = 'PgSleep'";
-        eventually("what is slow to end", async || self.run(dawdling) == "0").await;
     }
 
     async fn until_writable(&self) {
@@ -67,7 +62,8 @@ async fn what_is_given_up_does_not_go_on_in_the_database() {
     slow.slow_down("INSERT ON events FOR EACH ROW", 600.0);
     let refused = within("the refusal", slow.store.admit(vec![slow.event(1)])).await;
     assert!(matches!(refused, Err(AdmitError::Saturated)), "{refused:?}");
-    slow.until_ended().await;
+    let dawdling = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'hookfast' AND wait_event = 'PgSleep'";
+    eventually("the insert to end", async || slow.run(dawdling) == "0").await;
     slow.speed_up();
     slow.until_writable().await;
     admit(&slow.store, slow.event(1)).await;
@@ -88,11 +84,10 @@ async fn jobs_that_are_taken_by_a_claim_that_was_given_up_are_given_back() {
     let places = (0..2).map(|_| Arc::clone(&places).try_acquire_owned().expect("a free place")).collect();
     let claimed = within("the claim", slow.store.claim(places)).await;
     assert!(matches!(claimed, Err(StoreError::Unavailable(_))), "{:?}", claimed.map(|claimed| claimed.len()));
-    let running = "SELECT count(*) FROM jobs WHERE state = 'running'";
-    slow.until_ended().await;
-    eventually("the second statement to be committed", async || slow.run(running) == "1").await;
+    eventually("both statements to be committed", async || slow.run("SELECT count(*) FROM dawdled") == "2").await;
     slow.speed_up();
-    eventually("it to be noticed that nobody has the job", async || slow.run(running) == "0").await;
+    eventually("it to be noticed that nobody has the job", async || slow.run("SELECT count(*) FROM jobs WHERE state = 'running'") == "0")
+        .await;
     let claimed = claim(&slow.store, 2).await.into_iter().map(|claimed| claimed.job.lineage.event);
     assert_eq!(claimed.collect::<BTreeSet<_>>(), admitted);
     slow.store.close().await;

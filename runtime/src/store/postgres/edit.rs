@@ -1,10 +1,13 @@
 //! The rare writes: unparking, replaying and discarding dead letters, the rings of refused requests, pruning. What they are about is given
 //! as an array of keys, since a join may be planned as a walk through the whole table, where that was small when it was planned.
 
+use std::time::{Duration, Instant};
+
 use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
 use sqlx::{Connection, PgConnection, Row};
 
+use super::link::STATEMENT_MAX;
 use super::{Node, Postgres, line};
 use crate::domain::{Diagnosis, EventId, Headers, Lineage, PluginName, Refusal, RouteName, Timestamp, UpstreamName};
 use crate::store::{DeadFilter, StoreError};
@@ -76,17 +79,24 @@ impl Postgres {
         let mut after = Uuid::nil();
         let mut limit = BATCH;
         loop {
+            let mut begun = None;
             let batch = self.node.statements(async |connection| {
+                begun = Some(Instant::now());
                 sqlx::query(EXPIRE).bind(after).bind(cutoff.as_millis()).bind(limit).fetch_optional(connection).await
             });
-            let last = match batch.await {
+            let batch = batch.await;
+            let took = begun.map_or(Duration::ZERO, |begun| begun.elapsed());
+            let last = match batch {
                 // Events with all that belongs to them can be so large that so many take too long, and would the next time, too.
-                Err(StoreError::Unavailable(_)) if limit > 1 => {
+                Err(StoreError::Unavailable(_)) if took >= STATEMENT_MAX && limit > 1 => {
                     limit = (limit / FEWER).max(1);
                     continue;
                 }
                 batch => batch?,
             };
+            if took < STATEMENT_MAX / 25 {
+                limit = (limit * FEWER).min(BATCH);
+            }
             let Some(last) = last else { return Ok(()) };
             after = last.get("id");
             // Ids begin with their time, which for an emitted event is that of the first one of its chain: it arrived then or later.

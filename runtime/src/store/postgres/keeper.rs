@@ -13,6 +13,7 @@ use tracing::{debug, error, info, warn};
 
 use super::Node;
 use super::admit::millis;
+use super::link::STATEMENT_MAX;
 use super::rescue;
 use crate::domain::NodeId;
 use crate::store::work::host_name;
@@ -33,8 +34,10 @@ const REGISTER: &str =
     "INSERT INTO nodes (id, host, version, started_at, lease_until) VALUES ($1, $2, $3, hookfast_now($4), hookfast_now($4) + $5)";
 const RENEW: &str =
     "UPDATE nodes SET lease_until = hookfast_now($2) + $3, running = $4, role = $5, configuration = $6, plugins = $7 WHERE id = $1";
+// Not once it has been given up here: jobs that were taken since would be run by two.
 const GIVE_BACK: &str = "UPDATE jobs SET state = 'ready', owner = NULL, attempt = attempt - 1 \
-     WHERE state = 'running' AND owner = $1 AND NOT (id = ANY($2))";
+     WHERE state = 'running' AND owner = $1 AND NOT (id = ANY($2)) AND extract(epoch FROM clock_timestamp()) < $3";
+const NOW: &str = "SELECT extract(epoch FROM clock_timestamp())::float8";
 
 /// Until the store closes.
 pub(super) async fn keep(node: Arc<Node>, closing: CancellationToken) {
@@ -109,7 +112,10 @@ impl Node {
         let held: Vec<i64> = self.held().iter().filter(|run| run.owner == lease).map(|run| run.job.0).collect();
         self.doubt.lower();
         let given_back = self.statements(async |connection| {
-            let give_back = sqlx::query(GIVE_BACK).bind(Uuid::from_bytes(*lease.as_bytes())).bind(held);
+            let begun = Instant::now();
+            let now: f64 = sqlx::query_scalar(NOW).fetch_one(&mut *connection).await?;
+            let until = now + STATEMENT_MAX.saturating_sub(begun.elapsed()).as_secs_f64();
+            let give_back = sqlx::query(GIVE_BACK).bind(Uuid::from_bytes(*lease.as_bytes())).bind(held).bind(until);
             give_back.execute(connection).await.map(|done| done.rows_affected())
         });
         let jobs = given_back.await.inspect_err(|_| self.doubt.raise())?;

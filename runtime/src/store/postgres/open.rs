@@ -4,12 +4,13 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use sqlx::migrate::Migrate;
+use sqlx::migrate::{Migrate, MigrateError};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Row};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::info;
 
 use super::doubt::Doubt;
 use super::link::{CONNECT_MAX, Link, STATEMENT_MAX, within};
@@ -28,6 +29,11 @@ const ACQUIRE_MAX: Duration = Duration::from_secs(3);
 const CONNECT_RETRY: Duration = Duration::from_millis(100);
 const FLUSHERS: usize = 2;
 
+/// A lock was waited for as long as `lock_timeout` says (`lock_not_available`).
+const LOCK_TIMEOUT: &str = "55P03";
+/// There is such a time limit from PostgreSQL 17 on.
+const NO_TRANSACTION_TIMEOUT: &str = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'";
+
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/postgres");
 
 impl Postgres {
@@ -38,6 +44,7 @@ impl Postgres {
             // One node at a time: the migrator holds an advisory lock.
             Self::migrate(url).await?;
         }
+        connect_soon(&options).await?.close().await?;
         let pool = pool(options.clone(), &doubt).await?;
         let views = PgPoolOptions::new().max_connections(VIEWS).acquire_timeout(ACQUIRE_MAX).connect_lazy_with(of_views(&url.0));
         if !settings.migrates {
@@ -98,14 +105,28 @@ impl Postgres {
 impl Postgres {
     pub(in crate::store) async fn migrate(url: &PostgresUrl) -> Result<(), StoreError> {
         let mut connection = connect_soon(&of_migrations(&url.0)).await?;
-        // The migrator's own lock, taken first: whoever else migrates is waited for as long as that takes, but nobody is to wait behind us for
-        // a table that we wait for.
-        connection.lock().await?;
-        sqlx::query("SET lock_timeout = '5s'").execute(&mut connection).await?;
+        sqlx::query(NO_TRANSACTION_TIMEOUT).execute(&mut connection).await?;
+        wait_for_turn(&mut connection).await?;
         MIGRATIONS.run(&mut connection).await?;
-        // Its locks go with it.
-        connection.close().await?;
+        // Its locks go with it, however it ends.
+        let _ = connection.close().await;
         Ok(())
+    }
+}
+
+/// Takes the migrator's own lock first: whoever else migrates is waited for as long as that takes, a table for five seconds only, since others
+/// would wait for it behind us.
+async fn wait_for_turn(connection: &mut PgConnection) -> Result<(), MigrateError> {
+    let mut is_told = false;
+    loop {
+        match connection.lock().await {
+            Err(MigrateError::Execute(error)) if has_code(&error, &[LOCK_TIMEOUT]) => {
+                if !std::mem::replace(&mut is_told, true) {
+                    info!("another process brings the database's tables up to date; waiting for it");
+                }
+            }
+            locked => return locked,
+        }
     }
 }
 
@@ -120,10 +141,13 @@ async fn connect_soon(options: &PgConnectOptions) -> Result<PgConnection, sqlx::
     }
 }
 
-/// Whether a connection may be had in a moment: nobody listens yet, or says so (`cannot_connect_now`).
+/// Whether a connection may be had in a moment: nobody listens yet, or says so (`cannot_connect_now`), or too many have one.
 fn is_starting(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|refusal| refusal.code());
-    matches!(error, sqlx::Error::Io(_)) || code.is_some_and(|code| code == "57P03")
+    matches!(error, sqlx::Error::Io(_)) || has_code(error, &["57P03", "53300"])
+}
+
+fn has_code(error: &sqlx::Error, codes: &[&str]) -> bool {
+    error.as_database_error().and_then(|refusal| refusal.code()).is_some_and(|code| codes.contains(&&*code))
 }
 
 /// A pool heals itself in silence; but a connection that has to be made may be the only sign of a crash, which forgets commits that
@@ -154,7 +178,7 @@ fn of_migrations(base: &PgConnectOptions) -> PgConnectOptions {
         ("synchronous_commit", "on"),
         ("statement_timeout", "0"),
         ("idle_in_transaction_session_timeout", "2s"),
-        ("lock_timeout", "0"),
+        ("lock_timeout", "5s"),
         ("default_transaction_isolation", "read committed"),
     ])
 }
@@ -175,6 +199,8 @@ fn of_work(base: &PgConnectOptions, synchronous_commit: &str) -> PgConnectOption
         ("plan_cache_mode", "force_generic_plan"),
         // It must be one for a million jobs, also where it was made when there were three.
         ("enable_seqscan", "off"),
+        // These statements touch few rows; where a limit is a parameter PostgreSQL takes it for a tenth of the table.
+        ("jit", "off"),
     ])
 }
 
