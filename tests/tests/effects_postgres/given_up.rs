@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hookfast::clock::Clock;
-use hookfast::domain::{Event, EventId, NewEvent, Timestamp};
+use hookfast::domain::{Event, EventId, NewEvent, PluginName, Timestamp};
 use hookfast::store::{AdmitError, Store, StoreError};
 use hookfast_tests::postgres::Postgres;
 use hookfast_tests::wait::{eventually, within};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use super::asking::{admit, claim, new_event, open};
 
-/// A database that takes its time over some rows, and a node.
+/// A node over a database of its own that can be made to take its time.
 struct Slow {
     server: Postgres,
     url: String,
@@ -21,7 +22,6 @@ struct Slow {
 }
 
 impl Slow {
-    /// As `admit` and others have it, until the database is slowed down.
     async fn start() -> Self {
         let server = tokio::task::spawn_blocking(Postgres::start).await.expect("no panic");
         let (url, clock) = (server.database(), Clock::system());
@@ -33,7 +33,7 @@ impl Slow {
         tokio::task::block_in_place(|| self.server.run(sql, self.url.rsplit('/').next().expect("a name")))
     }
 
-    /// Each row takes so many seconds for which this becomes true.
+    /// From now on each of these rows, as a trigger names them, takes so many seconds; `dawdled` has a row for each that was committed.
     fn slow_down(&self, rows: &str, seconds: f32) {
         self.run(&format!("CREATE TABLE dawdling AS SELECT {seconds}::float AS seconds; CREATE TABLE dawdled (row int)"));
         self.run(
@@ -51,8 +51,22 @@ impl Slow {
         new_event(self.store.event_id(self.clock.now(), [key; 10]), key, None)
     }
 
-    async fn until_writable(&self) {
-        eventually("the database to be taken for writable", async || self.store.is_writable()).await;
+    /// Has the node make all connections that it may have: each that it makes later has it look at its jobs at once.
+    async fn connect_all(&self) {
+        let nobody: PluginName = "nobody".parse().expect("a name");
+        let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'hookfast'";
+        eventually("no more connections to be made", async || {
+            let before = self.run(sessions);
+            let calls: JoinSet<_> = (0..32)
+                .map(|_| {
+                    let (store, nobody) = (self.store.clone(), nobody.clone());
+                    async move { store.unpark(&nobody).await }
+                })
+                .collect();
+            calls.join_all().await.into_iter().for_each(|woken| assert_eq!(woken.expect("an answer"), 0));
+            before == self.run(sessions)
+        })
+        .await;
     }
 }
 
@@ -65,7 +79,7 @@ async fn what_is_given_up_does_not_go_on_in_the_database() {
     let dawdling = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'hookfast' AND wait_event = 'PgSleep'";
     eventually("the insert to end", async || slow.run(dawdling) == "0").await;
     slow.speed_up();
-    slow.until_writable().await;
+    eventually("the database to be taken for writable", async || slow.store.is_writable()).await;
     admit(&slow.store, slow.event(1)).await;
     assert_eq!(slow.run("SELECT count(*) FROM events"), "1");
     slow.store.close().await;
@@ -78,6 +92,7 @@ async fn jobs_that_are_taken_by_a_claim_that_was_given_up_are_given_back() {
     let NewEvent { event, key, ordering, answer, routes, delay } = slow.event(2);
     let event = Arc::new(Event { source: "bills".parse().expect("a name"), ..(*event).clone() });
     admitted.insert(admit(&slow.store, NewEvent { event, key, ordering, answer, routes, delay }).await);
+    slow.connect_all().await;
     // Each source is claimed from by itself: one statement ends in time, the other when nobody waits for it any more.
     slow.slow_down("UPDATE ON jobs FOR EACH ROW WHEN (NEW.state = 'running')", 10.0);
     let places = Arc::new(Semaphore::new(2));

@@ -17,8 +17,9 @@ const RING: i64 = 1000;
 /// So many rows are moved or deleted by one statement.
 const BATCH: i64 = 500;
 const PRUNE_BATCH: i64 = 5000;
-/// A batch that takes too long is tried with so many times fewer rows.
+/// A batch that takes too long is tried with so many times fewer rows, and after a quick one there are as many times more.
 const FEWER: i64 = 5;
+const QUICK: Duration = Duration::from_millis(500);
 
 const UNPARK: &str = "UPDATE jobs SET state = 'ready', park_reason = NULL, due_at = hookfast_now($2) \
      WHERE id = ANY (ARRAY(SELECT id FROM jobs WHERE state = 'parked' AND upstream IS NULL AND plugin = $1 LIMIT $3 FOR UPDATE SKIP LOCKED))";
@@ -79,29 +80,22 @@ impl Postgres {
         let mut after = Uuid::nil();
         let mut limit = BATCH;
         loop {
-            let mut begun = None;
-            let batch = self.node.statements(async |connection| {
-                begun = Some(Instant::now());
-                sqlx::query(EXPIRE).bind(after).bind(cutoff.as_millis()).bind(limit).fetch_optional(connection).await
-            });
-            let batch = batch.await;
-            let took = begun.map_or(Duration::ZERO, |begun| begun.elapsed());
-            let last = match batch {
+            let (forgotten, took) = self.node.forget(after, cutoff, limit).await;
+            match forgotten {
                 // Events with all that belongs to them can be so large that so many take too long, and would the next time, too.
-                Err(StoreError::Unavailable(_)) if took >= STATEMENT_MAX && limit > 1 => {
-                    limit = (limit / FEWER).max(1);
-                    continue;
+                Err(StoreError::Unavailable(_)) if took >= STATEMENT_MAX && limit > 1 => limit = (limit / FEWER).max(1),
+                Err(error) => return Err(error),
+                Ok(None) => return Ok(()),
+                // Ids begin with their time, which for an emitted event is that of the first one of its chain: it arrived then or later.
+                Ok(Some(last)) if i64::try_from(last.as_u64_pair().0 >> 16).is_ok_and(|millis| millis >= cutoff.as_millis()) => {
+                    return Ok(());
                 }
-                batch => batch?,
-            };
-            if took < STATEMENT_MAX / 25 {
-                limit = (limit * FEWER).min(BATCH);
-            }
-            let Some(last) = last else { return Ok(()) };
-            after = last.get("id");
-            // Ids begin with their time, which for an emitted event is that of the first one of its chain: it arrived then or later.
-            if i64::try_from(after.as_u64_pair().0 >> 16).is_ok_and(|millis| millis >= cutoff.as_millis()) {
-                return Ok(());
+                Ok(Some(last)) => {
+                    after = last;
+                    if took < QUICK {
+                        limit = (limit * FEWER).min(BATCH);
+                    }
+                }
             }
         }
     }
@@ -147,6 +141,18 @@ impl Postgres {
 }
 
 impl Node {
+    /// Forgets what is old of so many events, with all that belongs to them; the last one that was looked at, and how long that took.
+    async fn forget(&self, after: Uuid, cutoff: Timestamp, limit: i64) -> (Result<Option<Uuid>, StoreError>, Duration) {
+        let mut begun = Instant::now();
+        let forgotten = self.statements(async |connection| {
+            // A connection may have been waited for.
+            begun = Instant::now();
+            sqlx::query_scalar(EXPIRE).bind(after).bind(cutoff.as_millis()).bind(limit).fetch_optional(connection).await
+        });
+        let forgotten = forgotten.await;
+        (forgotten, begun.elapsed())
+    }
+
     /// Jobs became ready.
     fn changed(&self) {
         self.becomes_due(self.clock.now());

@@ -43,14 +43,11 @@ impl Postgres {
         if settings.migrates {
             // One node at a time: the migrator holds an advisory lock.
             Self::migrate(url).await?;
+        } else {
+            check_version(&options).await?;
         }
-        connect_soon(&options).await?.close().await?;
         let pool = pool(options.clone(), &doubt).await?;
         let views = PgPoolOptions::new().max_connections(VIEWS).acquire_timeout(ACQUIRE_MAX).connect_lazy_with(of_views(&url.0));
-        if !settings.migrates {
-            let found = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success").fetch_one(&pool).await;
-            require_version(found.unwrap_or_default(), &MIGRATIONS)?;
-        }
         check_durability(&pool).await?;
         let StoreSettings { node: lease, lease: lease_time, clock, random, metrics, slots, .. } = settings;
         let (born_sender, born) = mpsc::unbounded_channel();
@@ -108,10 +105,17 @@ impl Postgres {
         sqlx::query(NO_TRANSACTION_TIMEOUT).execute(&mut connection).await?;
         wait_for_turn(&mut connection).await?;
         MIGRATIONS.run(&mut connection).await?;
-        // Its locks go with it, however it ends.
+        // Its lock goes with it, however it ends.
         let _ = connection.close().await;
         Ok(())
     }
+}
+
+async fn check_version(options: &PgConnectOptions) -> Result<(), StoreError> {
+    let mut connection = connect_soon(options).await?;
+    let found = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success").fetch_one(&mut connection).await;
+    connection.close().await?;
+    require_version(found.unwrap_or_default(), &MIGRATIONS)
 }
 
 /// Takes the migrator's own lock first: whoever else migrates is waited for as long as that takes, a table for five seconds only, since others
