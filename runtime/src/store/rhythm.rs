@@ -13,7 +13,7 @@ pub(super) const BATCH_BYTES_MAX: usize = 4 << 20;
 pub(super) const BATCH_WAKE: usize = 256;
 
 /// The longest that a write waits from the start of the one before: a sender, a free place or an operator waits for it.
-pub(super) const SPACING: Duration = Duration::from_millis(2);
+pub(super) const SPACING: Duration = Duration::from_millis(1);
 /// The same where only settlements wait that nobody waits for, but at a shutdown.
 pub(super) const SPACING_OF_SETTLEMENTS: Duration = Duration::from_millis(8);
 
