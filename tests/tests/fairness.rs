@@ -1,14 +1,19 @@
-//! A flooded source cannot starve another: whatever waits of the one, a new event of the other starts at once.
+//! A flooded source cannot starve another: whatever waits of the one, a new event of the other starts at once, and places go round.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use hookfast::domain::{Answer, Event, Headers, NewEvent, Route, TypeFilter};
+use hookfast::clock::Clock;
+use hookfast::domain::{Answer, Event, Headers, NewEvent, NodeId, Route, TypeFilter};
 use hookfast::metrics::Metrics;
 use hookfast::random::Random;
-use hookfast::store::{Admitted, Rush, Slots, Store, StoreSettings};
+use hookfast::store::{Admitted, Database, Rush, Slots, Store, StoreSettings};
+use hookfast_tests::directory::Directory;
 use hookfast_tests::{Plan, Source, World, postgres};
+use tokio::sync::Semaphore;
 
 const FLOOD: u32 = 100_000;
 /// So many events of the other source, one after the other.
@@ -54,46 +59,108 @@ async fn check(plan: Plan) {
 
 /// Fills the queue while no worker runs.
 async fn flood(world: &World) {
-    let random = Random::seeded(7);
-    let opened = Store::open(StoreSettings {
-        database: world.database(),
-        node: hookfast::domain::NodeId::new(world.clock.now(), random.bytes()),
-        clock: world.clock.clone(),
-        random: random.clone(),
-        migrates: false,
-        lease: Duration::from_secs(10),
-        metrics: Metrics::default().into(),
-        slots: Slots::new(0),
-        rush: Rush::default(),
-        dedupe_keys_max: 1000,
-    });
-    let store = opened.await.expect("a store").store;
-    let numbers: Vec<u32> = (0..FLOOD).collect();
-    for batch in numbers.chunks(2000) {
-        let admitted = join_all(batch.iter().map(|number| store.admit(vec![event(world, &store, &random, *number)]))).await;
-        assert!(admitted.iter().all(|admitted| matches!(admitted.as_deref(), Ok([Admitted::New(_)]))));
+    let filler = Filler::of(world.database(), world.clock.clone(), false).await;
+    filler.fill("flooded", FLOOD).await;
+    filler.store.close().await;
+}
+
+#[tokio::test]
+async fn on_sqlite_places_go_round() {
+    let directory = Directory::new();
+    check_turns(Database::Sqlite(directory.path().join("hookfast.db"))).await;
+}
+
+#[tokio::test]
+async fn on_postgres_places_go_round() {
+    check_turns(Database::Postgres(postgres::database().await.parse().expect("a URL"))).await;
+}
+
+/// However few places are free at a time, and whatever the sources are called, each gets as many.
+async fn check_turns(database: Database) {
+    const SOURCES: [&str; 5] = ["alpha", "beta-1", "beta_0", "gamma", "omega"];
+    let filler = Filler::of(database, Clock::system(), true).await;
+    for source in SOURCES {
+        filler.fill(source, 60).await;
     }
-    store.close().await;
+    for places in [1, 2, 3, 4, 7] {
+        let mut runs = BTreeMap::new();
+        for _ in SOURCES {
+            for source in filler.claim(places).await {
+                *runs.entry(source).or_insert(0) += 1;
+            }
+        }
+        let equal = SOURCES.map(|source| (source.to_owned(), places));
+        assert_eq!(runs, BTreeMap::from(equal), "claims of {places} places");
+    }
+    // What the others leave of their shares goes to the one that has more.
+    let rest = 5 * (60 - (1 + 2 + 3 + 4 + 7));
+    assert_eq!(filler.claim(rest + 10).await.len(), rest);
+    filler.fill("gamma", 30).await;
+    filler.fill("omega", 2).await;
+    let last = filler.claim(20).await;
+    assert_eq!(last.iter().filter(|source| *source == "omega").count(), 2);
+    assert_eq!(last.len(), 20);
+    filler.store.close().await;
 }
 
-fn route() -> Route {
-    let types: Vec<TypeFilter> = Vec::new();
-    Route { name: "hostile".parse().expect("a name"), plugin: "hostile".parse().expect("a name"), types }
+/// A store that nobody works for.
+struct Filler {
+    store: Store,
+    clock: Clock,
+    random: Random,
 }
 
-fn event(world: &World, store: &Store, random: &Random, number: u32) -> NewEvent {
-    let received_at = world.clock.now();
-    let id = store.event_id(received_at, random.bytes());
-    let event = Event {
-        id,
-        source: "flooded".parse().expect("a name"),
-        event_type: Some("count".into()),
-        dedupe_key: None,
-        received_at,
-        headers: Headers::default(),
-        body: Bytes::from(format!(r#"{{"type":"count","number":{number}}}"#)),
-        parent: None,
-    };
-    let (answer, routes, delay) = (Answer::default(), vec![route()], Duration::ZERO);
-    NewEvent { event: event.into(), key: None, ordering: None, answer, routes, delay }
+impl Filler {
+    async fn of(database: Database, clock: Clock, migrates: bool) -> Self {
+        let random = Random::seeded(7);
+        let opened = Store::open(StoreSettings {
+            database,
+            node: NodeId::new(clock.now(), random.bytes()),
+            clock: clock.clone(),
+            random: random.clone(),
+            migrates,
+            lease: Duration::from_secs(10),
+            metrics: Metrics::default().into(),
+            slots: Slots::new(0),
+            rush: Rush::default(),
+            dedupe_keys_max: 1000,
+        });
+        let store = opened.await.expect("a store").store;
+        Self { store, clock, random }
+    }
+
+    /// So many events of this source.
+    async fn fill(&self, source: &str, count: u32) {
+        let numbers: Vec<u32> = (0..count).collect();
+        for batch in numbers.chunks(2000) {
+            let admitted = join_all(batch.iter().map(|number| self.store.admit(vec![self.event(source, *number)]))).await;
+            assert!(admitted.iter().all(|admitted| matches!(admitted.as_deref(), Ok([Admitted::New(_)]))));
+        }
+    }
+
+    fn event(&self, source: &str, number: u32) -> NewEvent {
+        let received_at = self.clock.now();
+        let event = Event {
+            id: self.store.event_id(received_at, self.random.bytes()),
+            source: source.parse().expect("a name"),
+            event_type: Some("count".into()),
+            dedupe_key: None,
+            received_at,
+            headers: Headers::default(),
+            body: Bytes::from(format!(r#"{{"type":"count","number":{number}}}"#)),
+            parent: None,
+        };
+        let types: Vec<TypeFilter> = Vec::new();
+        let route = Route { name: "hostile".parse().expect("a name"), plugin: "hostile".parse().expect("a name"), types };
+        let (answer, routes, delay) = (Answer::default(), vec![route], Duration::ZERO);
+        NewEvent { event: event.into(), key: None, ordering: None, answer, routes, delay }
+    }
+
+    /// The sources of what a claim of so many places takes.
+    async fn claim(&self, places: usize) -> Vec<String> {
+        let semaphore = Arc::new(Semaphore::new(places));
+        let permits = (0..places).map(|_| Arc::clone(&semaphore).try_acquire_owned().expect("a place")).collect();
+        let claimed = self.store.claim(permits).await.expect("a claim");
+        claimed.iter().map(|claimed| claimed.job.source.to_string()).collect()
+    }
 }

@@ -4,6 +4,7 @@
 mod work;
 mod rush;
 mod rhythm;
+mod round_robin;
 mod admission;
 mod answer;
 mod error;

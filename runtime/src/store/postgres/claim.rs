@@ -16,6 +16,7 @@ use super::{Node, Run};
 use crate::domain::{
     DeadReason, Delivery, Digest, Event, EventId, Headers, Job, JobId, Line, Lineage, NodeId, Parent, RouteName, Timestamp,
 };
+use crate::store::round_robin::{Share, Shares};
 use crate::store::work::Taken;
 use crate::store::{Backlog, Claimed, QUIET_FOR_EACH_CHARGE, StoreError, Work};
 
@@ -132,20 +133,15 @@ impl Node {
     }
 
     async fn take_due(&self, connection: &mut PgConnection, places: usize) -> Result<Vec<Taken>, sqlx::Error> {
-        let mut waiting = self.look(connection).await?;
+        let waiting = self.look(connection).await?;
         let mut taken = Vec::with_capacity(places);
-        // Equal shares first; what a source leaves of its share goes to the others in the next turn.
-        while taken.len() < places && !waiting.is_empty() {
-            let share = (places - taken.len()).div_ceil(waiting.len());
-            let mut unsatisfied = Vec::new();
-            for source in waiting {
-                let wanted = share.min(places - taken.len());
-                let found = if wanted == 0 { 0 } else { self.take_of(connection, &source, wanted, &mut taken).await? };
-                if found == wanted && wanted > 0 {
-                    unsatisfied.push(source);
-                }
-            }
-            waiting = unsatisfied;
+        let mut shares = Shares::of(places, self.round_robin.in_order(waiting));
+        while let Some(share) = shares.next() {
+            let found = self.take_of(connection, &share, &mut taken).await?;
+            shares.found(share, found);
+        }
+        if let Some(last) = shares.last() {
+            self.round_robin.stops_at(last);
         }
         if taken.len() < places {
             self.look(connection).await?;
@@ -170,19 +166,13 @@ impl Node {
         Ok(rows.iter().filter(is_due).map(|row| row.get("source")).collect())
     }
 
-    async fn take_of(
-        &self,
-        connection: &mut PgConnection,
-        source: &str,
-        wanted: usize,
-        taken: &mut Vec<Taken>,
-    ) -> Result<usize, sqlx::Error> {
+    async fn take_of(&self, connection: &mut PgConnection, share: &Share, taken: &mut Vec<Taken>) -> Result<usize, sqlx::Error> {
         let lease = self.lease();
         let rows = sqlx::query(CLAIM)
             .bind(self.given_now())
             .bind(Uuid::from_bytes(*lease.as_bytes()))
-            .bind(source)
-            .bind(i64::try_from(wanted).unwrap_or(i64::MAX))
+            .bind(&share.source)
+            .bind(i64::try_from(share.wanted).unwrap_or(i64::MAX))
             .fetch_all(&mut *connection)
             .await?;
         let stepped = with_steps(connection, &rows).await?;

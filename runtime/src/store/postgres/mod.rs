@@ -39,6 +39,7 @@ use self::queue::Queue;
 use self::settle::Settlement;
 use super::admission::Admission;
 use super::rhythm::is_waited_for;
+use super::round_robin::RoundRobin;
 use super::{AdmitError, Backlog, Claimed, NodeFacts, SettleError, Slots, StoreError};
 use crate::clock::Clock;
 use crate::domain::{AttemptRecord, Effects, EventId, Job, JobId, NodeId, Outcome, Timestamp};
@@ -71,6 +72,7 @@ struct Node {
     held: Mutex<HashSet<Run>>,
     opened_at: Timestamp,
     may_have_suspects: AtomicBool,
+    round_robin: RoundRobin,
     /// Statements that take jobs hold it shared until their jobs are in `held`; who compares the two holds it alone.
     taking: RwLock<()>,
     /// A statement that takes or settles jobs may have been committed without our hearing of it, or forgotten by a crash.

@@ -18,6 +18,7 @@ use super::queue::Queue;
 use super::settle::Links;
 use super::{Node, Postgres, PostgresUrl, admit, keeper, rescue, settle, steps};
 use crate::store::admission::{ADMISSION_BYTES_MAX, ADMISSIONS_MAX};
+use crate::store::round_robin::RoundRobin;
 use crate::store::{Backlog, Found, StoreError, StoreSettings, require_version};
 
 /// Connections for everything but the groups of admissions and settlements, which have their own.
@@ -71,6 +72,7 @@ impl Postgres {
             held: Mutex::default(),
             opened_at: clock.now(),
             may_have_suspects: AtomicBool::new(has_work),
+            round_robin: RoundRobin::default(),
             taking: tokio::sync::RwLock::new(()),
             doubt: Arc::clone(&doubt),
             is_writable: AtomicBool::new(true),

@@ -10,6 +10,7 @@ use super::settle::{DELETE_JOB, INSERT_DEAD};
 use super::writer::Round;
 use super::{deliveries, line};
 use crate::domain::{DeadReason, Event, EventId, Headers, Job, JobId, Line, Lineage, Parent, RouteName, SourceName, Timestamp};
+use crate::store::round_robin::{Share, Shares};
 use crate::store::work::Taken;
 use crate::store::{Backlog, QUIET_FOR_EACH_CHARGE, Work};
 
@@ -30,21 +31,14 @@ const TAKE: &str = "UPDATE jobs SET state = 'running', owner = ?2, attempt = att
 const EVENT: &str = "SELECT id, event_type, dedupe_key, received_at, headers, body, parent, depth FROM events WHERE seq = ?1";
 
 pub(super) fn apply(round: &mut Round<'_>, places: usize) -> Result<Applied, rusqlite::Error> {
-    let sources = sources(round)?;
     let mut taken = Vec::with_capacity(places);
-    let mut waiting: Vec<&str> = sources.iter().filter(|(_, due)| *due <= round.now).map(|(source, _)| source.as_str()).collect();
-    // Equal shares first; what a source leaves of its share goes to the others in the next turn.
-    while taken.len() < places && !waiting.is_empty() {
-        let share = (places - taken.len()).div_ceil(waiting.len());
-        let mut unsatisfied = Vec::new();
-        for source in waiting {
-            let wanted = share.min(places - taken.len());
-            let found = take_due(round, source, wanted, &mut taken)?;
-            if found == wanted && wanted > 0 {
-                unsatisfied.push(source);
-            }
-        }
-        waiting = unsatisfied;
+    let mut shares = Shares::of(places, due_sources(round, places)?);
+    while let Some(share) = shares.next() {
+        let found = take_due(round, &share, &mut taken)?;
+        shares.found(share, found);
+    }
+    if let Some(last) = shares.last() {
+        round.round_robin.stops_at(last);
     }
     let claimed = taken.iter().filter_map(|taken| load(round, taken).transpose()).collect::<Result<_, _>>()?;
     let next_due = if taken.len() == places { Some(round.now) } else { next_due(round)? };
@@ -70,19 +64,38 @@ pub(super) fn apply_suspect(round: &mut Round<'_>) -> Result<Applied, rusqlite::
     }
 }
 
-/// The sources that have ready jobs, each with when its first is due.
-fn sources(round: &Round<'_>) -> Result<Vec<(String, Timestamp)>, rusqlite::Error> {
-    let mut sources: Vec<(String, Timestamp)> = Vec::new();
-    loop {
-        let after = sources.last().map_or("", |(source, _)| source);
-        let read = |row: &Row<'_>| Ok((row.get(0)?, Timestamp::from_millis(row.get(1)?)));
-        let Some(next) = round.statements.first(NEXT_SOURCE, [after], read)? else { return Ok(sources) };
-        sources.push(next);
+/// The sources that have due jobs, in the round's order; no more of them than can have a place.
+fn due_sources(round: &Round<'_>, most: usize) -> Result<Vec<String>, rusqlite::Error> {
+    let last = round.round_robin.last();
+    let mut due = Vec::new();
+    let (mut after, mut is_around) = (last.clone(), false);
+    while due.len() < most {
+        match next_source(round, &after)? {
+            Some((source, due_at)) if !is_around || source <= last => {
+                if due_at <= round.now {
+                    due.push(source.clone());
+                }
+                after = source;
+            }
+            _ if is_around => break,
+            _ => (after, is_around) = (String::new(), true),
+        }
     }
+    Ok(due)
 }
 
 fn next_due(round: &Round<'_>) -> Result<Option<Timestamp>, rusqlite::Error> {
-    Ok(sources(round)?.into_iter().map(|(_, due)| due).min())
+    let (mut first, mut after) = (None, String::new());
+    while let Some((source, due_at)) = next_source(round, &after)? {
+        first = Some(first.map_or(due_at, |first: Timestamp| first.min(due_at)));
+        after = source;
+    }
+    Ok(first)
+}
+
+/// The next source by name that has ready jobs, and when its first is due.
+fn next_source(round: &Round<'_>, after: &str) -> Result<Option<(String, Timestamp)>, rusqlite::Error> {
+    round.statements.first(NEXT_SOURCE, [after], |row| Ok((row.get(0)?, Timestamp::from_millis(row.get(1)?))))
 }
 
 /// The row of a job that this round took.
@@ -100,8 +113,8 @@ struct JobRow {
     has_steps: bool,
 }
 
-fn take_due(round: &Round<'_>, source: &str, wanted: usize, taken: &mut Vec<JobRow>) -> Result<usize, rusqlite::Error> {
-    let values = params![source, round.now.as_millis(), i64::try_from(wanted).unwrap_or(i64::MAX)];
+fn take_due(round: &Round<'_>, share: &Share, taken: &mut Vec<JobRow>) -> Result<usize, rusqlite::Error> {
+    let values = params![share.source, round.now.as_millis(), i64::try_from(share.wanted).unwrap_or(i64::MAX)];
     let due = round.statements.all(&DUE, values, JobRow::read)?;
     due.iter().try_for_each(|due| take(round, due))?;
     let found = due.len();

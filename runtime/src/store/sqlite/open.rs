@@ -19,6 +19,7 @@ use super::numbers::Numbers;
 use super::rescue::rescue;
 use super::writer::Writer;
 use super::{Sqlite, wal};
+use crate::store::round_robin::RoundRobin;
 use crate::store::{Backlog, Found, StoreError, StoreSettings, require_version};
 
 /// 4 KiB pages halve the rate of 2 KB rows; measured.
@@ -153,6 +154,7 @@ fn prepare(path: &Path, settings: StoreSettings) -> Result<(Writer, Parts, Found
         boot,
         numbers: numbers.clone(),
         backlog: backlog_sender,
+        round_robin: RoundRobin::default(),
         deferred: Vec::new(),
     };
     Ok((writer, Parts { inbox, numbers, commits, backlog, writable, may_have_suspects }, Found { born, rescued, has_work }))

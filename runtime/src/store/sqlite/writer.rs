@@ -19,6 +19,7 @@ use super::{admit, claim, edit, settle, steps, wal};
 use crate::clock::Clock;
 use crate::domain::{DeadReason, Effects, NodeId, Outcome, Timestamp};
 use crate::metrics::Metrics;
+use crate::store::round_robin::RoundRobin;
 use crate::store::{AdmitError, Backlog, Claimed, SettleError, Slots, StoreError};
 
 /// How long settlements that a full disk refused wait for the next try.
@@ -51,6 +52,7 @@ pub(super) struct Writer {
     pub(super) numbers: Numbers,
     /// What waits in the database. While something is due, a new job queues behind it.
     pub(super) backlog: watch::Sender<Backlog>,
+    pub(super) round_robin: RoundRobin,
     /// Settlements that a full disk refused: they must not be lost, so they go first next time.
     pub(super) deferred: Vec<Operation>,
 }
@@ -67,6 +69,7 @@ pub(super) struct Round<'a> {
     pub(super) window: &'a Window,
     pub(super) in_round: HashMap<[u8; 16], Seen>,
     pub(super) slots: &'a Slots,
+    pub(super) round_robin: &'a RoundRobin,
     pub(super) may_be_born: bool,
 }
 
@@ -137,6 +140,7 @@ impl Writer {
             window: &self.window,
             in_round: HashMap::new(),
             slots: &self.slots,
+            round_robin: &self.round_robin,
             may_be_born: !self.backlog.borrow().is_due(self.clock.now()),
         };
         let applied = batch.iter().map(|operation| round.apply(operation)).collect::<Result<Vec<_>, _>>()?;
