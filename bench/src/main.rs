@@ -67,10 +67,11 @@ const fn part(name: &'static str, title: &'static str, measure: fn(&Bench, &mut 
     Part { name, title, measure }
 }
 
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 10] = [
     part("floor", "The floor: disk and databases without Hookfast", floor::measure),
     part("ingest", "Ingest: acknowledged webhooks of 2 KB", ingest::measure),
     part("sizes", "Ingest: larger bodies", ingest::measure_sizes),
+    part("sources", "Ingest: many sources", ingest::measure_sources),
     part("end-to-end", "End to end: received, stored, run, settled", end_to_end::measure),
     part("effects", "What effects cost", effects::measure),
     part("verification", "Proving who sent it", verification::measure),

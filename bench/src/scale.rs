@@ -13,6 +13,8 @@ pub(crate) struct Scale {
     pub(crate) open: Duration,
     pub(crate) syncs: usize,
     pub(crate) body_sizes: &'static [(usize, &'static str)],
+    /// How many sources send.
+    pub(crate) sources: &'static [usize],
     /// Events of one round from end to end.
     pub(crate) events: u64,
     pub(crate) calls: u32,
@@ -38,6 +40,7 @@ impl Scale {
         open: Duration::from_secs(5),
         syncs: 2000,
         body_sizes: &[(10 << 10, "10 KB"), (256 << 10, "256 KB")],
+        sources: &[1, 10, 100],
         events: 20_000,
         calls: 20_000,
         plugins: &[1, 10, 100, 500],
@@ -56,6 +59,7 @@ impl Scale {
         open: Duration::from_secs(1),
         syncs: 300,
         body_sizes: &[(256 << 10, "256 KB")],
+        sources: &[20],
         events: 3000,
         calls: 3000,
         plugins: &[1, 20],
