@@ -26,6 +26,9 @@ const MEMORY_KEPT_BYTES: usize = 512 << 10;
 /// What all instances together keep at most.
 const ALL_KEPT_BYTES: usize = 64 << 20;
 const TABLE_KEPT_BYTES: usize = 16 << 10;
+/// So many instances that do not run stay laid out for their plugin. Where more plugins than these take turns, memory is laid out anew for
+/// most events, which costs as much as a short run.
+const WARM_MAX: u32 = 128;
 
 /// Instances of all plugins that wait for another event, where grants allow it.
 const WAITING_MAX: u32 = 64;
@@ -121,7 +124,7 @@ fn base() -> Config {
 
 fn pooled(instances: u32) -> Config {
     let mut pool = PoolingAllocationConfig::default();
-    let kept = MEMORY_KEPT_BYTES.min(ALL_KEPT_BYTES / instances.max(1) as usize);
+    let kept = MEMORY_KEPT_BYTES.min(ALL_KEPT_BYTES / instances.saturating_add(WARM_MAX) as usize);
     // More than the places: instances wait for another event, others prove requests, and a plugin that is being loaded describes itself
     // while all places are busy. A Rust component is about three core modules with two tables and one memory; none gets more than a place's share.
     let instances = instances.saturating_add(waiting(instances)).saturating_add(RECEIVING_PLACES + 1);
@@ -139,7 +142,7 @@ fn pooled(instances: u32) -> Config {
         // Where the kernel tells which pages were written (Linux 6.7), only those are wiped, and the others never take memory.
         .pagemap_scan(Enabled::Auto)
         .table_keep_resident(TABLE_KEPT_BYTES)
-        .max_unused_warm_slots(16);
+        .max_unused_warm_slots(WARM_MAX);
     let mut config = base();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config
