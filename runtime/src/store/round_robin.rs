@@ -29,18 +29,14 @@ impl RoundRobin {
     }
 }
 
-/// How one claim gives its places away. What a source is due in a turn it takes at once; what it leaves of that goes to the others in the
-/// next turn.
+/// How one claim gives its places away, in turns. What a source leaves of its share goes to the others in the next turn.
 pub(super) struct Shares {
-    /// Who has not been asked in this turn, in the round's order.
-    waiting: VecDeque<String>,
-    /// Who took all that it was due in this turn, and may have more jobs.
-    unsatisfied: VecDeque<String>,
-    /// What each source is due in this turn.
+    /// Who may have more jobs, those first to whom the next place is due.
+    next: VecDeque<String>,
+    /// Those who had one of the places that were left over in this turn.
+    had_one_more: VecDeque<String>,
+    /// What each source is due in this turn, at least.
     each: usize,
-    /// So many of those that wait are due one more, and so many of the unsatisfied had one more: the places that were left over.
-    one_more: usize,
-    had_one_more: usize,
     left: usize,
     last: Option<String>,
 }
@@ -55,45 +51,31 @@ pub(super) struct Share {
 impl Shares {
     /// Of so many places, among sources with due jobs in the round's order.
     pub(super) fn of(places: usize, sources: Vec<String>) -> Self {
-        let (waiting, unsatisfied) = (VecDeque::new(), sources.into());
-        Self { waiting, unsatisfied, each: 0, one_more: 0, had_one_more: 0, left: places, last: None }
+        Self { next: sources.into(), had_one_more: VecDeque::new(), each: 0, left: places, last: None }
     }
 
-    /// The next source's; `None` once no place is left or nobody has more jobs.
-    pub(super) fn next(&mut self) -> Option<Share> {
-        if self.left == 0 {
-            return None;
+    /// The shares of the next turn, together as many as places are left; none once no place is left or nobody has more jobs.
+    pub(super) fn turn(&mut self) -> Vec<Share> {
+        self.next.append(&mut self.had_one_more);
+        let sources = self.next.len();
+        if sources == 0 || self.left == 0 {
+            return Vec::new();
         }
-        if self.waiting.is_empty() || self.due() == 0 {
-            self.begin_turn();
-        }
-        let wanted = self.due();
-        self.waiting.pop_front().map(|source| Share { source, wanted })
-    }
-
-    /// What the next source is due.
-    fn due(&self) -> usize {
-        self.each + usize::from(self.one_more > 0)
-    }
-
-    /// First those to whom the next place is due.
-    fn begin_turn(&mut self) {
-        self.unsatisfied.rotate_left(self.had_one_more);
-        self.waiting.append(&mut self.unsatisfied);
-        let sources = self.waiting.len().max(1);
-        (self.each, self.one_more, self.had_one_more) = (self.left / sources, self.left % sources, 0);
-        let last = self.one_more.checked_sub(1).map_or_else(|| self.waiting.back(), |last| self.waiting.get(last));
-        self.last = last.cloned().or_else(|| self.last.take());
+        self.each = self.left / sources;
+        let one_more = self.left % sources;
+        let last = if one_more > 0 { one_more } else { sources } - 1;
+        self.last = self.next.get(last).cloned();
+        let asked = if self.each > 0 { sources } else { one_more };
+        let due = |number| self.each + usize::from(number < one_more);
+        self.next.drain(..asked).enumerate().map(|(number, source)| Share { source, wanted: due(number) }).collect()
     }
 
     /// Notes how many jobs the source of a share had.
     pub(super) fn found(&mut self, share: Share, jobs: usize) {
         self.left = self.left.saturating_sub(jobs);
-        let is_one_more = self.one_more > 0;
-        self.one_more = self.one_more.saturating_sub(1);
         if jobs >= share.wanted {
-            self.had_one_more += usize::from(is_one_more);
-            self.unsatisfied.push_back(share.source);
+            let rank = if share.wanted > self.each { &mut self.had_one_more } else { &mut self.next };
+            rank.push_back(share.source);
         }
     }
 
@@ -115,12 +97,18 @@ mod tests {
     fn claim(round: &RoundRobin, jobs: &mut BTreeMap<String, usize>, places: usize) -> BTreeMap<String, usize> {
         let waiting = jobs.iter().filter(|(_, jobs)| **jobs > 0).map(|(source, _)| source.clone()).collect();
         let (mut shares, mut taken) = (Shares::of(places, round.in_order(waiting)), BTreeMap::new());
-        while let Some(share) = shares.next() {
-            let waits = jobs.get_mut(&share.source).expect("a source");
-            let found = share.wanted.min(*waits);
-            *waits -= found;
-            *taken.entry(share.source.clone()).or_insert(0) += found;
-            shares.found(share, found);
+        loop {
+            let turn = shares.turn();
+            if turn.is_empty() {
+                break;
+            }
+            for share in turn {
+                let waits = jobs.get_mut(&share.source).expect("a source");
+                let found = share.wanted.min(*waits);
+                *waits -= found;
+                *taken.entry(share.source.clone()).or_insert(0) += found;
+                shares.found(share, found);
+            }
         }
         shares.last().into_iter().for_each(|last| round.stops_at(last));
         taken

@@ -1,6 +1,6 @@
-//! Taking due jobs in batches as large as the free places, one statement for each source that has any, in equal shares.
+//! Taking due jobs in batches as large as the free places, of the sources that have any in turn, in one statement.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -40,8 +40,9 @@ macro_rules! work_of_taken {
 const CLAIM: &str = concat!(
     "WITH clock AS MATERIALIZED (SELECT hookfast_now($1) AS now), \
      lease AS MATERIALIZED (SELECT id FROM nodes WHERE id = $2 FOR KEY SHARE), \
-     picked AS MATERIALIZED (SELECT id FROM jobs WHERE state = 'ready' AND NOT suspect AND source = $3 AND due_at <= (SELECT now FROM clock) \
-       ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED), \
+     picked AS MATERIALIZED (SELECT j.id FROM unnest($3::text[], $4::bigint[]) AS share (source, wanted) CROSS JOIN LATERAL ( \
+       SELECT id FROM jobs WHERE state = 'ready' AND NOT suspect AND source = share.source AND due_at <= (SELECT now FROM clock) \
+       ORDER BY due_at LIMIT share.wanted FOR UPDATE SKIP LOCKED) j), \
      taken AS (UPDATE jobs j SET state = 'running', owner = l.id, attempt = j.attempt + 1 FROM lease l WHERE j.id = ANY (ARRAY(SELECT id FROM picked)) \
        RETURNING j.id, j.event_id, j.source, j.route, j.plugin, j.attempt, j.attempts_before, j.owed_since, j.suspect, j.line, j.skip_after) \
      SELECT t.id AS job, t.event_id, t.source, t.route, t.plugin, t.attempt, t.attempts_before, (SELECT now FROM clock) - t.owed_since AS owed_for, t.suspect, t.line, t.skip_after, ",
@@ -136,9 +137,16 @@ impl Node {
         let waiting = self.look(connection).await?;
         let mut taken = Vec::with_capacity(places);
         let mut shares = Shares::of(places, self.round_robin.in_order(waiting));
-        while let Some(share) = shares.next() {
-            let found = self.take_of(connection, &share, &mut taken).await?;
-            shares.found(share, found);
+        loop {
+            let turn = shares.turn();
+            if turn.is_empty() {
+                break;
+            }
+            let mut found = self.take_turn(connection, &turn, &mut taken).await?;
+            turn.into_iter().for_each(|share| {
+                let jobs = found.remove(&share.source).unwrap_or(0);
+                shares.found(share, jobs);
+            });
         }
         if let Some(last) = shares.last() {
             self.round_robin.stops_at(last);
@@ -166,20 +174,30 @@ impl Node {
         Ok(rows.iter().filter(is_due).map(|row| row.get("source")).collect())
     }
 
-    async fn take_of(&self, connection: &mut PgConnection, share: &Share, taken: &mut Vec<Taken>) -> Result<usize, sqlx::Error> {
+    /// How many jobs each source had.
+    async fn take_turn(
+        &self,
+        connection: &mut PgConnection,
+        turn: &[Share],
+        taken: &mut Vec<Taken>,
+    ) -> Result<HashMap<String, usize>, sqlx::Error> {
         let lease = self.lease();
+        let (sources, wanted): (Vec<&str>, Vec<_>) =
+            turn.iter().map(|share| (share.source.as_str(), i64::try_from(share.wanted).unwrap_or(i64::MAX))).unzip();
         let rows = sqlx::query(CLAIM)
             .bind(self.given_now())
             .bind(Uuid::from_bytes(*lease.as_bytes()))
-            .bind(&share.source)
-            .bind(i64::try_from(share.wanted).unwrap_or(i64::MAX))
+            .bind(sources)
+            .bind(wanted)
             .fetch_all(&mut *connection)
             .await?;
         let stepped = with_steps(connection, &rows).await?;
+        let mut found = HashMap::new();
         for row in &rows {
+            *found.entry(row.get("source")).or_insert(0) += 1;
             taken.extend(self.readable(connection, lease, row, &stepped).await?);
         }
-        Ok(rows.len())
+        Ok(found)
     }
 
     /// The job with its event or delivery. Where that cannot be read it becomes a dead letter, so that it does not hold up the others.

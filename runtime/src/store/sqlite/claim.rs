@@ -33,9 +33,15 @@ const EVENT: &str = "SELECT id, event_type, dedupe_key, received_at, headers, bo
 pub(super) fn apply(round: &mut Round<'_>, places: usize) -> Result<Applied, rusqlite::Error> {
     let mut taken = Vec::with_capacity(places);
     let mut shares = Shares::of(places, due_sources(round, places)?);
-    while let Some(share) = shares.next() {
-        let found = take_due(round, &share, &mut taken)?;
-        shares.found(share, found);
+    loop {
+        let turn = shares.turn();
+        if turn.is_empty() {
+            break;
+        }
+        for share in turn {
+            let found = take_due(round, &share, &mut taken)?;
+            shares.found(share, found);
+        }
     }
     if let Some(last) = shares.last() {
         round.round_robin.stops_at(last);
