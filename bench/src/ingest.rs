@@ -65,32 +65,13 @@ pub(crate) fn measure_sizes(bench: &Bench, section: &mut Section) -> anyhow::Res
     Ok(())
 }
 
-/// Small bodies at 256 connections, of one source and of many in turn.
-pub(crate) fn measure_sources(bench: &Bench, section: &mut Section) -> anyhow::Result<()> {
-    section.remark("As above, at 256 connections, with the events of so many sources in turn.");
-    let body = Body::of(BODY_BYTES);
-    for kind in Kind::ALL {
-        for count in bench.scale.sources {
-            let names: Vec<String> = (0..*count).map(|number| format!("stripe-{number}")).collect();
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let (_site, server) = at_a_standstill_with(bench, kind, &names)?;
-            let mut row = Row::of(format!("Hookfast on {kind}, {count} source(s)"));
-            send_to(&server, &body, &names, 256, Pace::For(Duration::from_millis(500)))?;
-            for _ in 0..bench.scale.rounds {
-                note(&mut row, &server, || send_to(&server, &body, &names, 256, Pace::For(bench.scale.load)))?;
-            }
-            section.push(row);
-        }
-    }
-    Ok(())
-}
-
 /// A server with an empty database whose worker does nothing.
 pub(crate) fn at_a_standstill(bench: &Bench, kind: Kind) -> anyhow::Result<(Site, Server)> {
     at_a_standstill_with(bench, kind, &["stripe"])
 }
 
-fn at_a_standstill_with(bench: &Bench, kind: Kind, sources: &[&str]) -> anyhow::Result<(Site, Server)> {
+/// The same with these sources.
+pub(crate) fn at_a_standstill_with(bench: &Bench, kind: Kind, sources: &[&str]) -> anyhow::Result<(Site, Server)> {
     let site = Site::new(bench.databases.empty(kind));
     site.guests(&["stripe-crm", "forward"]);
     let routes: Vec<_> = sources.iter().map(|source| (*source, "stripe-crm")).chain([(HOLD, "forward")]).collect();
@@ -109,7 +90,8 @@ pub(crate) fn send(server: &Server, body: &Body, connections: usize, pace: Pace)
     send_to(server, body, &["stripe"], connections, pace)
 }
 
-fn send_to(server: &Server, body: &Body, sources: &[&str], connections: usize, pace: Pace) -> anyhow::Result<Tally> {
+/// Requests to these sources in turn. All must be accepted.
+pub(crate) fn send_to(server: &Server, body: &Body, sources: &[&str], connections: usize, pace: Pace) -> anyhow::Result<Tally> {
     let what = What::Fresh(Requests::new(body.clone(), sources));
     let tally = Load { to: server.ingest, connections, what, pace }.run()?;
     ensure!(tally.refused() == 0, "{} of {} requests were not accepted: {}", tally.refused(), tally.accepted(), tally.refusals());
@@ -126,7 +108,7 @@ fn compare(bench: &Bench, server: &Server, body: &Body, connections: usize, (flo
 }
 
 /// One round of Hookfast, with what it used of its core.
-fn note(row: &mut Row, server: &Server, load: impl FnOnce() -> anyhow::Result<Tally>) -> anyhow::Result<()> {
+pub(crate) fn note(row: &mut Row, server: &Server, load: impl FnOnce() -> anyhow::Result<Tally>) -> anyhow::Result<()> {
     let before = server.cpu()?;
     let tally = load()?;
     let cpu = server.cpu()?.checked_sub(before).context("processor time does not shrink")?;

@@ -19,6 +19,7 @@ mod end_to_end;
 mod verification;
 mod effects;
 mod plugin_call;
+mod sources;
 mod plugins;
 mod backlog;
 
@@ -71,11 +72,11 @@ const PARTS: [Part; 10] = [
     part("floor", "The floor: disk and databases without Hookfast", floor::measure),
     part("ingest", "Ingest: acknowledged webhooks of 2 KB", ingest::measure),
     part("sizes", "Ingest: larger bodies", ingest::measure_sizes),
-    part("sources", "Ingest: many sources", ingest::measure_sources),
     part("end-to-end", "End to end: received, stored, run, settled", end_to_end::measure),
     part("effects", "What effects cost", effects::measure),
     part("verification", "Proving who sent it", verification::measure),
     part("plugin-call", "One call of a plugin", plugin_call::measure),
+    part("sources", "Many sources", sources::measure),
     part("plugins", "Many plugins", plugins::measure),
     part("backlog", "A backlog", backlog::measure),
 ];
