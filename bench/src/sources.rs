@@ -16,22 +16,25 @@ pub(crate) fn measure(bench: &Bench, section: &mut Section) -> anyhow::Result<()
         "Events of so many sources in turn, all with the same plugin. Taken: as in `Ingest`, over 256 connections, while the worker is at a\n\
          standstill. End to end: `parse`, as in `End to end`.",
     );
-    let body = Body::of(BODY_BYTES);
     for kind in Kind::ALL {
         for count in bench.scale.sources {
             let names: Vec<String> = (0..*count).map(|number| format!("stripe-{number}")).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let (_site, server) = at_a_standstill_with(bench, kind, &names)?;
-            let mut row = Row::of(format!("taken on {kind}, {count} source(s)"));
-            send_to(&server, &body, &names, 256, Pace::For(Duration::from_millis(500)))?;
-            for _ in 0..bench.scale.rounds {
-                note(&mut row, &server, || send_to(&server, &body, &names, 256, Pace::For(bench.scale.load)))?;
-            }
-            section.push(row);
+            section.push(taken(bench, kind, &names)?);
             section.push(end_to_end(bench, kind, &names)?);
         }
     }
     Ok(())
+}
+
+fn taken(bench: &Bench, kind: Kind, names: &[&str]) -> anyhow::Result<Row> {
+    let (body, mut row) = (Body::of(BODY_BYTES), Row::of(format!("taken on {kind}, {} source(s)", names.len())));
+    let (_site, server) = at_a_standstill_with(bench, kind, names)?;
+    send_to(&server, &body, names, 256, Pace::For(Duration::from_millis(500)))?;
+    for _ in 0..bench.scale.rounds {
+        note(&mut row, &server, || send_to(&server, &body, names, 256, Pace::For(bench.scale.load)))?;
+    }
+    Ok(row)
 }
 
 fn end_to_end(bench: &Bench, kind: Kind, names: &[&str]) -> anyhow::Result<Row> {

@@ -1,14 +1,15 @@
 //! Several processes over one PostgreSQL, and what happens when one of them, or the database, falls silent.
 
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hookfast::clock::Clock;
-use hookfast_tests::build::{another_version, guest};
+use hookfast_tests::build::{another_version, binary, guest};
 use hookfast_tests::directory::Directory;
 use hookfast_tests::postgres::Postgres;
 use hookfast_tests::sender::Wire;
-use hookfast_tests::wait::eventually;
+use hookfast_tests::wait::{eventually, within};
 use hookfast_tests::{Answer, Gate, Plan, Reply, Sender, Server, Site, Source, Upstream};
 use serde_json::Value;
 
@@ -239,6 +240,15 @@ async fn who_changes_tables_waits_for_another_that_does_and_makes_nobody_wait_be
     // It is not its first try by then.
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND query_start > backend_start + interval '4 s'";
     eventually("the second one to have waited for long", async || run(waits) == "1").await;
+    // One that is to serve ends when it is asked to, also while it waits.
+    let config = site.path("hookfast.toml");
+    let mut third = Command::new(binary()).arg("serve").arg("--config").arg(config).stderr(Stdio::null()).spawn().expect("a process");
+    let wait = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory'";
+    eventually("the third one to wait, too", async || run(wait) == "2").await;
+    let sent = Command::new("kill").args(["-s", "TERM", &third.id().to_string()]).status();
+    assert!(sent.expect("kill is installed").success());
+    let ended = within("the third one's end", tokio::task::spawn_blocking(move || third.wait())).await;
+    assert!(ended.expect("no panic").expect("an end").success());
     drop(other);
     assert!(second.await.expect("no panic").status.success());
 }

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use hookfast::clock::Clock;
-use hookfast::domain::{Answer, Event, Headers, NewEvent, NodeId, Route, TypeFilter};
+use hookfast::domain::{Answer, Effects, Event, Headers, Job, NewEvent, NodeId, Outcome, Route, TypeFilter};
 use hookfast::metrics::Metrics;
 use hookfast::random::Random;
-use hookfast::store::{Admitted, Database, Rush, Slots, Store, StoreSettings};
+use hookfast::store::{Admitted, Claimed, Database, Rush, Slots, Store, StoreSettings};
 use hookfast_tests::directory::Directory;
 use hookfast_tests::{Plan, Source, World, postgres};
 use tokio::sync::Semaphore;
@@ -79,14 +79,21 @@ async fn on_postgres_places_go_round() {
 async fn check_turns(database: Database) {
     const SOURCES: [&str; 5] = ["alpha", "beta-1", "beta_0", "gamma", "omega"];
     let filler = Filler::of(database, Clock::system(), true).await;
+    // Whose jobs are not due yet is not asked.
+    for source in ["aleph", "delta", "zeta"] {
+        filler.fill(source, 1).await;
+    }
+    for claimed in filler.claim(3).await {
+        filler.try_again_later(claimed.job).await;
+    }
     for source in SOURCES {
         filler.fill(source, 60).await;
     }
     for places in [1, 2, 3, 4, 7] {
         let mut runs = BTreeMap::new();
         for _ in SOURCES {
-            for source in filler.claim(places).await {
-                *runs.entry(source).or_insert(0) += 1;
+            for claimed in filler.claim(places).await {
+                *runs.entry(claimed.job.source.to_string()).or_insert(0) += 1;
             }
         }
         let equal = SOURCES.map(|source| (source.to_owned(), places));
@@ -98,7 +105,7 @@ async fn check_turns(database: Database) {
     filler.fill("gamma", 30).await;
     filler.fill("omega", 2).await;
     let last = filler.claim(20).await;
-    assert_eq!(last.iter().filter(|source| *source == "omega").count(), 2);
+    assert_eq!(last.iter().filter(|claimed| claimed.job.source.as_str() == "omega").count(), 2);
     assert_eq!(last.len(), 20);
     filler.store.close().await;
 }
@@ -156,11 +163,15 @@ impl Filler {
         NewEvent { event: event.into(), key: None, ordering: None, answer, routes, delay }
     }
 
-    /// The sources of what a claim of so many places takes.
-    async fn claim(&self, places: usize) -> Vec<String> {
+    /// Takes jobs for so many places.
+    async fn claim(&self, places: usize) -> Vec<Claimed> {
         let semaphore = Arc::new(Semaphore::new(places));
         let permits = (0..places).map(|_| Arc::clone(&semaphore).try_acquire_owned().expect("a place")).collect();
-        let claimed = self.store.claim(permits).await.expect("a claim");
-        claimed.iter().map(|claimed| claimed.job.source.to_string()).collect()
+        self.store.claim(permits).await.expect("a claim")
+    }
+
+    async fn try_again_later(&self, job: Job) {
+        let retry = Outcome::Retry { at: self.clock.now() + Duration::from_hours(1), reason: "not now".into() };
+        self.store.settle(&job, retry, None, Effects::default()).await.expect("settled");
     }
 }

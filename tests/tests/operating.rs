@@ -77,6 +77,15 @@ async fn compiled_code_stands_in_its_file_from_the_first_start_on_and_takes_memo
     world.finish().await;
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn code_that_proves_requests_stays_in_memory_for_the_first_of_them() {
+    let world = World::with(Source::new("accounts", "plugin:exact-online")).start().await;
+    let loaded = code_in_memory(&world.path("plugin-cache"));
+    assert!(loaded.size > 100 && loaded.resident > loaded.size / 4, "{loaded:?}");
+    world.finish().await;
+}
+
 /// Machine code that is mapped from files below this directory, and what of it is in memory; KiB.
 #[derive(Debug)]
 struct Code {

@@ -24,7 +24,7 @@ const STACK_BYTES: usize = 512 << 10;
 /// faulting them in again costs twice as much as a run, where a plugin's stack is small (`hookfast plugin build` makes it so).
 const MEMORY_KEPT_BYTES: usize = 512 << 10;
 /// What all instances together keep at most.
-const ALL_KEPT_BYTES: usize = 64 << 20;
+const ALL_KEPT_BYTES: usize = 128 << 20;
 const TABLE_KEPT_BYTES: usize = 16 << 10;
 /// So many instances that do not run stay laid out for their plugin. Where more plugins than these take turns, memory is laid out anew for
 /// most events, which costs as much as a short run.
@@ -124,10 +124,10 @@ fn base() -> Config {
 
 fn pooled(instances: u32) -> Config {
     let mut pool = PoolingAllocationConfig::default();
-    let kept = MEMORY_KEPT_BYTES.min(ALL_KEPT_BYTES / instances.saturating_add(WARM_MAX) as usize);
     // More than the places: instances wait for another event, others prove requests, and a plugin that is being loaded describes itself
     // while all places are busy. A Rust component is about three core modules with two tables and one memory; none gets more than a place's share.
     let instances = instances.saturating_add(waiting(instances)).saturating_add(RECEIVING_PLACES + 1);
+    let kept = MEMORY_KEPT_BYTES.min(ALL_KEPT_BYTES / instances.saturating_add(WARM_MAX) as usize);
     pool.total_component_instances(instances)
         .total_core_instances(instances.saturating_mul(CORE_INSTANCES))
         .total_memories(instances.saturating_mul(MEMORIES))

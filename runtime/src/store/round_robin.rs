@@ -4,23 +4,14 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-/// Where the round stands: at the source that got a place last. In memory: after a start it begins anew.
+/// Where the last claim stopped: at the source that got a place last. In memory: after a start it begins anew.
 #[derive(Default)]
 pub(super) struct RoundRobin(Mutex<String>);
 
 impl RoundRobin {
-    /// The source that got a place last, empty at first: the round goes on with the next one by name.
+    /// The source that got a place last, empty at first: the next claim goes on with the next one by name.
     pub(super) fn last(&self) -> String {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// These sources in the round's order.
-    pub(super) fn in_order(&self, mut sources: Vec<String>) -> Vec<String> {
-        sources.sort_unstable();
-        let last = self.last();
-        let next = sources.partition_point(|source| *source <= last);
-        sources.rotate_left(next);
-        sources
     }
 
     /// Notes where a claim stopped.
@@ -37,7 +28,9 @@ pub(super) struct Shares {
     had_one_more: VecDeque<String>,
     /// What each source is due in this turn, at least.
     each: usize,
+    /// Places that nobody has.
     left: usize,
+    /// Who was due a place last.
     last: Option<String>,
 }
 
@@ -49,17 +42,17 @@ pub(super) struct Share {
 }
 
 impl Shares {
-    /// Of so many places, among sources with due jobs in the round's order.
+    /// Of so many places, among sources with due jobs, those first that come after the last one.
     pub(super) fn of(places: usize, sources: Vec<String>) -> Self {
         Self { next: sources.into(), had_one_more: VecDeque::new(), each: 0, left: places, last: None }
     }
 
-    /// The shares of the next turn, together as many as places are left; none once no place is left or nobody has more jobs.
-    pub(super) fn turn(&mut self) -> Vec<Share> {
+    /// The shares of the next turn, together as many as places are left; `None` once no place is left or nobody has more jobs.
+    pub(super) fn turn(&mut self) -> Option<Vec<Share>> {
         self.next.append(&mut self.had_one_more);
         let sources = self.next.len();
         if sources == 0 || self.left == 0 {
-            return Vec::new();
+            return None;
         }
         self.each = self.left / sources;
         let one_more = self.left % sources;
@@ -67,7 +60,7 @@ impl Shares {
         self.last = self.next.get(last).cloned();
         let asked = if self.each > 0 { sources } else { one_more };
         let due = |number| self.each + usize::from(number < one_more);
-        self.next.drain(..asked).enumerate().map(|(number, source)| Share { source, wanted: due(number) }).collect()
+        Some(self.next.drain(..asked).enumerate().map(|(number, source)| Share { source, wanted: due(number) }).collect())
     }
 
     /// Notes how many jobs the source of a share had.
@@ -95,13 +88,11 @@ mod tests {
 
     /// Gives so many places to sources with so many jobs each.
     fn claim(round: &RoundRobin, jobs: &mut BTreeMap<String, usize>, places: usize) -> BTreeMap<String, usize> {
-        let waiting = jobs.iter().filter(|(_, jobs)| **jobs > 0).map(|(source, _)| source.clone()).collect();
-        let (mut shares, mut taken) = (Shares::of(places, round.in_order(waiting)), BTreeMap::new());
-        loop {
-            let turn = shares.turn();
-            if turn.is_empty() {
-                break;
-            }
+        let last = round.last();
+        let waiting = jobs.iter().filter(|(_, jobs)| **jobs > 0).map(|(source, _)| source.clone());
+        let (before, after): (Vec<_>, Vec<_>) = waiting.partition(|source| *source <= last);
+        let (mut shares, mut taken) = (Shares::of(places, [after, before].concat()), BTreeMap::new());
+        while let Some(turn) = shares.turn() {
             for share in turn {
                 let waits = jobs.get_mut(&share.source).expect("a source");
                 let found = share.wanted.min(*waits);

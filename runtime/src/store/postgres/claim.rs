@@ -1,4 +1,4 @@
-//! Taking due jobs in batches as large as the free places, of the sources that have any in turn, in one statement.
+//! Taking due jobs in batches as large as the free places, of the sources that have any in turn, with one statement for each turn.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
@@ -26,7 +26,19 @@ const SOURCES: &str = "WITH RECURSIVE s AS ( \
        UNION ALL \
        SELECT n.source, n.due_at FROM s CROSS JOIN LATERAL (SELECT source, due_at FROM jobs \
          WHERE state = 'ready' AND NOT suspect AND source > s.source ORDER BY source, due_at LIMIT 1) n \
-     ) SELECT source, due_at, hookfast_now($1) AS now FROM s";
+     ) SELECT due_at, hookfast_now($1) AS now FROM s";
+/// The sources that have due jobs, from the one after the last that had a place, and around; no more of them than can have a place.
+const DUE_SOURCES: &str = "WITH RECURSIVE after AS ( \
+       (SELECT source, due_at FROM jobs WHERE state = 'ready' AND NOT suspect AND source > $2 ORDER BY source, due_at LIMIT 1) \
+       UNION ALL \
+       SELECT n.source, n.due_at FROM after s CROSS JOIN LATERAL (SELECT source, due_at FROM jobs \
+         WHERE state = 'ready' AND NOT suspect AND source > s.source ORDER BY source, due_at LIMIT 1) n \
+     ), before AS ( \
+       (SELECT source, due_at FROM jobs WHERE state = 'ready' AND NOT suspect AND source <= $2 ORDER BY source, due_at LIMIT 1) \
+       UNION ALL \
+       SELECT n.source, n.due_at FROM before s CROSS JOIN LATERAL (SELECT source, due_at FROM jobs \
+         WHERE state = 'ready' AND NOT suspect AND source > s.source AND source <= $2 ORDER BY source, due_at LIMIT 1) n \
+     ) SELECT source FROM (SELECT * FROM after UNION ALL SELECT * FROM before) s WHERE due_at <= hookfast_now($1) LIMIT $3";
 /// What the taken jobs work on: an event, or a delivery. Only the one that it is is looked up, and by its key: a limit keeps the planner
 /// from joining the whole table, which it would where that was small when it planned.
 macro_rules! work_of_taken {
@@ -134,19 +146,15 @@ impl Node {
     }
 
     async fn take_due(&self, connection: &mut PgConnection, places: usize) -> Result<Vec<Taken>, sqlx::Error> {
-        let waiting = self.look(connection).await?;
+        let waiting = self.due_sources(connection, places).await?;
         let mut taken = Vec::with_capacity(places);
-        let mut shares = Shares::of(places, self.round_robin.in_order(waiting));
-        loop {
-            let turn = shares.turn();
-            if turn.is_empty() {
-                break;
-            }
+        let mut shares = Shares::of(places, waiting);
+        while let Some(turn) = shares.turn() {
             let mut found = self.take_turn(connection, &turn, &mut taken).await?;
-            turn.into_iter().for_each(|share| {
+            for share in turn {
                 let jobs = found.remove(&share.source).unwrap_or(0);
                 shares.found(share, jobs);
-            });
+            }
         }
         if let Some(last) = shares.last() {
             self.round_robin.stops_at(last);
@@ -157,8 +165,13 @@ impl Node {
         Ok(taken)
     }
 
-    /// The sources that have due jobs; what is due when becomes known to whoever claims.
-    pub(super) async fn look(&self, connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+    async fn due_sources(&self, connection: &mut PgConnection, most: usize) -> Result<Vec<String>, sqlx::Error> {
+        let sources = sqlx::query_scalar(DUE_SOURCES).bind(self.given_now()).bind(self.round_robin.last());
+        sources.bind(i64::try_from(most).unwrap_or(i64::MAX)).fetch_all(connection).await
+    }
+
+    /// What is due when becomes known to whoever claims.
+    pub(super) async fn look(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let rows = sqlx::query(SOURCES).bind(self.given_now()).fetch_all(&mut *connection).await?;
         let any = sqlx::query("SELECT EXISTS (SELECT FROM jobs WHERE state = 'ready' AND suspect)").fetch_one(connection).await?;
         self.may_have_suspects.store(any.get(0), Ordering::Relaxed);
@@ -170,8 +183,7 @@ impl Node {
         };
         let next = Backlog::from(rows.iter().map(due).min());
         self.backlog.send_if_modified(|backlog| std::mem::replace(backlog, next) != next);
-        let is_due = |row: &&PgRow| row.get::<i64, _>("due_at") <= row.get::<i64, _>("now");
-        Ok(rows.iter().filter(is_due).map(|row| row.get("source")).collect())
+        Ok(())
     }
 
     /// How many jobs each source had.

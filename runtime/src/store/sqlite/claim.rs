@@ -33,19 +33,13 @@ const EVENT: &str = "SELECT id, event_type, dedupe_key, received_at, headers, bo
 pub(super) fn apply(round: &mut Round<'_>, places: usize) -> Result<Applied, rusqlite::Error> {
     let mut taken = Vec::with_capacity(places);
     let mut shares = Shares::of(places, due_sources(round, places)?);
-    loop {
-        let turn = shares.turn();
-        if turn.is_empty() {
-            break;
-        }
+    while let Some(turn) = shares.turn() {
         for share in turn {
             let found = take_due(round, &share, &mut taken)?;
             shares.found(share, found);
         }
     }
-    if let Some(last) = shares.last() {
-        round.round_robin.stops_at(last);
-    }
+    round.draft.stopped_at = shares.last();
     let claimed = taken.iter().filter_map(|taken| load(round, taken).transpose()).collect::<Result<_, _>>()?;
     let next_due = if taken.len() == places { Some(round.now) } else { next_due(round)? };
     round.draft.left = Some(Backlog::from(next_due));
@@ -70,7 +64,7 @@ pub(super) fn apply_suspect(round: &mut Round<'_>) -> Result<Applied, rusqlite::
     }
 }
 
-/// The sources that have due jobs, in the round's order; no more of them than can have a place.
+/// The sources that have due jobs, from where the last claim stopped; no more of them than can have a place.
 fn due_sources(round: &Round<'_>, most: usize) -> Result<Vec<String>, rusqlite::Error> {
     let last = round.round_robin.last();
     let mut due = Vec::new();

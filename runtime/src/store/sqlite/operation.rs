@@ -98,6 +98,8 @@ pub(super) struct Draft {
     pub(super) no_suspects: bool,
     /// What a claim of this round saw left.
     pub(super) left: Option<Backlog>,
+    /// The source at which a claim of this round stopped.
+    pub(super) stopped_at: Option<String>,
 }
 
 impl Draft {
