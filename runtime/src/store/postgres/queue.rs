@@ -4,11 +4,12 @@
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until};
 
-use crate::store::rhythm::{BATCH_BYTES_MAX, BATCH_MAX, BATCH_WAKE, SPACING, SPACING_OF_SETTLEMENTS, Usual};
+use crate::store::rhythm::{BATCH_BYTES_MAX, BATCH_MAX, BATCH_WAKE, SPACING_OF_SETTLEMENTS, Usual};
 
 /// A queue with a bound on its rows and bytes.
 pub(super) struct Queue<T> {
@@ -17,6 +18,8 @@ pub(super) struct Queue<T> {
     turn: tokio::sync::Mutex<Turn<T>>,
     rows: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
+    /// The longest that an item somebody waits for waits from the statement before.
+    spacing: Duration,
 }
 
 /// Whose turn it is has it.
@@ -38,13 +41,14 @@ struct Waiting<T> {
 pub(super) struct Full;
 
 impl<T> Queue<T> {
-    pub(super) fn new(rows_max: usize, bytes_max: usize) -> Self {
+    pub(super) fn new(rows_max: usize, bytes_max: usize, spacing: Duration) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
         Self {
             sender: Mutex::new(Some(sender)),
             turn: Turn { receiver, last_start: Instant::now(), usual: Usual::default() }.into(),
             rows: Arc::new(Semaphore::new(rows_max)),
             bytes: Arc::new(Semaphore::new(bytes_max)),
+            spacing,
         }
     }
 
@@ -67,7 +71,7 @@ impl<T> Queue<T> {
         while let Some(waiting) = next {
             if waiting.is_hurried && !is_hurried {
                 is_hurried = true;
-                patience.as_mut().reset(*last_start + SPACING);
+                patience.as_mut().reset(*last_start + self.spacing);
             }
             bytes += waiting.size;
             batch.push(waiting.item);

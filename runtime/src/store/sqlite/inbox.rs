@@ -1,8 +1,8 @@
 //! The bounded queue in front of the writer thread, and the rhythm of its commits: a lone write commits at once; while
 //! busy, the next commit starts when as many writes wait as have come together lately (at most [`BATCH_WAKE`]), or when
-//! [`SPACING`] has passed since the last one started ([`SPACING_OF_SETTLEMENTS`] where only outcomes wait that nobody waits
-//! for), since back-to-back commits waste the core on small batches. In a rush ([`Rush`]) it waits for [`BATCH_WAKE_IN_A_RUSH`], or until
-//! [`SPACING_IN_A_RUSH`] has passed.
+//! [`SPACING`] has passed since the last one started ([`SPACING_OF_WORK`] where no sender waits, [`SPACING_OF_SETTLEMENTS`] where
+//! only outcomes wait that nobody waits for), since back-to-back commits waste the core on small batches. In a rush ([`Rush`]) it
+//! waits for [`BATCH_WAKE_IN_A_RUSH`], or until [`SPACING_IN_A_RUSH`] has passed.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::operation::Operation;
 use crate::store::Rush;
 use crate::store::admission::{ADMISSION_BYTES_MAX, ADMISSIONS_MAX};
-use crate::store::rhythm::{BATCH_BYTES_MAX, BATCH_MAX, BATCH_WAKE, SPACING, SPACING_OF_SETTLEMENTS, Usual};
+use crate::store::rhythm::{BATCH_BYTES_MAX, BATCH_MAX, BATCH_WAKE, SPACING, SPACING_OF_SETTLEMENTS, SPACING_OF_WORK, Usual};
 
 /// As [`BATCH_WAKE`] in a rush. With all senders in one commit the core would have nothing to do while that syncs; so others are received meanwhile.
 const BATCH_WAKE_IN_A_RUSH: usize = 128;
@@ -66,6 +66,7 @@ impl Inbox {
         if state.closed {
             return Err(Full);
         }
+        let patience = state.spacing();
         if let Some(bytes) = operation.admission_bytes() {
             if state.admissions >= ADMISSIONS_MAX || state.bytes + bytes > ADMISSION_BYTES_MAX {
                 return Err(Full);
@@ -73,12 +74,10 @@ impl Inbox {
             state.admissions += 1;
             state.bytes += bytes;
         }
-        let is_hurried = operation.is_hurried();
-        state.hurried += usize::from(is_hurried);
-        // Whoever waits for company shortens its patience for the first that somebody waits for.
-        let is_first = is_hurried && state.hurried == 1;
+        state.hurried += usize::from(operation.is_hurried());
         state.queue.push_back(operation);
-        if state.queue.len() >= state.wake_at || is_first {
+        // Whoever waits for company has less patience once somebody waits for a write.
+        if state.queue.len() >= state.wake_at || state.spacing() < patience {
             self.changed.notify_one();
         }
         Ok(())
@@ -150,7 +149,11 @@ impl Inbox {
 
 impl State {
     fn spacing(&self) -> Duration {
-        if self.hurried > 0 { SPACING } else { SPACING_OF_SETTLEMENTS }
+        match (self.admissions, self.hurried) {
+            (1.., _) => SPACING,
+            (0, 1..) => SPACING_OF_WORK,
+            (0, 0) => SPACING_OF_SETTLEMENTS,
+        }
     }
 
     fn take_batch(&mut self) -> Vec<Operation> {
