@@ -55,7 +55,7 @@ pub struct NewEvent {
     pub answer: Answer,
     /// Where it goes.
     pub routes: Vec<Route>,
-    /// How long after the commit its jobs become due.
+    /// How long after the commit its jobs become due: at once, but for an emitted event.
     pub delay: Duration,
 }
 

@@ -13,9 +13,9 @@ pub(super) const BATCH_BYTES_MAX: usize = 4 << 20;
 pub(super) const BATCH_WAKE: usize = 256;
 
 /// The longest that an admission waits from the start of the write before: a sender waits for its answer.
-pub(super) const SPACING: Duration = Duration::from_millis(1);
+pub(super) const SPACING_OF_ADMISSIONS: Duration = Duration::from_millis(1);
 /// The same where no sender waits, but a run for a step, a free place or an operator: a transaction for each millisecond would cost a plugin
-/// with steps or deliveries a tenth to a fifth of its rate.
+/// with steps or deliveries a tenth to a quarter of its rate.
 pub(super) const SPACING_OF_WORK: Duration = Duration::from_millis(2);
 /// The same where only settlements wait that nobody waits for, but at a shutdown.
 pub(super) const SPACING_OF_SETTLEMENTS: Duration = Duration::from_millis(8);

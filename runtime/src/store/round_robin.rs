@@ -126,5 +126,25 @@ mod tests {
             let (least, most) = ((0..sources).map(each).min().unwrap_or(0), (0..sources).map(each).max().unwrap_or(0));
             prop_assert!(most - least <= 1, "{had:?}");
         }
+
+        #[test]
+        fn each_other_source_has_a_place_once_at_most_before_one_that_waits(
+            claims in prop::collection::vec((1_usize..8, prop::collection::vec(0_usize..4, 6)), 1..60)
+        ) {
+            let (round, mut waiting, mut places_of_others) = (RoundRobin::default(), BTreeMap::new(), BTreeMap::new());
+            for (places, arriving) in claims {
+                for (number, jobs) in arriving.into_iter().enumerate() {
+                    *waiting.entry(format!("s{number}")).or_insert(0) += jobs;
+                }
+                let before = waiting.clone();
+                let taken = claim(&round, &mut waiting, places);
+                for (source, _) in before.into_iter().filter(|(_, jobs)| *jobs > 0) {
+                    let others = if taken.contains_key(&source) { 0 } else { taken.values().sum::<usize>() };
+                    let waited = places_of_others.entry(source).or_insert(0);
+                    *waited = if others > 0 { *waited + others } else { 0 };
+                    prop_assert!(*waited < waiting.len());
+                }
+            }
+        }
     }
 }

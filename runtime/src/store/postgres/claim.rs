@@ -20,25 +20,34 @@ use crate::store::round_robin::{Share, Shares};
 use crate::store::work::Taken;
 use crate::store::{Backlog, Claimed, QUIET_FOR_EACH_CHARGE, StoreError, Work};
 
-// A loose index scan: one step a source, however many jobs each has. Literal states, so that the partial index serves.
-const SOURCES: &str = "WITH RECURSIVE s AS ( \
-       (SELECT source, due_at FROM jobs WHERE state = 'ready' AND NOT suspect ORDER BY source, due_at LIMIT 1) \
-       UNION ALL \
-       SELECT n.source, n.due_at FROM s CROSS JOIN LATERAL (SELECT source, due_at FROM jobs \
-         WHERE state = 'ready' AND NOT suspect AND source > s.source ORDER BY source, due_at LIMIT 1) n \
-     ) SELECT due_at, hookfast_now($1) AS now FROM s";
+/// A loose index scan, one step a source, however many jobs each has: a table of the sources within these bounds that have ready jobs, in
+/// order, each with when its first is due. The state is literal, so that the partial index serves.
+macro_rules! sources {
+    ($name:literal, $bounds:literal) => {
+        concat!(
+            $name,
+            " AS ((SELECT source, due_at FROM jobs WHERE state = 'ready' AND NOT suspect AND ",
+            $bounds,
+            " ORDER BY source, due_at LIMIT 1) \
+             UNION ALL \
+             SELECT n.source, n.due_at FROM ",
+            $name,
+            " s CROSS JOIN LATERAL (SELECT source, due_at FROM jobs WHERE state = 'ready' AND NOT suspect AND source > s.source AND ",
+            $bounds,
+            " ORDER BY source, due_at LIMIT 1) n)"
+        )
+    };
+}
+/// In how many milliseconds the first ready job is due, or since when it is; NULL where there is none.
+const NEXT_DUE: &str = concat!("WITH RECURSIVE ", sources!("s", "true"), " SELECT min(due_at) - hookfast_now($1) FROM s");
 /// The sources that have due jobs, from the one after the last that had a place, and around; no more of them than can have a place.
-const DUE_SOURCES: &str = "WITH RECURSIVE after AS ( \
-       (SELECT source, due_at FROM jobs WHERE state = 'ready' AND NOT suspect AND source > $2 ORDER BY source, due_at LIMIT 1) \
-       UNION ALL \
-       SELECT n.source, n.due_at FROM after s CROSS JOIN LATERAL (SELECT source, due_at FROM jobs \
-         WHERE state = 'ready' AND NOT suspect AND source > s.source ORDER BY source, due_at LIMIT 1) n \
-     ), before AS ( \
-       (SELECT source, due_at FROM jobs WHERE state = 'ready' AND NOT suspect AND source <= $2 ORDER BY source, due_at LIMIT 1) \
-       UNION ALL \
-       SELECT n.source, n.due_at FROM before s CROSS JOIN LATERAL (SELECT source, due_at FROM jobs \
-         WHERE state = 'ready' AND NOT suspect AND source > s.source AND source <= $2 ORDER BY source, due_at LIMIT 1) n \
-     ) SELECT source FROM (SELECT * FROM after UNION ALL SELECT * FROM before) s WHERE due_at <= hookfast_now($1) LIMIT $3";
+const DUE_SOURCES: &str = concat!(
+    "WITH RECURSIVE ",
+    sources!("after", "source > $2"),
+    ", ",
+    sources!("before", "source <= $2"),
+    " SELECT source FROM (SELECT * FROM after UNION ALL SELECT * FROM before) s WHERE due_at <= hookfast_now($1) LIMIT $3"
+);
 /// What the taken jobs work on: an event, or a delivery. Only the one that it is is looked up, and by its key: a limit keeps the planner
 /// from joining the whole table, which it would where that was small when it planned.
 macro_rules! work_of_taken {
@@ -172,16 +181,12 @@ impl Node {
 
     /// What is due when becomes known to whoever claims.
     pub(super) async fn look(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let rows = sqlx::query(SOURCES).bind(self.given_now()).fetch_all(&mut *connection).await?;
+        let due_in: Option<i64> = sqlx::query_scalar(NEXT_DUE).bind(self.given_now()).fetch_one(&mut *connection).await?;
         let any = sqlx::query("SELECT EXISTS (SELECT FROM jobs WHERE state = 'ready' AND suspect)").fetch_one(connection).await?;
         self.may_have_suspects.store(any.get(0), Ordering::Relaxed);
-        let now = self.clock.now();
         // By this node's clock, which may be off the database's.
-        let due = |row: &PgRow| {
-            let (due, theirs) = (row.get::<i64, _>("due_at"), row.get::<i64, _>("now"));
-            Timestamp::from_millis(now.as_millis() + (due - theirs).max(0))
-        };
-        let next = Backlog::from(rows.iter().map(due).min());
+        let due_in = due_in.map(|millis| Duration::from_millis(u64::try_from(millis).unwrap_or(0)));
+        let next = Backlog::from(due_in.map(|due_in| self.clock.now() + due_in));
         self.backlog.send_if_modified(|backlog| std::mem::replace(backlog, next) != next);
         Ok(())
     }

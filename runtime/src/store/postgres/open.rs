@@ -18,7 +18,7 @@ use super::queue::Queue;
 use super::settle::Links;
 use super::{Node, Postgres, PostgresUrl, admit, keeper, rescue, settle, steps};
 use crate::store::admission::{ADMISSION_BYTES_MAX, ADMISSIONS_MAX};
-use crate::store::rhythm::{SPACING, SPACING_OF_WORK};
+use crate::store::rhythm::{SPACING_OF_ADMISSIONS, SPACING_OF_WORK};
 use crate::store::round_robin::RoundRobin;
 use crate::store::{Backlog, Found, StoreError, StoreSettings, require_version};
 
@@ -78,7 +78,7 @@ impl Postgres {
             doubt: Arc::clone(&doubt),
             is_writable: AtomicBool::new(true),
             full_at: Mutex::default(),
-            admissions: Queue::new(ADMISSIONS_MAX, ADMISSION_BYTES_MAX, SPACING),
+            admissions: Queue::new(ADMISSIONS_MAX, ADMISSION_BYTES_MAX, SPACING_OF_ADMISSIONS),
             settlements: Arc::new(Queue::new(Semaphore::MAX_PERMITS, Semaphore::MAX_PERMITS, SPACING_OF_WORK)),
             effects: Arc::new(Queue::new(Semaphore::MAX_PERMITS, Semaphore::MAX_PERMITS, SPACING_OF_WORK)),
             journal: Queue::new(Semaphore::MAX_PERMITS, Semaphore::MAX_PERMITS, SPACING_OF_WORK),

@@ -1,6 +1,6 @@
 //! The bounded queue in front of the writer thread, and the rhythm of its commits: a lone write commits at once; while
 //! busy, the next commit starts when as many writes wait as have come together lately (at most [`BATCH_WAKE`]), or when
-//! [`SPACING`] has passed since the last one started ([`SPACING_OF_WORK`] where no sender waits, [`SPACING_OF_SETTLEMENTS`] where
+//! [`SPACING_OF_ADMISSIONS`] has passed since the last one started ([`SPACING_OF_WORK`] where no sender waits, [`SPACING_OF_SETTLEMENTS`] where
 //! only outcomes wait that nobody waits for), since back-to-back commits waste the core on small batches. In a rush ([`Rush`]) it
 //! waits for [`BATCH_WAKE_IN_A_RUSH`], or until [`SPACING_IN_A_RUSH`] has passed.
 
@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use super::operation::Operation;
 use crate::store::Rush;
 use crate::store::admission::{ADMISSION_BYTES_MAX, ADMISSIONS_MAX};
-use crate::store::rhythm::{BATCH_BYTES_MAX, BATCH_MAX, BATCH_WAKE, SPACING, SPACING_OF_SETTLEMENTS, SPACING_OF_WORK, Usual};
+use crate::store::rhythm::{BATCH_BYTES_MAX, BATCH_MAX, BATCH_WAKE, SPACING_OF_ADMISSIONS, SPACING_OF_SETTLEMENTS, SPACING_OF_WORK, Usual};
 
 /// As [`BATCH_WAKE`] in a rush. With all senders in one commit the core would have nothing to do while that syncs; so others are received meanwhile.
 const BATCH_WAKE_IN_A_RUSH: usize = 128;
-/// As [`SPACING`] in a rush: whoever waits for an answer would wait for the machine anyway.
+/// As [`SPACING_OF_ADMISSIONS`] in a rush: whoever waits for an answer would wait for the machine anyway.
 const SPACING_IN_A_RUSH: Duration = Duration::from_millis(8);
 
 /// The queue. Admissions are bounded here; other writes are bounded by who sends them.
@@ -150,7 +150,7 @@ impl Inbox {
 impl State {
     fn spacing(&self) -> Duration {
         match (self.admissions, self.hurried) {
-            (1.., _) => SPACING,
+            (1.., _) => SPACING_OF_ADMISSIONS,
             (0, 1..) => SPACING_OF_WORK,
             (0, 0) => SPACING_OF_SETTLEMENTS,
         }
