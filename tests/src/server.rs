@@ -17,6 +17,7 @@ use crate::directory::Directory;
 use crate::disk::Disk;
 use crate::plan::Plan;
 use crate::sender::{Answer, Delivery, NoAnswer, Wire};
+use crate::slow_disk::SlowDisk;
 use crate::wait::within;
 use crate::wall_clock::WallClock;
 
@@ -108,6 +109,17 @@ impl Site {
         let mut command = Command::new(binary());
         command.args(["serve", "--config"]).arg(self.config());
         clock.govern(&mut command);
+        self.run(command).await
+    }
+
+    /// Starts a server whose database is on this disk.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub async fn start_on(&self, disk: &SlowDisk) -> Server {
+        let mut command = Command::new(binary());
+        command.args(["serve", "--config"]).arg(self.config());
+        disk.slow_down(&mut command);
         self.run(command).await
     }
 

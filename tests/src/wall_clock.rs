@@ -1,16 +1,19 @@
 //! A wall clock for a real process, which a test can step while it runs. The monotonic clock stays as it is, as it would.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::directory::Directory;
+use crate::preload;
 
 const SHIM: &str = include_str!("wall_clock.c");
 
 /// The clock of the processes that are started under it.
 pub struct WallClock {
     directory: Directory,
+    library: PathBuf,
     offset: File,
 }
 
@@ -21,16 +24,9 @@ impl WallClock {
     /// Why there can be none on this machine.
     pub fn new() -> Result<Self, String> {
         let directory = Directory::new();
-        let (source, library) = (directory.path().join("wall_clock.c"), directory.path().join("wall_clock.so"));
-        fs::write(&source, SHIM).map_err(|error| error.to_string())?;
-        // Rust's own linker on Linux.
-        let built = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&source).output();
-        let built = built.map_err(|error| format!("cc: {error}"))?;
-        if !built.status.success() {
-            return Err(format!("cc: {}", String::from_utf8_lossy(&built.stderr)));
-        }
+        let library = preload::library(&directory, "wall_clock", SHIM)?;
         let offset = File::create(directory.path().join("offset")).map_err(|error| error.to_string())?;
-        let clock = Self { directory, offset };
+        let clock = Self { directory, library, offset };
         clock.step_to(0);
         Ok(clock)
     }
@@ -44,7 +40,6 @@ impl WallClock {
     }
 
     pub(crate) fn govern(&self, command: &mut Command) {
-        let path = |name| self.directory.path().join(name);
-        command.env("LD_PRELOAD", path("wall_clock.so")).env("WALL_CLOCK_OFFSET", path("offset"));
+        command.env("LD_PRELOAD", &self.library).env("WALL_CLOCK_OFFSET", self.directory.path().join("offset"));
     }
 }

@@ -13,12 +13,13 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, Connection as _, SqlitePool};
 use tokio::sync::{mpsc, watch};
 
+use super::Sqlite;
 use super::dedupe::Window;
 use super::inbox::Inbox;
 use super::numbers::Numbers;
 use super::rescue::rescue;
+use super::wal::Checkpoints;
 use super::writer::Writer;
-use super::{Sqlite, wal};
 use crate::store::round_robin::RoundRobin;
 use crate::store::{Backlog, Found, StoreError, StoreSettings, require_version};
 
@@ -116,6 +117,7 @@ fn prepare(path: &Path, settings: StoreSettings) -> Result<(Writer, Parts, Found
     let StoreSettings { node, clock, metrics, slots, rush, dedupe_keys_max, .. } = settings;
     let mut connection = Connection::open(path)?;
     configure(&connection)?;
+    let checkpoints = Checkpoints::start(path, &connection)?;
     let now = clock.now();
     let rescued = rescue(&mut connection, now)?;
     connection.execute("INSERT INTO boots (node_id, started_at) VALUES (?1, ?2)", params![node.as_bytes(), now.as_millis()])?;
@@ -143,6 +145,7 @@ fn prepare(path: &Path, settings: StoreSettings) -> Result<(Writer, Parts, Found
         may_have_suspects: Arc::clone(&may_have_suspects),
         node,
         connection,
+        checkpoints,
         inbox: Arc::clone(&inbox),
         clock,
         metrics,
@@ -167,7 +170,6 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    wal::watch(connection);
     // Rows come at one edge of their tables and leave at the other: twice as many pages made nothing faster, half as many took a sixth of
     // the rate of events with jobs. A transaction may take more, rather than write what it will write again.
     connection.pragma_update(None, "cache_size", -8_000)?;

@@ -15,7 +15,8 @@ use super::inbox::Inbox;
 use super::numbers::Numbers;
 use super::operation::{Applied, Draft, Operation, Settlement};
 use super::statements::Statements;
-use super::{admit, claim, edit, settle, steps, wal};
+use super::wal::Checkpoints;
+use super::{admit, claim, edit, settle, steps};
 use crate::clock::Clock;
 use crate::domain::{DeadReason, Effects, NodeId, Outcome, Timestamp};
 use crate::metrics::Metrics;
@@ -39,6 +40,7 @@ pub(super) struct Writer {
     pub(super) may_have_suspects: Arc<AtomicBool>,
     pub(super) node: NodeId,
     pub(super) connection: Connection,
+    pub(super) checkpoints: Checkpoints,
     pub(super) inbox: Arc<Inbox>,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
@@ -89,7 +91,7 @@ impl Writer {
             batch.extend(arrived);
             if !batch.is_empty() {
                 self.round(batch);
-                wal::checkpoint_if_due(&self.connection, self.inbox.is_rush());
+                self.keep_log_small();
             }
             if self.refused_at.is_some_and(|refused_at| refused_at.elapsed() >= PROBE_INTERVAL) {
                 self.probe();
@@ -99,6 +101,15 @@ impl Writer {
         let last = std::mem::take(&mut self.deferred);
         if !last.is_empty() {
             self.round(last);
+        }
+    }
+
+    fn keep_log_small(&mut self) {
+        if self.refused_at.is_none() {
+            self.checkpoints.after_commit(&self.connection, self.inbox.is_rush());
+        } else {
+            // A full disk has no space for a longer log, but settlements, or what gives space back, may yet have a place in this one.
+            self.checkpoints.begin_anew(&self.connection);
         }
     }
 
@@ -138,7 +149,7 @@ impl Writer {
             numbers: &self.numbers,
             draft: Draft::default(),
             window: &self.window,
-            in_round: HashMap::new(),
+            in_round: HashMap::with_capacity(batch.len()),
             slots: &self.slots,
             round_robin: &self.round_robin,
             may_be_born: !self.backlog.borrow().is_due(self.clock.now()),
