@@ -20,6 +20,7 @@ mod verification;
 mod effects;
 mod plugin_call;
 mod sources;
+mod slow_disk;
 mod plugins;
 mod backlog;
 
@@ -68,10 +69,11 @@ const fn part(name: &'static str, title: &'static str, measure: fn(&Bench, &mut 
     Part { name, title, measure }
 }
 
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 11] = [
     part("floor", "The floor: disk and databases without Hookfast", floor::measure),
     part("ingest", "Ingest: acknowledged webhooks of 2 KB", ingest::measure),
     part("sizes", "Ingest: larger bodies", ingest::measure_sizes),
+    part("slow-disk", "A disk that syncs slowly", slow_disk::measure),
     part("end-to-end", "End to end: received, stored, run, settled", end_to_end::measure),
     part("effects", "What effects cost", effects::measure),
     part("verification", "Proving who sent it", verification::measure),

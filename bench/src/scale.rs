@@ -13,6 +13,8 @@ pub(crate) struct Scale {
     pub(crate) open: Duration,
     pub(crate) syncs: usize,
     pub(crate) body_sizes: &'static [(usize, &'static str)],
+    /// How much longer a sync takes on slow disks.
+    pub(crate) slow_syncs: &'static [Duration],
     /// How many sources send.
     pub(crate) sources: &'static [usize],
     /// Events of one round from end to end.
@@ -40,6 +42,7 @@ impl Scale {
         open: Duration::from_secs(5),
         syncs: 2000,
         body_sizes: &[(10 << 10, "10 KB"), (256 << 10, "256 KB")],
+        slow_syncs: &[Duration::from_millis(2), Duration::from_millis(10)],
         sources: &[1, 10, 100],
         events: 20_000,
         calls: 20_000,
@@ -59,6 +62,7 @@ impl Scale {
         open: Duration::from_secs(1),
         syncs: 300,
         body_sizes: &[(256 << 10, "256 KB")],
+        slow_syncs: &[Duration::from_millis(5)],
         sources: &[20],
         events: 3000,
         calls: 3000,

@@ -9,6 +9,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use hookfast_tests::SlowDisk;
 use hookfast_tests::build::binary;
 use serde_json::Value;
 
@@ -31,10 +32,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(super) fn start(config: &Path, log: &Path, level: &str) -> anyhow::Result<Self> {
+    pub(super) fn start(config: &Path, log: &Path, level: &str, disk: Option<&SlowDisk>) -> anyhow::Result<Self> {
         let mut command = Core::Server.command(binary());
         command.args(["serve", "--log", level, "--config"]).arg(config);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(log)?);
+        if let Some(disk) = disk {
+            disk.slow_down(&mut command);
+        }
         let begun = Instant::now();
         let mut child = command.spawn().context("taskset of util-linux is installed")?;
         let mut serving = None;

@@ -4,6 +4,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use hookfast_tests::SlowDisk;
 use hookfast_tests::build::guest;
 use hookfast_tests::directory::Directory;
 
@@ -75,12 +76,21 @@ impl Site {
 
     /// Starts the server and waits until it serves.
     pub(crate) fn start(&self) -> anyhow::Result<Server> {
-        self.start_logging("info")
+        self.start_with("info", None)
+    }
+
+    /// The same on another disk.
+    pub(crate) fn start_on(&self, disk: Option<&SlowDisk>) -> anyhow::Result<Server> {
+        self.start_with("info", disk)
     }
 
     /// The same with another `--log`.
     pub(crate) fn start_logging(&self, log: &str) -> anyhow::Result<Server> {
+        self.start_with(log, None)
+    }
+
+    fn start_with(&self, log: &str, disk: Option<&SlowDisk>) -> anyhow::Result<Server> {
         let path = |name: &str| -> PathBuf { self.directory.path().join(name) };
-        Server::start(&path("hookfast.toml"), &path("log"), log)
+        Server::start(&path("hookfast.toml"), &path("log"), log, disk)
     }
 }
