@@ -19,10 +19,10 @@ use crate::store::StoreError;
 const PAGES_MIN: u32 = 64;
 /// As many in a rush, 4 MiB: a page that changes with each commit is then copied less often.
 const PAGES_MIN_IN_A_RUSH: u32 = 256;
-/// A log of so many pages, 16 MiB, is to begin anew.
-const PAGES_LONG: u32 = 1024;
-/// Past so many, 64 MiB, the writer waits for the other thread: the disk takes commits faster than it takes them twice.
-const PAGES_MAX: u32 = 4096;
+/// A log of so many pages, 64 MiB, is to begin anew: the seldomer, the fewer senders wait for it.
+const PAGES_LONG: u32 = 4096;
+/// Past so many, 256 MiB, the writer waits for the other thread: the disk takes commits faster than it takes them twice.
+const PAGES_MAX: u32 = 16384;
 
 thread_local! {
     /// The log's pages as of this thread's last commit.
