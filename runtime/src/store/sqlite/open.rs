@@ -117,7 +117,7 @@ fn prepare(path: &Path, settings: StoreSettings) -> Result<(Writer, Parts, Found
     let StoreSettings { node, clock, metrics, slots, rush, dedupe_keys_max, .. } = settings;
     let mut connection = Connection::open(path)?;
     configure(&connection)?;
-    let checkpoints = Checkpoints::start(path, &connection)?;
+    let checkpoints = Checkpoints::of(&connection);
     let now = clock.now();
     let rescued = rescue(&mut connection, now)?;
     connection.execute("INSERT INTO boots (node_id, started_at) VALUES (?1, ?2)", params![node.as_bytes(), now.as_millis()])?;

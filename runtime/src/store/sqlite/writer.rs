@@ -91,7 +91,7 @@ impl Writer {
             batch.extend(arrived);
             if !batch.is_empty() {
                 self.round(batch);
-                self.keep_log_small();
+                self.checkpoints.make_if_due(&self.connection, self.inbox.is_rush());
             }
             if self.refused_at.is_some_and(|refused_at| refused_at.elapsed() >= PROBE_INTERVAL) {
                 self.probe();
@@ -101,15 +101,6 @@ impl Writer {
         let last = std::mem::take(&mut self.deferred);
         if !last.is_empty() {
             self.round(last);
-        }
-    }
-
-    fn keep_log_small(&mut self) {
-        if self.refused_at.is_none() {
-            self.checkpoints.after_commit(&self.connection, self.inbox.is_rush());
-        } else {
-            // A full disk has no space for a longer log, but settlements, or what gives space back, may yet have a place in this one.
-            self.checkpoints.begin_anew(&self.connection);
         }
     }
 
