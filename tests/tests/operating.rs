@@ -123,6 +123,21 @@ async fn a_server_keeps_its_own_files_where_it_is_told_to() {
     server.kill().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_ended_in_peace_leaves_one_whole_database_file() {
+    let upstream = Upstream::start().await;
+    let site = Site::new(&Plan::default().source(Source::new("stripe", "stripe")), upstream.address);
+    let server = site.start().await;
+    let delivery = Sender::new("stripe", "stripe", "shared-secret").delivery("invoice.paid", "evt_1", Clock::system().now());
+    let event = Wire::new().send(server.ingest, &delivery).await.expect("an answer").event();
+    // Read by a connection that only reads, and so cannot write the log back.
+    assert_eq!(site.get(&server, &format!("/api/v1/events/{event}")).await.status, 200);
+    assert!(site.path("hookfast.db-wal").exists());
+    server.terminate();
+    server.ended().await;
+    assert!(!site.path("hookfast.db-wal").exists(), "its newest commits are not in the database");
+}
+
 #[test]
 fn every_configuration_that_is_shipped_or_told_of_is_right() {
     let mut configurations = Vec::new();

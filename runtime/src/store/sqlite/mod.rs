@@ -206,13 +206,14 @@ impl Sqlite {
     }
 
     pub(super) async fn close(&self) {
+        // The writer's connection is to be the last: it writes the log back and removes it, which one that only reads cannot.
+        self.reads.close().await;
         self.inbox.close();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writer) = writer {
             // A panic of the writer was logged by the panic hook; there is nothing left to save.
             let _ = tokio::task::spawn_blocking(move || writer.join()).await;
         }
-        self.reads.close().await;
     }
 
     async fn edit(&self, edit: Edit) -> Result<Edited, StoreError> {
