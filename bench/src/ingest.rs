@@ -68,21 +68,16 @@ pub(crate) fn measure_sizes(bench: &Bench, section: &mut Section) -> anyhow::Res
 
 /// A server with an empty database whose worker does nothing.
 pub(crate) fn at_a_standstill(bench: &Bench, kind: Kind) -> anyhow::Result<(Site, Server)> {
-    at_a_standstill_with(bench, kind, &["stripe"])
+    at_a_standstill_with(bench, kind, &["stripe"], None)
 }
 
-/// The same with these sources.
-pub(crate) fn at_a_standstill_with(bench: &Bench, kind: Kind, sources: &[&str]) -> anyhow::Result<(Site, Server)> {
-    at_a_standstill_on(bench, kind, sources, None)
-}
-
-/// The same on this disk.
-pub(crate) fn at_a_standstill_on(bench: &Bench, kind: Kind, sources: &[&str], disk: Option<&SlowDisk>) -> anyhow::Result<(Site, Server)> {
+/// The same with these sources, and perhaps on another disk.
+pub(crate) fn at_a_standstill_with(bench: &Bench, kind: Kind, sources: &[&str], disk: Option<&SlowDisk>) -> anyhow::Result<(Site, Server)> {
     let site = Site::new(bench.databases.empty(kind));
     site.guests(&["stripe-crm", "forward"]);
     let routes: Vec<_> = sources.iter().map(|source| (*source, "stripe-crm")).chain([(HOLD, "forward")]).collect();
     site.configure(1, &routes, &bench.upstreams);
-    let server = site.start_on(disk)?;
+    let server = site.start_with("info", disk)?;
     let held = bench.upstreams.held();
     let what = What::Fresh(Requests::new(Body::of(BODY_BYTES), &[HOLD]));
     Load { to: server.ingest, connections: 1, what, pace: Pace::Count(1) }.run()?;

@@ -79,17 +79,13 @@ impl Site {
         self.start_with("info", None)
     }
 
-    /// The same on another disk.
-    pub(crate) fn start_on(&self, disk: Option<&SlowDisk>) -> anyhow::Result<Server> {
-        self.start_with("info", disk)
-    }
-
     /// The same with another `--log`.
     pub(crate) fn start_logging(&self, log: &str) -> anyhow::Result<Server> {
         self.start_with(log, None)
     }
 
-    fn start_with(&self, log: &str, disk: Option<&SlowDisk>) -> anyhow::Result<Server> {
+    /// The same with another `--log`, and perhaps on another disk.
+    pub(crate) fn start_with(&self, log: &str, disk: Option<&SlowDisk>) -> anyhow::Result<Server> {
         let path = |name: &str| -> PathBuf { self.directory.path().join(name) };
         Server::start(&path("hookfast.toml"), &path("log"), log, disk)
     }

@@ -7,7 +7,7 @@ use hookfast_tests::SlowDisk;
 
 use crate::bench::Bench;
 use crate::databases::Kind;
-use crate::ingest::{BODY_BYTES, at_a_standstill_on, note, send};
+use crate::ingest::{BODY_BYTES, at_a_standstill_with, note, send};
 use crate::load::{Body, Pace};
 use crate::report::{Row, Section};
 
@@ -23,7 +23,7 @@ pub(crate) fn measure(bench: &Bench, section: &mut Section) -> anyhow::Result<()
     let body = Body::of(BODY_BYTES);
     for sync in bench.scale.slow_syncs {
         let disk = SlowDisk::new(*sync, "").map_err(|why| anyhow!("no slow disk: {why}"))?;
-        let (_site, server) = at_a_standstill_on(bench, Kind::Sqlite, &["stripe"], Some(&disk))?;
+        let (_site, server) = at_a_standstill_with(bench, Kind::Sqlite, &["stripe"], Some(&disk))?;
         send(&server, &body, 32, Pace::For(Duration::from_millis(500)))?;
         let ways = [
             (256, Pace::For(bench.scale.load), "256 connections"),

@@ -29,7 +29,7 @@ pub(crate) fn measure(bench: &Bench, section: &mut Section) -> anyhow::Result<()
 
 fn taken(bench: &Bench, kind: Kind, names: &[&str]) -> anyhow::Result<Row> {
     let (body, mut row) = (Body::of(BODY_BYTES), Row::of(format!("taken on {kind}, {} source(s)", names.len())));
-    let (_site, server) = at_a_standstill_with(bench, kind, names)?;
+    let (_site, server) = at_a_standstill_with(bench, kind, names, None)?;
     send_to(&server, &body, names, 256, Pace::For(Duration::from_millis(500)))?;
     for _ in 0..bench.scale.rounds {
         note(&mut row, &server, || send_to(&server, &body, names, 256, Pace::For(bench.scale.load)))?;

@@ -140,7 +140,7 @@ impl Writer {
             numbers: &self.numbers,
             draft: Draft::default(),
             window: &self.window,
-            in_round: HashMap::with_capacity(batch.len()),
+            in_round: HashMap::new(),
             slots: &self.slots,
             round_robin: &self.round_robin,
             may_be_born: !self.backlog.borrow().is_due(self.clock.now()),
