@@ -22,7 +22,7 @@ pub(crate) fn measure(bench: &Bench, section: &mut Section) -> anyhow::Result<()
     ));
     let body = Body::of(BODY_BYTES);
     for sync in bench.scale.slow_syncs {
-        let disk = SlowDisk::new(*sync, "").map_err(|why| anyhow!("no slow disk: {why}"))?;
+        let disk = SlowDisk::new(*sync).map_err(|why| anyhow!("no slow disk: {why}"))?;
         let (_site, server) = at_a_standstill_with(bench, Kind::Sqlite, &["stripe"], Some(&disk))?;
         send(&server, &body, 32, Pace::For(Duration::from_millis(500)))?;
         let ways = [

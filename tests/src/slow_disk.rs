@@ -1,4 +1,4 @@
-//! A disk on which a sync takes its time, as on one in a network: for all files, or for some.
+//! A disk on which a sync takes its time, as on one in a network.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -14,23 +14,21 @@ pub struct SlowDisk {
     _directory: Directory,
     library: PathBuf,
     sync: Duration,
-    ending: &'static str,
 }
 
 impl SlowDisk {
-    /// One on which a sync of a file whose name ends so takes so much longer, in whole microseconds.
+    /// One on which a sync takes so much longer, in whole microseconds.
     ///
     /// # Errors
     /// Why there can be none on this machine.
-    pub fn new(sync: Duration, ending: &'static str) -> Result<Self, String> {
+    pub fn new(sync: Duration) -> Result<Self, String> {
         let directory = Directory::new();
         let library = preload::library(&directory, "slow_disk", SHIM)?;
-        Ok(Self { _directory: directory, library, sync, ending })
+        Ok(Self { _directory: directory, library, sync })
     }
 
     /// Puts what a process writes on this disk.
     pub fn slow_down(&self, command: &mut Command) {
-        let micros = self.sync.as_micros().to_string();
-        command.env("LD_PRELOAD", &self.library).env("SLOW_DISK_MICROS", micros).env("SLOW_DISK_ENDING", self.ending);
+        command.env("LD_PRELOAD", &self.library).env("SLOW_DISK_MICROS", self.sync.as_micros().to_string());
     }
 }

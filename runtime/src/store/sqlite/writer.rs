@@ -149,7 +149,9 @@ impl Writer {
         self.window.write(&round.statements, &round.draft.seen)?;
         let draft = std::mem::take(&mut round.draft);
         drop(round);
+        let started = Instant::now();
         transaction.commit()?;
+        self.checkpoints.note_commit(started.elapsed());
         Ok((applied, draft))
     }
 
