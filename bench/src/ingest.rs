@@ -13,7 +13,9 @@ use crate::report::{Row, Section};
 use crate::server::Server;
 use crate::site::{HOLD, Site};
 
-const CONNECTIONS: [usize; 3] = [1, 32, 256];
+/// Enough for the server's core to have no rest.
+const MANY: usize = 256;
+const CONNECTIONS: [usize; 3] = [1, 32, MANY];
 pub(crate) const BODY_BYTES: usize = 2 << 10;
 
 /// Small bodies, by connections, and at half of what it can do.
@@ -22,27 +24,27 @@ pub(crate) fn measure(bench: &Bench, section: &mut Section) -> anyhow::Result<()
     section.remark(format!(
         "Bodies of {} bytes, Stripe's signature, each event under its own id, with a route; the worker's only place is taken by a job whose upstream does not\n\
          answer, so that each event is stored with a ready job and nothing else happens. Axum, which reads the body and answers 202, is\n\
-         measured beside it in each round. Open loop: constant arrivals, latency from the moment a request was due.\n\
+         measured beside it in each round. The least: axum that verifies, finds the id and stores the event, one row in a group's commit,\n\
+         before it answers; all else that Hookfast does is missing. Open loop: constant arrivals, latency from the moment a request was due.\n\
          PostgreSQL's own processor time is not in the server's.",
         body.bytes()
     ));
     for kind in Kind::ALL {
         let (_site, server) = at_a_standstill(bench, kind)?;
-        let floor = CONNECTIONS.map(|count| Row::of(format!("axum beside {kind}, {count} connection(s)")));
-        let own = CONNECTIONS.map(|count| Row::of(format!("Hookfast on {kind}, {count} connection(s)")));
-        let mut rows: Vec<(Row, Row)> = floor.into_iter().zip(own).collect();
+        let mut contests =
+            CONNECTIONS.map(|count| Contest::new(kind, &format!("{count} connection(s)"), kind == Kind::Sqlite && count == MANY));
         let mut half = Row::of(format!("Hookfast on {kind}, open loop at half its capacity"));
         send(&server, &body, 32, Pace::For(Duration::from_millis(500)))?;
         for _ in 0..bench.scale.rounds {
             let mut capacity = 0.0;
-            for ((floor, own), connections) in rows.iter_mut().zip(CONNECTIONS) {
-                compare(bench, &server, &body, connections, (floor, own))?;
-                capacity = own.last("requests/s");
+            for (contest, connections) in contests.iter_mut().zip(CONNECTIONS) {
+                contest.round(bench, &server, &body, connections)?;
+                capacity = contest.own.last("requests/s");
             }
             let pace = Pace::Rate(capacity / 2.0, bench.scale.open);
-            note(&mut half, &server, || send(&server, &body, 256, pace))?;
+            note(&mut half, &server, || send(&server, &body, MANY, pace))?;
         }
-        rows.into_iter().flat_map(<[Row; 2]>::from).chain([half]).for_each(|row| section.push(row));
+        contests.into_iter().flat_map(Contest::rows).chain([half]).for_each(|row| section.push(row));
     }
     Ok(())
 }
@@ -54,13 +56,11 @@ pub(crate) fn measure_sizes(bench: &Bench, section: &mut Section) -> anyhow::Res
         let (_site, server) = at_a_standstill(bench, kind)?;
         for (bytes, size) in bench.scale.body_sizes {
             let body = Body::of(*bytes);
-            let mut floor = Row::of(format!("axum beside {kind}, {size}"));
-            let mut own = Row::of(format!("Hookfast on {kind}, {size}"));
+            let mut contest = Contest::new(kind, size, false);
             for _ in 0..bench.scale.rounds {
-                compare(bench, &server, &body, 32, (&mut floor, &mut own))?;
+                contest.round(bench, &server, &body, 32)?;
             }
-            section.push(floor);
-            section.push(own);
+            contest.rows().for_each(|row| section.push(row));
         }
     }
     Ok(())
@@ -99,13 +99,40 @@ pub(crate) fn send_to(server: &Server, body: &Body, sources: &[&str], connection
     Ok(tally)
 }
 
-/// One round of axum and of Hookfast.
-fn compare(bench: &Bench, server: &Server, body: &Body, connections: usize, (floor, own): (&mut Row, &mut Row)) -> anyhow::Result<()> {
-    let echoed = bench.axum.load(body.clone(), connections, bench.scale.floor)?;
-    figures(floor, &echoed);
-    note(own, server, || send(server, body, connections, Pace::For(bench.scale.load)))?;
-    own.figure("of axum", own.last("requests/s") / echoed.rate());
-    Ok(())
+/// Hookfast and what it is measured against, in turns.
+struct Contest {
+    axum: Row,
+    least: Option<Row>,
+    own: Row,
+}
+
+impl Contest {
+    fn new(kind: Kind, what: &str, is_least_asked: bool) -> Self {
+        Self {
+            axum: Row::of(format!("axum beside {kind}, {what}")),
+            least: is_least_asked.then(|| Row::of(format!("the least beside {kind}, {what}"))),
+            own: Row::of(format!("Hookfast on {kind}, {what}")),
+        }
+    }
+
+    fn round(&mut self, bench: &Bench, server: &Server, body: &Body, connections: usize) -> anyhow::Result<()> {
+        let Self { axum, least, own } = self;
+        let echoed = bench.axum.load(body.clone(), connections, bench.scale.floor)?;
+        figures(axum, &echoed);
+        note(own, server, || send(server, body, connections, Pace::For(bench.scale.load)))?;
+        own.figure("of axum", own.last("requests/s") / echoed.rate());
+        if let Some(least) = least {
+            let stored = bench.least.load(body.clone(), connections, bench.scale.load)?;
+            figures(least, &stored);
+            least.figure("of axum", stored.rate() / echoed.rate());
+            own.figure("of the least", own.last("requests/s") / stored.rate());
+        }
+        Ok(())
+    }
+
+    fn rows(self) -> impl Iterator<Item = Row> {
+        [Some(self.axum), self.least, Some(self.own)].into_iter().flatten()
+    }
 }
 
 /// One round of Hookfast, with what it used of its core.

@@ -1,5 +1,6 @@
 //! SQLite with the settings of Hookfast's store and none of its work.
 
+use std::path::Path;
 use std::time::Duration;
 
 use hookfast_tests::directory::Directory;
@@ -8,14 +9,20 @@ use rusqlite::{Connection, params};
 use super::{BATCH_ROWS, ROW_BYTES, rate_of};
 use crate::cores::{Core, pinned};
 
+/// A database with those settings, empty.
+pub(super) fn open(file: &Path) -> anyhow::Result<Connection> {
+    let connection = Connection::open(file)?;
+    connection.pragma_update(None, "page_size", 16 << 10)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 256)?;
+    Ok(connection)
+}
+
 pub(super) fn rows_a_second(time: Duration) -> anyhow::Result<f64> {
     pinned(Core::Server, "sqlite", move || {
         let directory = Directory::new();
-        let mut connection = Connection::open(directory.path().join("floor.db"))?;
-        connection.pragma_update(None, "page_size", 16 << 10)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "wal_autocheckpoint", 256)?;
+        let mut connection = open(&directory.path().join("floor.db"))?;
         connection.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, body BLOB NOT NULL)", [])?;
         let (mut id, body) = (0_i64, vec![b'x'; ROW_BYTES]);
         rate_of(time, || {
