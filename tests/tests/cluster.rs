@@ -147,7 +147,7 @@ async fn what_a_settlement_costs_does_not_depend_on_how_many_jobs_run() {
     }
     upstream.called(1 + RUNNING).await;
     gate.open();
-    eventually("the jobs to be done", async || site.is_quiet(&server).await).await;
+    site.until_quiet(&server).await;
 
     // What a connection has read is told when it ends, at the latest.
     server.terminate();
@@ -307,7 +307,7 @@ async fn an_outcome_that_the_database_forgot_is_made_again() {
         tokio::task::spawn_blocking(move || crashed.crash()).await.expect("no panic");
         // Nothing more is sent: the node must find out by itself.
         eventually("the event to be done for good", is_done).await;
-        eventually("nothing to be left running", async || site.is_quiet(&server).await).await;
+        site.until_quiet(&server).await;
         eventually("the node to be ready", async || site.get(&server, "/readyz").await.status == 200).await;
     }
     server.kill().await;

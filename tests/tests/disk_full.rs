@@ -118,12 +118,12 @@ async fn goes_on_by_itself(site: &Site, server: Server, provider: &mut Provider,
     // A balancer sends nothing to a node that is not ready: it must find out by itself.
     eventually("the node to be ready", async || site.get(&server, "/readyz").await.status == 200).await;
     eventually("the store to take events again", async || provider.send(&server).await.0 == 202).await;
-    eventually("everything to be handled", async || site.is_quiet(&server).await).await;
+    site.until_quiet(&server).await;
     assert_eq!(site.get(&server, "/readyz").await.status, 200);
     server.kill().await;
 
     let server = site.start().await;
-    eventually("everything to be handled", async || site.is_quiet(&server).await).await;
+    site.until_quiet(&server).await;
     let events = site.list(&server, "/api/v1/events").await;
     for id in acknowledged {
         let event = events.iter().find(|event| event["id"] == id.as_str());

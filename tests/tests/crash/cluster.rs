@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hookfast::random::Random;
 use hookfast_tests::postgres::Postgres;
-use hookfast_tests::wait::{eventually, within};
+use hookfast_tests::wait::within;
 use hookfast_tests::{Server, Site, Upstream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -58,7 +58,7 @@ async fn nothing_acknowledged_is_lost_however_often_nodes_and_the_database_are_k
     provider.stops.store(true, Ordering::Relaxed);
     within("every event to be acknowledged", connections.join_all()).await;
     let (site, server) = (&sites[0], nodes[0].as_ref().expect("a running node"));
-    eventually("the queue to be quiet", async || site.is_quiet(server).await).await;
+    site.until_quiet(server).await;
 
     let acknowledged = provider.acknowledged.lock().expect("no panic").clone();
     let stored = check_ledger(site, server, &acknowledged).await;

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hookfast::clock::Clock;
 use hookfast_tests::sender::Wire;
-use hookfast_tests::wait::eventually;
 use hookfast_tests::{Call, Sender, Server, Site};
 use serde_json::{Value, json};
 
@@ -51,7 +50,7 @@ pub(crate) async fn check_books(site: &Site, server: &Server, stored: &BTreeMap<
     let body = json!({ "id": "evt_audit", "type": "audit", "accounts": accounts }).to_string();
     let delivery = Sender::new("stripe", "stripe", "shared-secret").delivery_of(body, Clock::system().now());
     let audit = Wire::new().send(server.ingest, &delivery).await.expect("an answer").event();
-    eventually("the audit", async || site.is_quiet(server).await).await;
+    site.until_quiet(server).await;
     let attempts = site.get(server, &format!("/api/v1/events/{audit}")).await.json()["attempts"].clone();
     let told: BTreeSet<&str> = attempts.as_array().expect("a list").iter().filter_map(|attempt| attempt["detail"].as_str()).collect();
     let number = stored.len();
@@ -61,4 +60,16 @@ pub(crate) async fn check_books(site: &Site, server: &Server, stored: &BTreeMap<
 
 pub(crate) fn event_id(call: &Call) -> String {
     call.json()["id"].as_str().expect("an id").to_owned()
+}
+
+/// How large the database is without its write-ahead log.
+pub(crate) fn database_bytes(site: &Site) -> u64 {
+    std::fs::metadata(site.path("hookfast.db")).expect("the database").len()
+}
+
+/// Of the sizes at each start: that a checkpoint was made now and then, or the end could not have come in the midst of one.
+pub(crate) fn check_checkpoints(sizes: &[u64]) {
+    let grown = sizes.windows(2).filter(|pair| pair[1] > pair[0]).count();
+    println!("{grown} of {} servers wrote their log back", sizes.len() - 1);
+    assert!(grown > 1, "sizes of the database at each start: {sizes:?}");
 }

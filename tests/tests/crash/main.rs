@@ -18,7 +18,7 @@ use hookfast_tests::{Call, Plan, Reply, Site, Source, Upstream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use self::ledger::{check_books, check_effects, check_ledger, event_id};
+use self::ledger::{check_books, check_checkpoints, check_effects, check_ledger, database_bytes, event_id};
 use self::provider::Provider;
 
 const KILLS: u32 = 30;
@@ -50,8 +50,10 @@ async fn nothing_acknowledged_is_lost_however_often_the_process_is_killed() {
         connections.spawn(Arc::clone(&provider).send(number));
     }
 
+    let mut sizes = Vec::new();
     for _ in 0..KILLS {
         let server = site.start().await;
+        sizes.push(database_bytes(&site));
         addresses.send_replace(vec![Some(server.ingest)]);
         // Not a wait for anything: the moment is the point.
         tokio::time::sleep(Duration::from_millis(20) + Duration::from_millis(380).mul_f64(random.draw())).await;
@@ -61,13 +63,14 @@ async fn nothing_acknowledged_is_lost_however_often_the_process_is_killed() {
     addresses.send_replace(vec![Some(server.ingest)]);
     provider.stops.store(true, Ordering::Relaxed);
     within("every event to be acknowledged", connections.join_all()).await;
-    eventually("the queue to be quiet", async || site.is_quiet(&server).await).await;
+    site.until_quiet(&server).await;
 
     let acknowledged = provider.acknowledged.lock().expect("no panic").clone();
     let stored = check_ledger(&site, &server, &acknowledged).await;
     check_effects(&upstream.calls(), &stored);
     check_books(&site, &server, &stored).await;
     println!("{} events over {KILLS} kills, {} effects", stored.len(), upstream.calls().len());
+    check_checkpoints(&sizes);
     assert!(acknowledged.len() > 100, "too few to mean anything: {}", acknowledged.len());
     server.kill().await;
 }
@@ -113,7 +116,7 @@ async fn an_event_that_kills_the_process_is_given_up_and_no_other() {
         addresses.send_replace(vec![Some(server.ingest)]);
     }
     within("every event to be acknowledged", senders.join_all()).await;
-    eventually("the queue to be quiet", async || site.is_quiet(&server).await).await;
+    site.until_quiet(&server).await;
 
     let dead = site.list(&server, "/api/v1/dead-letters").await;
     assert_eq!(dead.len(), 1, "{dead:?}");

@@ -7,12 +7,12 @@ use std::time::Duration;
 use hookfast::clock::Clock;
 use hookfast::random::Random;
 use hookfast_tests::sender::Wire;
-use hookfast_tests::wait::{eventually, within};
+use hookfast_tests::wait::within;
 use hookfast_tests::{Disk, Sender, Site, Upstream, skipped};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::ledger::{check_books, check_effects, check_ledger};
+use super::ledger::{check_books, check_checkpoints, check_effects, check_ledger, database_bytes};
 use super::provider::Provider;
 
 const CUTS: u32 = 12;
@@ -33,8 +33,10 @@ async fn nothing_acknowledged_is_lost_however_often_the_power_is_cut() {
         connections.spawn(Arc::clone(&provider).send(number));
     }
 
+    let mut sizes = Vec::new();
     for _ in 0..CUTS {
         let server = site.start().await;
+        sizes.push(database_bytes(&site));
         addresses.send_replace(vec![Some(server.ingest)]);
         // Not a wait for anything: the moment is the point.
         tokio::time::sleep(Duration::from_millis(20) + Duration::from_millis(380).mul_f64(random.draw())).await;
@@ -49,13 +51,14 @@ async fn nothing_acknowledged_is_lost_however_often_the_power_is_cut() {
     addresses.send_replace(vec![Some(server.ingest)]);
     provider.stops.store(true, Ordering::Relaxed);
     within("every event to be acknowledged", connections.join_all()).await;
-    eventually("the queue to be quiet", async || site.is_quiet(&server).await).await;
+    site.until_quiet(&server).await;
 
     let acknowledged = provider.acknowledged.lock().expect("no panic").clone();
     let stored = check_ledger(&site, &server, &acknowledged).await;
     check_effects(&upstream.calls(), &stored);
     check_books(&site, &server, &stored).await;
     println!("{} events over {CUTS} power cuts, {} effects", stored.len(), upstream.calls().len());
+    check_checkpoints(&sizes);
     assert!(acknowledged.len() > 100, "too few to mean anything: {}", acknowledged.len());
     server.kill().await;
 }
