@@ -1,7 +1,7 @@
 //! What every part of a run is given.
 
 use crate::databases::Databases;
-use crate::floor::{Axum, Least};
+use crate::floor::Axum;
 use crate::scale::Scale;
 use crate::upstream::Upstreams;
 
@@ -10,11 +10,10 @@ pub(crate) struct Bench {
     pub(crate) databases: Databases,
     pub(crate) upstreams: Upstreams,
     pub(crate) axum: Axum,
-    pub(crate) least: Least,
 }
 
 impl Bench {
     pub(crate) fn new(scale: Scale) -> anyhow::Result<Self> {
-        Ok(Self { scale, databases: Databases::default(), upstreams: Upstreams::start()?, axum: Axum::start()?, least: Least::start()? })
+        Ok(Self { scale, databases: Databases::default(), upstreams: Upstreams::start()?, axum: Axum::start()? })
     }
 }

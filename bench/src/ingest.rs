@@ -7,6 +7,7 @@ use hookfast_tests::SlowDisk;
 
 use crate::bench::Bench;
 use crate::databases::Kind;
+use crate::floor::Plain;
 use crate::load::{Body, Load, Pace, Requests, Tally, What};
 use crate::patience::wait_until;
 use crate::report::{Row, Section};
@@ -24,15 +25,17 @@ pub(crate) fn measure(bench: &Bench, section: &mut Section) -> anyhow::Result<()
     section.remark(format!(
         "Bodies of {} bytes, Stripe's signature, each event under its own id, with a route; the worker's only place is taken by a job whose upstream does not\n\
          answer, so that each event is stored with a ready job and nothing else happens. Axum, which reads the body and answers 202, is\n\
-         measured beside it in each round. The least: axum that verifies, finds the id and stores the event, one row in a group's commit,\n\
-         before it answers; all else that Hookfast does is missing. Open loop: constant arrivals, latency from the moment a request was due.\n\
+         measured beside it in each round. Plain: axum that verifies, finds the id and stores the event, one row in a group's commit,\n\
+         before it answers, and does nothing else. Open loop: constant arrivals, latency from the moment a request was due.\n\
          PostgreSQL's own processor time is not in the server's.",
         body.bytes()
     ));
     for kind in Kind::ALL {
         let (_site, server) = at_a_standstill(bench, kind)?;
-        let mut contests =
-            CONNECTIONS.map(|count| Contest::new(kind, &format!("{count} connection(s)"), kind == Kind::Sqlite && count == MANY));
+        let mut contests = CONNECTIONS.map(|count| Contest::new(kind, &format!("{count} connection(s)")));
+        if let (Kind::Sqlite, [.., many]) = (kind, &mut contests) {
+            many.enter_plain(&body)?;
+        }
         let mut half = Row::of(format!("Hookfast on {kind}, open loop at half its capacity"));
         send(&server, &body, 32, Pace::For(Duration::from_millis(500)))?;
         for _ in 0..bench.scale.rounds {
@@ -56,7 +59,7 @@ pub(crate) fn measure_sizes(bench: &Bench, section: &mut Section) -> anyhow::Res
         let (_site, server) = at_a_standstill(bench, kind)?;
         for (bytes, size) in bench.scale.body_sizes {
             let body = Body::of(*bytes);
-            let mut contest = Contest::new(kind, size, false);
+            let mut contest = Contest::new(kind, size);
             for _ in 0..bench.scale.rounds {
                 contest.round(bench, &server, &body, 32)?;
             }
@@ -102,36 +105,41 @@ pub(crate) fn send_to(server: &Server, body: &Body, sources: &[&str], connection
 /// Hookfast and what it is measured against, in turns.
 struct Contest {
     axum: Row,
-    least: Option<Row>,
+    plain: Option<(Plain, Row)>,
     own: Row,
 }
 
 impl Contest {
-    fn new(kind: Kind, what: &str, is_least_asked: bool) -> Self {
-        Self {
-            axum: Row::of(format!("axum beside {kind}, {what}")),
-            least: is_least_asked.then(|| Row::of(format!("the least beside {kind}, {what}"))),
-            own: Row::of(format!("Hookfast on {kind}, {what}")),
-        }
+    fn new(kind: Kind, what: &str) -> Self {
+        let row = |who: &str| Row::of(format!("{who} {kind}, {what}"));
+        Self { axum: row("axum beside"), plain: None, own: row("Hookfast on") }
+    }
+
+    /// From now on, also against a plain server.
+    fn enter_plain(&mut self, body: &Body) -> anyhow::Result<()> {
+        let plain = Plain::start()?;
+        plain.load(body.clone(), 32, Duration::from_millis(500))?;
+        self.plain = Some((plain, Row::of(format!("plain on {}, {MANY} connection(s)", Kind::Sqlite))));
+        Ok(())
     }
 
     fn round(&mut self, bench: &Bench, server: &Server, body: &Body, connections: usize) -> anyhow::Result<()> {
-        let Self { axum, least, own } = self;
+        let Self { axum, plain, own } = self;
         let echoed = bench.axum.load(body.clone(), connections, bench.scale.floor)?;
         figures(axum, &echoed);
         note(own, server, || send(server, body, connections, Pace::For(bench.scale.load)))?;
         own.figure("of axum", own.last("requests/s") / echoed.rate());
-        if let Some(least) = least {
-            let stored = bench.least.load(body.clone(), connections, bench.scale.load)?;
-            figures(least, &stored);
-            least.figure("of axum", stored.rate() / echoed.rate());
-            own.figure("of the least", own.last("requests/s") / stored.rate());
+        if let Some((plain, row)) = plain {
+            let stored = plain.load(body.clone(), connections, bench.scale.load)?;
+            figures(row, &stored);
+            row.figure("of axum", stored.rate() / echoed.rate());
+            own.figure("of plain", own.last("requests/s") / stored.rate());
         }
         Ok(())
     }
 
     fn rows(self) -> impl Iterator<Item = Row> {
-        [Some(self.axum), self.least, Some(self.own)].into_iter().flatten()
+        [Some(self.axum), self.plain.map(|(_, row)| row), Some(self.own)].into_iter().flatten()
     }
 }
 

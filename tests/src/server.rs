@@ -18,7 +18,7 @@ use crate::disk::Disk;
 use crate::plan::Plan;
 use crate::sender::{Answer, Delivery, NoAnswer, Wire};
 use crate::slow_disk::SlowDisk;
-use crate::wait::{eventually, within};
+use crate::wait::{within, worked_off};
 use crate::wall_clock::WallClock;
 
 /// Where servers run, one after another: a directory with configuration, plugins and what they leave there.
@@ -206,31 +206,16 @@ impl Site {
         }
     }
 
-    /// Waits until nothing is ready and nothing runs: as long as that takes, while it becomes less.
+    /// Waits until nothing is ready and nothing runs.
     ///
     /// # Panics
-    /// If it does not.
+    /// If that never is.
     pub async fn until_quiet(&self, server: &Server) {
-        let mut left = u64::MAX;
-        while left > 0 {
-            eventually("ready and running jobs to become less", async || {
-                let now = self.unfinished(server).await;
-                let is_less = now < left;
-                left = left.min(now);
-                is_less
-            })
-            .await;
-        }
-    }
-
-    async fn unfinished(&self, server: &Server) -> u64 {
-        let metrics = self.get(server, "/metrics").await.body;
-        let count = |state: &str| {
-            let start = format!("hookfast_jobs{{state=\"{state}\"}} ");
-            let line = metrics.lines().find_map(|line| line.strip_prefix(&start)).expect("a count of jobs");
-            line.parse::<u64>().expect("a number")
-        };
-        count("ready") + count("running")
+        worked_off(async || {
+            let metrics = self.get(server, "/metrics").await.body;
+            ["ready", "running"].iter().all(|state| metrics.contains(&format!("hookfast_jobs{{state=\"{state}\"}} 0\n")))
+        })
+        .await;
     }
 }
 

@@ -4,7 +4,7 @@
 mod http;
 mod disk;
 mod sqlite;
-mod least;
+mod plain;
 mod postgres;
 
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::databases::Kind;
 use crate::report::{Row, Section};
 
 pub(crate) use http::Axum;
-pub(crate) use least::Least;
+pub(crate) use plain::Plain;
 
 /// As many rows as Hookfast commits at once when it is busy, and as large as a usual webhook.
 const BATCH_ROWS: usize = 256;

@@ -1,4 +1,4 @@
-//! SQLite with the settings of Hookfast's store and none of its work.
+//! SQLite as durable as Hookfast's store, with pages as large, and with none of its work.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use rusqlite::{Connection, params};
 use super::{BATCH_ROWS, ROW_BYTES, rate_of};
 use crate::cores::{Core, pinned};
 
-/// A database with those settings, empty.
+/// Such a database, empty.
 pub(super) fn open(file: &Path) -> anyhow::Result<Connection> {
     let connection = Connection::open(file)?;
     connection.pragma_update(None, "page_size", 16 << 10)?;

@@ -66,10 +66,3 @@ pub(crate) fn event_id(call: &Call) -> String {
 pub(crate) fn database_bytes(site: &Site) -> u64 {
     std::fs::metadata(site.path("hookfast.db")).expect("the database").len()
 }
-
-/// Of the sizes at each start: that a checkpoint was made now and then, or the end could not have come in the midst of one.
-pub(crate) fn check_checkpoints(sizes: &[u64]) {
-    let grown = sizes.windows(2).filter(|pair| pair[1] > pair[0]).count();
-    println!("{grown} of {} servers wrote their log back", sizes.len() - 1);
-    assert!(grown > 1, "sizes of the database at each start: {sizes:?}");
-}

@@ -18,7 +18,7 @@ use hookfast_tests::{Call, Plan, Reply, Site, Source, Upstream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use self::ledger::{check_books, check_checkpoints, check_effects, check_ledger, database_bytes, event_id};
+use self::ledger::{check_books, check_effects, check_ledger, database_bytes, event_id};
 use self::provider::Provider;
 
 const KILLS: u32 = 30;
@@ -50,14 +50,16 @@ async fn nothing_acknowledged_is_lost_however_often_the_process_is_killed() {
         connections.spawn(Arc::clone(&provider).send(number));
     }
 
-    let mut sizes = Vec::new();
+    let mut with_checkpoint = 0;
     for _ in 0..KILLS {
         let server = site.start().await;
-        sizes.push(database_bytes(&site));
+        let size = database_bytes(&site);
         addresses.send_replace(vec![Some(server.ingest)]);
         // Not a wait for anything: the moment is the point.
         tokio::time::sleep(Duration::from_millis(20) + Duration::from_millis(380).mul_f64(random.draw())).await;
         server.kill().await;
+        // A start writes the log back, too; this was while it ran.
+        with_checkpoint += u32::from(database_bytes(&site) > size);
     }
     let server = site.start().await;
     addresses.send_replace(vec![Some(server.ingest)]);
@@ -70,7 +72,8 @@ async fn nothing_acknowledged_is_lost_however_often_the_process_is_killed() {
     check_effects(&upstream.calls(), &stored);
     check_books(&site, &server, &stored).await;
     println!("{} events over {KILLS} kills, {} effects", stored.len(), upstream.calls().len());
-    check_checkpoints(&sizes);
+    println!("{with_checkpoint} of them wrote their log back");
+    assert!(with_checkpoint > 1, "none could be ended in the midst of that");
     assert!(acknowledged.len() > 100, "too few to mean anything: {}", acknowledged.len());
     server.kill().await;
 }

@@ -12,7 +12,7 @@ use hookfast_tests::{Disk, Sender, Site, Upstream, skipped};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::ledger::{check_books, check_checkpoints, check_effects, check_ledger, database_bytes};
+use super::ledger::{check_books, check_effects, check_ledger, database_bytes};
 use super::provider::Provider;
 
 const CUTS: u32 = 12;
@@ -33,10 +33,10 @@ async fn nothing_acknowledged_is_lost_however_often_the_power_is_cut() {
         connections.spawn(Arc::clone(&provider).send(number));
     }
 
-    let mut sizes = Vec::new();
+    let mut with_checkpoint = 0;
     for _ in 0..CUTS {
         let server = site.start().await;
-        sizes.push(database_bytes(&site));
+        let size = database_bytes(&site);
         addresses.send_replace(vec![Some(server.ingest)]);
         // Not a wait for anything: the moment is the point.
         tokio::time::sleep(Duration::from_millis(20) + Duration::from_millis(380).mul_f64(random.draw())).await;
@@ -46,6 +46,8 @@ async fn nothing_acknowledged_is_lost_however_often_the_power_is_cut() {
         disk.cut_power();
         server.kill().await;
         disk.plug_in_again();
+        // A start writes the log back, too; this was while it ran.
+        with_checkpoint += u32::from(database_bytes(&site) > size);
     }
     let server = site.start().await;
     addresses.send_replace(vec![Some(server.ingest)]);
@@ -58,7 +60,8 @@ async fn nothing_acknowledged_is_lost_however_often_the_power_is_cut() {
     check_effects(&upstream.calls(), &stored);
     check_books(&site, &server, &stored).await;
     println!("{} events over {CUTS} power cuts, {} effects", stored.len(), upstream.calls().len());
-    check_checkpoints(&sizes);
+    println!("{with_checkpoint} of them wrote their log back");
+    assert!(with_checkpoint > 1, "none could be ended in the midst of that");
     assert!(acknowledged.len() > 100, "too few to mean anything: {}", acknowledged.len());
     server.kill().await;
 }

@@ -18,7 +18,7 @@ use super::dedupe::Window;
 use super::inbox::Inbox;
 use super::numbers::Numbers;
 use super::rescue::rescue;
-use super::wal::Checkpoints;
+use super::wal::{Checkpoints, LOG_BYTES_MAX};
 use super::writer::Writer;
 use crate::store::round_robin::RoundRobin;
 use crate::store::{Backlog, Found, StoreError, StoreSettings, require_version};
@@ -106,13 +106,13 @@ struct Parts {
     may_have_suspects: Arc<AtomicBool>,
 }
 
-/// Everything that must be done before the first admission, on the connection that will write.
 /// The database holds bodies, and what is in quarantine as it came: it is the owner's to read. What SQLite puts beside it has its permissions.
 fn keep_private(path: &Path) -> Result<(), StoreError> {
     let created = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
     created.map(drop).map_err(|error| StoreError::Lock(path.to_owned(), error))
 }
 
+/// Everything that must be done before the first admission, on the connection that will write.
 fn prepare(path: &Path, settings: StoreSettings) -> Result<(Writer, Parts, Found), StoreError> {
     let StoreSettings { node, clock, metrics, slots, rush, dedupe_keys_max, .. } = settings;
     let mut connection = Connection::open(path)?;
@@ -166,7 +166,7 @@ fn prepare(path: &Path, settings: StoreSettings) -> Result<(Writer, Parts, Found
 /// So many pages, 16 MiB, a transaction may change in memory: four times what a group brings.
 const CACHE_SPILL_PAGES: u32 = 1024;
 
-fn configure(connection: &Connection) -> Result<(), StoreError> {
+pub(super) fn configure(connection: &Connection) -> Result<(), StoreError> {
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -175,6 +175,7 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
     connection.pragma_update(None, "cache_size", -8_000)?;
     connection.pragma_update(None, "cache_spill", CACHE_SPILL_PAGES)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES_MAX)?;
     connection.set_prepared_statement_cache_capacity(64);
     // Else SQLite prepares a statement anew whenever another value is bound to its LIMIT, in case another plan were better.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;

@@ -149,9 +149,7 @@ impl Writer {
         self.window.write(&round.statements, &round.draft.seen)?;
         let draft = std::mem::take(&mut round.draft);
         drop(round);
-        let started = Instant::now();
-        transaction.commit()?;
-        self.checkpoints.note_commit(started.elapsed());
+        self.checkpoints.commit(transaction)?;
         Ok((applied, draft))
     }
 
