@@ -324,8 +324,6 @@ async fn a_job_that_is_committed_late_is_run_though_later_ones_ran_long_before()
     let name = url.rsplit('/').next().expect("a name");
     let plan = plan(&url).source(Source::new("held", "stripe").to("forward"));
     let (front, back) = (Site::new(&plan, upstream.address), Site::new(&plan, upstream.address));
-    // The node's lease is locked for as long as its statement runs, and must not run out meanwhile.
-    front.edit(|file| file.replace("lease = \"1s\"", "lease = \"2m\""));
     let (receiver, runner) = (front.start_as("ingest").await, back.start_as("worker").await);
     // What stores an event of the source `held` waits, with its rows written and its job's number taken, until the test lets it go on.
     let wait = "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 \
@@ -341,6 +339,8 @@ async fn a_job_that_is_committed_late_is_run_though_later_ones_ran_long_before()
     let late = tokio::spawn(async move { Wire::new().send(address, &delivery).await.expect("an answer") });
     let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
     eventually("the statement to wait", async || database.run(waits, name) == "1").await;
+    let nodes = || database.run("SELECT string_agg(id::text, ' ' ORDER BY id) FROM nodes", name);
+    let nodes_before = nodes();
 
     // One after another: each is found by a look of its own.
     let status = async |event: &str| back.get(&runner, &format!("/api/v1/events/{event}")).await.json()["status"].clone();
@@ -353,6 +353,7 @@ async fn a_job_that_is_committed_late_is_run_though_later_ones_ran_long_before()
     }
     assert_eq!(database.run(waits, name), "1");
     assert!(!late.is_finished(), "nobody was told of it yet");
+    assert_eq!(nodes(), nodes_before, "a statement that hangs costs no node its lease");
 
     gate.run("SELECT pg_advisory_unlock(1)");
     let event = late.await.expect("no panic").event().to_string();

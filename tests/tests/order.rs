@@ -69,8 +69,6 @@ async fn an_event_that_joins_its_line_as_the_head_leaves_it_is_run() {
     let url = database.database();
     let name = url.rsplit('/').next().expect("a name");
     let site = Site::new(&plan(&url, &["50ms"]), upstream.address);
-    // The node's lease is locked for as long as a statement runs, and must not run out meanwhile.
-    site.edit(|file| file.replace("lease = \"1s\"", "lease = \"2m\""));
     let server = site.start().await;
     let first = order(&server, 1, 1).await.event().to_string();
     upstream.called(1).await;

@@ -46,7 +46,7 @@ impl Plain {
         let (ready, is_ready) = mpsc::channel();
         let inbox = Arc::new(Inbox::default());
         let writers = Arc::clone(&inbox);
-        std::thread::spawn(move || write(connection, writers));
+        std::thread::spawn(move || write(connection, &writers));
         std::thread::spawn(move || pinned(Core::Server, "plain", move || serve(listener, inbox, &ready)));
         is_ready.recv().context("the plain server did not start")?;
         Ok(Self { address, _directory: directory })
@@ -110,9 +110,9 @@ impl Inbox {
     }
 }
 
-fn write(connection: Connection, inbox: Arc<Inbox>) {
-    let writers = Arc::clone(&inbox);
-    let ended = pinned(Core::Server, "plain-writer", move || write_groups(connection, &writers));
+fn write(connection: Connection, inbox: &Arc<Inbox>) {
+    let own = Arc::clone(inbox);
+    let ended = pinned(Core::Server, "plain-writer", move || write_groups(connection, &own));
     *inbox.lock() = State { waiting: Vec::new(), is_closed: true };
     if let Err(error) = ended {
         eprintln!("  the plain server stores nothing any more: {error:#}");

@@ -82,6 +82,13 @@ fn skews(nodes: &[Node]) -> Vec<String> {
         if digests.len() > 1 {
             skews.push(format!("nodes run different versions of plugin `{name}`: {}", join(&digests)));
         }
+        let without: BTreeSet<&str> = nodes.iter().filter(|node| !node.plugins.contains_key(name)).map(|node| node.id.as_str()).collect();
+        if !without.is_empty() {
+            skews.push(format!(
+                "plugin `{name}` is live on some nodes and not on {}: what those take for it waits; their logs say why",
+                join(&without)
+            ));
+        }
     }
     skews
 }
@@ -114,5 +121,8 @@ mod tests {
         let told = skews(&[node("1", "c1", "d1"), node("2", "c2", "d2"), node("2", "", "d2")]);
         assert_eq!(told.len(), 3, "{told:?}");
         assert!(told[2].contains("plugin `crm`: d1, d2"), "{told:?}");
+        let without = Node { id: "node_2".into(), plugins: BTreeMap::new(), ..node("1", "c1", "d1") };
+        let told = skews(&[node("1", "c1", "d1"), without]);
+        assert!(matches!(&told[..], [one] if one.contains("plugin `crm` is live on some nodes and not on node_2")), "{told:?}");
     }
 }
