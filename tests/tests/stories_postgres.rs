@@ -1,4 +1,4 @@
-//! The same stories on the other driver: what a sender, a plugin and an operator see does not depend on the database.
+//! The same stories on the other driver, but for `alone`: what a sender, a plugin and an operator see does not depend on the database.
 
 #[path = "stories/adapter.rs"]
 mod adapter;
@@ -34,3 +34,23 @@ mod retry;
 mod steps;
 #[path = "stories/parked.rs"]
 mod parked;
+#[path = "stories/address.rs"]
+mod address;
+#[path = "stories/encoding.rs"]
+mod encoding;
+#[path = "stories/handshake.rs"]
+mod handshake;
+#[path = "stories/keys.rs"]
+mod keys;
+#[path = "stories/limits.rs"]
+mod limits;
+#[path = "stories/offer.rs"]
+mod offer;
+#[path = "stories/rotation.rs"]
+mod rotation;
+#[path = "stories/unproved.rs"]
+mod unproved;
+#[path = "stories/upstreams.rs"]
+mod upstreams;
+#[path = "stories/web.rs"]
+mod web;

@@ -64,7 +64,7 @@ async fn events_of_one_customer_never_run_at_once() {
 
 #[tokio::test]
 async fn a_dead_letter_holds_its_customer_up_until_it_is_replayed_or_discarded() {
-    let world = World::with(shop(BY_CUSTOMER)).upstream([400, 400]).start().await;
+    let world = World::with(shop(r#"{ key = "json:/customer/id", policy = "block" }"#)).upstream([400, 400]).start().await;
     let events = [order(&world, "ada", 1).await, order(&world, "ada", 2).await, order(&world, "ada", 3).await];
     world.settle().await;
     assert_eq!(states(&world, &events).await, ["dead", "waiting", "waiting"]);
