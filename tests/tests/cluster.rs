@@ -280,6 +280,12 @@ async fn while_the_database_is_away_senders_are_told_so_at_once_and_then_all_goe
     tokio::task::spawn_blocking(move || back.start_again()).await.expect("no panic");
     eventually("the node to be ready", async || site.get(&server, "/readyz").await.status == 200).await;
     let after = send(&server, "evt_1").await.event().to_string();
+    // All who come back at once share the node's few connections.
+    let many = (0..64).map(|number| format!("evt_many_{number}")).collect::<Vec<_>>();
+    let answers = futures_util::future::join_all(many.iter().map(|id| send(&server, id))).await;
+    assert!(answers.iter().all(|answer| answer.status == 202), "{answers:?}");
+    let connections = database.run("SELECT count(*) FROM pg_stat_activity WHERE datname LIKE 'test_%'", "postgres");
+    assert!((1..=18).contains(&connections.parse::<u32>().expect("a number")), "{connections}");
     for event in [before, after] {
         eventually("both to be done", async || site.get(&server, &format!("/api/v1/events/{event}")).await.json()["status"] == "done")
             .await;
