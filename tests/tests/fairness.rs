@@ -12,7 +12,8 @@ use hookfast::metrics::Metrics;
 use hookfast::random::Random;
 use hookfast::store::{Admitted, Claimed, Database, Rush, Slots, Store, StoreSettings};
 use hookfast_tests::directory::Directory;
-use hookfast_tests::{Plan, Source, World, postgres};
+use hookfast_tests::sender::Wire;
+use hookfast_tests::{Call, Gate, Plan, Reply, Sender, Site, Source, Upstream, World, postgres};
 use tokio::sync::Semaphore;
 
 const FLOOD: u32 = 100_000;
@@ -62,6 +63,55 @@ async fn flood(world: &World) {
     let filler = Filler::of(world.database(), world.clock.clone(), false).await;
     filler.fill("flooded", FLOOD).await;
     filler.store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_sqlite_another_source_starts_while_one_holds_all_it_may() {
+    check_newcomer(Plan::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgres_another_source_starts_while_one_holds_all_it_may() {
+    check_newcomer(Plan::default().postgres(&postgres::database().await)).await;
+}
+
+/// The jobs of one source wait for their upstream, so that no place comes free.
+async fn check_newcomer(plan: Plan) {
+    /// All but those that are kept.
+    const HELD: usize = 30;
+    let gate = Gate::shut();
+    let held = gate.clone();
+    let upstream = Upstream::watched(move |call| is_of_type(call, "slow.paid").then(|| Reply::Held(held.clone()))).await;
+    let source = |name: &str| Source::new(name, "stripe").to("forward");
+    let site = Site::new(&plan.places(32).source(source("slow")).source(source("quick")), upstream.address);
+    let (server, wire) = (site.start().await, Wire::new());
+    let send = async |source: &str, number: usize| {
+        let sender = Sender::new(source, "stripe", "shared-secret");
+        let delivery = sender.delivery(&format!("{source}.paid"), &format!("evt_{source}_{number}"), Clock::system().now());
+        assert_eq!(wire.send(server.ingest, &delivery).await.expect("an answer").status, 202);
+    };
+    for number in 0..3 * HELD {
+        send("slow", number).await;
+    }
+    upstream.called(HELD).await;
+    let mut waits = Vec::with_capacity(TRIALS);
+    for trial in 1..=TRIALS {
+        let sent = Instant::now();
+        send("quick", trial).await;
+        upstream.called(HELD + trial).await;
+        waits.push(sent.elapsed());
+    }
+    assert_eq!(upstream.calls().iter().filter(|call| is_of_type(call, "slow.paid")).count(), HELD);
+    waits.sort_unstable();
+    println!("{:?} from sending to running in the median, {:?} at most", waits[TRIALS / 2], waits[TRIALS - 1]);
+    assert!(waits[TRIALS / 2] <= SOON, "{waits:?}");
+    gate.open();
+    site.until_quiet(&server).await;
+    server.kill().await;
+}
+
+fn is_of_type(call: &Call, event_type: &str) -> bool {
+    String::from_utf8_lossy(&call.body).contains(event_type)
 }
 
 #[tokio::test]

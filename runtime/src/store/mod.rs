@@ -213,7 +213,12 @@ impl Store {
 
     /// Takes as many due jobs as there are places, fairly over the sources that have any.
     pub async fn claim(&self, places: Vec<OwnedSemaphorePermit>) -> Result<Vec<Claimed>, StoreError> {
-        on!(async self, driver => driver.claim(places))
+        self.claim_but(places, Vec::new()).await
+    }
+
+    /// The same of all sources but these.
+    pub async fn claim_but(&self, places: Vec<OwnedSemaphorePermit>, but: Vec<SourceName>) -> Result<Vec<Claimed>, StoreError> {
+        on!(async self, driver => driver.claim(places, but))
     }
 
     /// Whether some suspect may be waiting; cheap to ask.

@@ -34,6 +34,7 @@ impl Crew {
     /// is on its way to the disk. As many outcomes may be on their way as there are places.
     pub(super) async fn attempt(&self, claimed: Claimed) {
         let Claimed { job, work, mut place, has_steps } = claimed;
+        let _run = self.running.begin(&job.source);
         let (mut progress, mut turn) = (Progress::new(has_steps), None);
         loop {
             let ended = {

@@ -9,6 +9,7 @@ mod effects;
 mod deliver;
 mod waiting;
 mod turns;
+mod newcomers;
 mod notice;
 mod decide;
 mod report;
@@ -17,15 +18,16 @@ mod pace;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
+use self::newcomers::Running;
 use self::turns::Turns;
 use crate::clock::Clock;
 use crate::config::Current;
-use crate::domain::{Effects, Job, Outcome};
+use crate::domain::{Effects, Job, Outcome, SourceName};
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::sandbox::{Engine, Plugins};
@@ -90,13 +92,25 @@ impl Worker {
     pub fn start(workshop: Workshop, inheritance: Inheritance, places: usize) -> Self {
         let worker = Self { tasks: TaskTracker::new(), closing: CancellationToken::new(), aborting: CancellationToken::new() };
         let (tasks, closing, aborting) = (worker.tasks.clone(), worker.closing.clone(), worker.aborting.clone());
-        let crew = Arc::new(Crew { workshop, tasks, closing, aborting, outcomes: Semaphore::new(places), turns: Turns::default() });
+        let crew = Arc::new(Crew {
+            workshop,
+            tasks,
+            closing,
+            aborting,
+            outcomes: Semaphore::new(places),
+            turns: Turns::default(),
+            running: Running::default(),
+        });
         let Inheritance { born, has_work } = inheritance;
         worker.tasks.spawn(Arc::clone(&crew).run_born(born));
         worker.tasks.spawn(Arc::clone(&crew).run_claimed());
         worker.tasks.spawn(Arc::clone(&crew).run_suspects());
         worker.tasks.spawn(Arc::clone(&crew).wake_waiting());
-        worker.tasks.spawn(Arc::clone(&crew).open_places(places, has_work));
+        let kept = newcomers::kept(places);
+        if kept > 0 {
+            worker.tasks.spawn(Arc::clone(&crew).run_newcomers(kept));
+        }
+        worker.tasks.spawn(Arc::clone(&crew).open_places(places - kept, has_work));
         worker
     }
 
@@ -124,6 +138,7 @@ struct Crew {
     /// Outcomes on their way to the disk.
     outcomes: Semaphore,
     turns: Turns,
+    running: Running,
 }
 
 impl Crew {
@@ -145,7 +160,10 @@ impl Crew {
             loop {
                 let waiting = *backlog.borrow_and_update();
                 if waiting.is_due(self.workshop.clock.now()) {
-                    self.claim().await;
+                    let slots = &self.workshop.slots;
+                    let mut places = vec![slots.take().await];
+                    places.extend(std::iter::from_fn(|| slots.try_take()).take(CLAIM_MAX - 1));
+                    self.claim(places, Vec::new()).await;
                     continue;
                 }
                 tokio::select! {
@@ -164,14 +182,12 @@ impl Crew {
         }
     }
 
-    async fn claim(self: &Arc<Self>) {
-        let slots = &self.workshop.slots;
-        let mut places = vec![slots.take().await];
-        places.extend(std::iter::from_fn(|| slots.try_take()).take(CLAIM_MAX - 1));
+    /// Fills these places with due jobs of all sources but some.
+    async fn claim(self: &Arc<Self>, places: Vec<OwnedSemaphorePermit>, but: Vec<SourceName>) {
         // A claim that is under way is seen through, also while closing: what it takes is ours.
         let crew = Arc::clone(self);
         let claim = self.tasks.spawn(async move {
-            match crew.workshop.store.claim(places).await {
+            match crew.workshop.store.claim_but(places, but).await {
                 Ok(claimed) if crew.closing.is_cancelled() => {
                     for claimed in claimed {
                         crew.give_back(claimed).await;

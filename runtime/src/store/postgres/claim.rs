@@ -14,7 +14,7 @@ use super::line;
 use super::link::{Failure, STATEMENT_MAX, within};
 use super::{Node, Run};
 use crate::domain::{
-    DeadReason, Delivery, Digest, Event, EventId, Headers, Job, JobId, Line, Lineage, NodeId, Parent, RouteName, Timestamp,
+    DeadReason, Delivery, Digest, Event, EventId, Headers, Job, JobId, Line, Lineage, NodeId, Parent, RouteName, SourceName, Timestamp,
 };
 use crate::store::round_robin::{Share, Shares};
 use crate::store::work::Taken;
@@ -40,13 +40,13 @@ macro_rules! sources {
 }
 /// In how many milliseconds the first ready job is due, or since when it is; NULL where there is none.
 const NEXT_DUE: &str = concat!("WITH RECURSIVE ", sources!("s", "true"), " SELECT min(due_at) - hookfast_now($1) FROM s");
-/// The sources that have due jobs, from the one after the last that had a place, and around; no more of them than can have a place.
+/// The sources but some that have due jobs, from the one after the last that had a place, and around; no more of them than can have a place.
 const DUE_SOURCES: &str = concat!(
     "WITH RECURSIVE ",
     sources!("after", "source > $2"),
     ", ",
     sources!("before", "source <= $2"),
-    " SELECT source FROM (SELECT * FROM after UNION ALL SELECT * FROM before) s WHERE due_at <= hookfast_now($1) LIMIT $3"
+    " SELECT source FROM (SELECT * FROM after UNION ALL SELECT * FROM before) s WHERE due_at <= hookfast_now($1) AND source <> ALL($4) LIMIT $3"
 );
 /// What the taken jobs work on: an event, or a delivery. Only the one that it is is looked up, and by its key: a limit keeps the planner
 /// from joining the whole table, which it would where that was small when it planned.
@@ -86,10 +86,10 @@ const BURY: &str = "WITH gone AS (DELETE FROM jobs WHERE id = $1 RETURNING event
      SELECT event_id, source, route, plugin, attempt, $2, $3, hookfast_now($4), CASE WHEN skip_after IS NULL THEN line END FROM gone";
 
 impl Node {
-    pub(super) async fn claim(&self, places: Vec<OwnedSemaphorePermit>) -> Result<Vec<Claimed>, StoreError> {
+    pub(super) async fn claim(&self, places: Vec<OwnedSemaphorePermit>, but: &[SourceName]) -> Result<Vec<Claimed>, StoreError> {
         let _guard = self.taking.read().await;
         let taken = self
-            .statements(async |connection| self.take_due(connection, places.len()).await)
+            .statements(async |connection| self.take_due(connection, places.len(), but).await)
             .await
             .map_err(|error| self.broke_off(error))?;
         Ok(self.hand_over(taken, places))
@@ -154,8 +154,8 @@ impl Node {
         error
     }
 
-    async fn take_due(&self, connection: &mut PgConnection, places: usize) -> Result<Vec<Taken>, sqlx::Error> {
-        let waiting = self.due_sources(connection, places).await?;
+    async fn take_due(&self, connection: &mut PgConnection, places: usize, but: &[SourceName]) -> Result<Vec<Taken>, sqlx::Error> {
+        let waiting = self.due_sources(connection, places, but).await?;
         let mut taken = Vec::with_capacity(places);
         let mut shares = Shares::of(places, waiting);
         while let Some(turn) = shares.turn() {
@@ -168,15 +168,17 @@ impl Node {
         if let Some(last) = shares.last() {
             self.round_robin.stops_at(last);
         }
-        if taken.len() < places {
+        // One that leaves sources out says nothing of what else is due.
+        if taken.len() < places && but.is_empty() {
             self.look(connection).await?;
         }
         Ok(taken)
     }
 
-    async fn due_sources(&self, connection: &mut PgConnection, most: usize) -> Result<Vec<String>, sqlx::Error> {
+    async fn due_sources(&self, connection: &mut PgConnection, most: usize, but: &[SourceName]) -> Result<Vec<String>, sqlx::Error> {
         let sources = sqlx::query_scalar(DUE_SOURCES).bind(self.given_now()).bind(self.round_robin.last());
-        sources.bind(i64::try_from(most).unwrap_or(i64::MAX)).fetch_all(connection).await
+        let but: Vec<&str> = but.iter().map(SourceName::as_str).collect();
+        sources.bind(i64::try_from(most).unwrap_or(i64::MAX)).bind(but).fetch_all(connection).await
     }
 
     /// What is due when becomes known to whoever claims.

@@ -42,7 +42,7 @@ use super::rhythm::is_waited_for;
 use super::round_robin::RoundRobin;
 use super::{AdmitError, Backlog, Claimed, NodeFacts, SettleError, Slots, StoreError};
 use crate::clock::Clock;
-use crate::domain::{AttemptRecord, Effects, EventId, Job, JobId, NodeId, Outcome, Timestamp};
+use crate::domain::{AttemptRecord, Effects, EventId, Job, JobId, NodeId, Outcome, SourceName, Timestamp};
 use crate::metrics::Metrics;
 use crate::random::Random;
 
@@ -137,8 +137,8 @@ impl Postgres {
         answer.await.unwrap_or(Err(SettleError::Closed))
     }
 
-    pub(super) async fn claim(&self, places: Vec<OwnedSemaphorePermit>) -> Result<Vec<Claimed>, StoreError> {
-        self.node.claim(places).await
+    pub(super) async fn claim(&self, places: Vec<OwnedSemaphorePermit>, but: Vec<SourceName>) -> Result<Vec<Claimed>, StoreError> {
+        self.node.claim(places, &but).await
     }
 
     pub(super) async fn claim_suspect(&self, place: OwnedSemaphorePermit) -> Result<Option<Claimed>, StoreError> {

@@ -30,9 +30,9 @@ const ANY_SUSPECT: &str = "SELECT EXISTS (SELECT 1 FROM jobs WHERE state = 'read
 const TAKE: &str = "UPDATE jobs SET state = 'running', owner = ?2, attempt = attempt + 1 WHERE id = ?1";
 const EVENT: &str = "SELECT id, event_type, dedupe_key, received_at, headers, body, parent, depth FROM events WHERE seq = ?1";
 
-pub(super) fn apply(round: &mut Round<'_>, places: usize) -> Result<Applied, rusqlite::Error> {
+pub(super) fn apply(round: &mut Round<'_>, places: usize, but: &[SourceName]) -> Result<Applied, rusqlite::Error> {
     let mut taken = Vec::with_capacity(places);
-    let mut shares = Shares::of(places, due_sources(round, places)?);
+    let mut shares = Shares::of(places, due_sources(round, places, but)?);
     while let Some(turn) = shares.turn() {
         for share in turn {
             let found = take_due(round, &share, &mut taken)?;
@@ -41,10 +41,13 @@ pub(super) fn apply(round: &mut Round<'_>, places: usize) -> Result<Applied, rus
     }
     round.draft.stopped_at = shares.last();
     let claimed = taken.iter().filter_map(|taken| load(round, taken).transpose()).collect::<Result<_, _>>()?;
-    let next_due = if taken.len() == places { Some(round.now) } else { next_due(round)? };
-    round.draft.left = Some(Backlog::from(next_due));
-    // What this round's earlier writes made due was seen by this claim.
-    round.draft.due = None;
+    // One that leaves sources out says nothing of what else is due.
+    if but.is_empty() {
+        let next_due = if taken.len() == places { Some(round.now) } else { next_due(round)? };
+        round.draft.left = Some(Backlog::from(next_due));
+        // What this round's earlier writes made due was seen by this claim.
+        round.draft.due = None;
+    }
     Ok(Applied::Claimed(claimed))
 }
 
@@ -64,15 +67,15 @@ pub(super) fn apply_suspect(round: &mut Round<'_>) -> Result<Applied, rusqlite::
     }
 }
 
-/// The sources that have due jobs, from where the last claim stopped; no more of them than can have a place.
-fn due_sources(round: &Round<'_>, most: usize) -> Result<Vec<String>, rusqlite::Error> {
+/// The sources but these that have due jobs, from where the last claim stopped; no more of them than can have a place.
+fn due_sources(round: &Round<'_>, most: usize, but: &[SourceName]) -> Result<Vec<String>, rusqlite::Error> {
     let last = round.round_robin.last();
     let mut due = Vec::new();
     let (mut after, mut is_around) = (last.clone(), false);
     while due.len() < most {
         match next_source(round, &after)? {
             Some((source, due_at)) if !is_around || source <= last => {
-                if due_at <= round.now {
+                if due_at <= round.now && but.iter().all(|but| but.as_str() != source) {
                     due.push(source.clone());
                 }
                 after = source;

@@ -40,7 +40,7 @@ use super::work::host_name;
 use super::{AdmitError, Backlog, Claimed, DeadFilter, NodeFacts, NodeView, SettleError, StoreError};
 use crate::clock::Clock;
 use crate::domain::{
-    AttemptRecord, Effects, EventId, Job, JournalEntry, Lineage, NodeId, Outcome, PluginName, Refusal, Timestamp, UpstreamName,
+    AttemptRecord, Effects, EventId, Job, JournalEntry, Lineage, NodeId, Outcome, PluginName, Refusal, SourceName, Timestamp, UpstreamName,
 };
 
 /// An open database.
@@ -90,8 +90,8 @@ impl Sqlite {
         answer.await.unwrap_or(Err(SettleError::Closed))
     }
 
-    pub(super) async fn claim(&self, places: Vec<OwnedSemaphorePermit>) -> Result<Vec<Claimed>, StoreError> {
-        self.ask(|reply| Operation::Claim { places, reply }).await
+    pub(super) async fn claim(&self, places: Vec<OwnedSemaphorePermit>, but: Vec<SourceName>) -> Result<Vec<Claimed>, StoreError> {
+        self.ask(|reply| Operation::Claim { places, but, reply }).await
     }
 
     pub(super) async fn claim_suspect(&self, place: OwnedSemaphorePermit) -> Result<Option<Claimed>, StoreError> {

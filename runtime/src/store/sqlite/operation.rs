@@ -4,7 +4,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::dedupe::Seen;
 use crate::domain::{
-    AttemptRecord, Effects, Job, JournalEntry, Lineage, Outcome, PluginName, Quarantined, Refusal, StepState, Timestamp, UpstreamName,
+    AttemptRecord, Effects, Job, JournalEntry, Lineage, Outcome, PluginName, Quarantined, Refusal, SourceName, StepState, Timestamp,
+    UpstreamName,
 };
 use crate::store::admission::Admission;
 use crate::store::rhythm::is_waited_for;
@@ -16,7 +17,7 @@ pub(super) enum Operation {
     Admit(Admission),
     Settle(Box<Settlement>),
     Journal(Box<Noted>),
-    Claim { places: Vec<OwnedSemaphorePermit>, reply: Reply<Vec<Claimed>> },
+    Claim { places: Vec<OwnedSemaphorePermit>, but: Vec<SourceName>, reply: Reply<Vec<Claimed>> },
     ClaimSuspect { place: Option<OwnedSemaphorePermit>, reply: Reply<Option<Claimed>> },
     Edit { edit: Edit, reply: Reply<Edited> },
 }

@@ -245,7 +245,7 @@ impl Round<'_> {
             }
             Operation::Settle(settlement) => settle::apply(self, settlement).map(Applied::Settled),
             Operation::Journal(noted) => steps::keep(self, &noted.job, &noted.entry).map(Applied::Journalled),
-            Operation::Claim { places, .. } => claim::apply(self, places.len()),
+            Operation::Claim { places, but, .. } => claim::apply(self, places.len(), but),
             Operation::ClaimSuspect { .. } => claim::apply_suspect(self),
             Operation::Edit { edit, .. } => edit::apply(self, edit).map(Applied::Edited),
         }
@@ -258,7 +258,7 @@ fn answer(operation: Operation, applied: Applied) {
         (Operation::Admit(admission), Applied::Admitted(admitted)) => admission.answer(Ok(admitted)),
         (Operation::Settle(settlement), Applied::Settled(result)) => drop(settlement.reply.send(result)),
         (Operation::Journal(noted), Applied::Journalled(result)) => drop(noted.reply.send(result)),
-        (Operation::Claim { places, reply }, Applied::Claimed(found)) => {
+        (Operation::Claim { places, reply, .. }, Applied::Claimed(found)) => {
             let _ = reply.send(Ok(found.into_iter().zip(places).map(|(taken, place)| taken.at(place)).collect()));
         }
         (Operation::ClaimSuspect { place, reply }, Applied::Claimed(found)) => {

@@ -1,0 +1,104 @@
+//! Places for newcomers. Round robin shares only places that come free; where the jobs of one source wait for a slow upstream, none does.
+//! So some places are kept for sources that have next to none.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use super::Crew;
+use crate::domain::SourceName;
+
+/// One place of so many is kept.
+const KEPT_OF: usize = 16;
+/// A source with so many running jobs gets none of them, and at most as many at once.
+const FEW: usize = 2;
+/// How often is looked for newcomers while jobs are due and all other places are taken.
+const LOOK: Duration = Duration::from_millis(25);
+
+/// Of so many places, how many are kept.
+pub(super) fn kept(places: usize) -> usize {
+    places / KEPT_OF
+}
+
+/// How many jobs of each source run.
+#[derive(Default)]
+pub(super) struct Running(Mutex<HashMap<SourceName, usize>>);
+
+/// A job that runs, for as long as it does.
+pub(super) struct Run<'a> {
+    running: &'a Running,
+    source: SourceName,
+}
+
+impl Running {
+    pub(super) fn begin(&self, source: &SourceName) -> Run<'_> {
+        *self.lock().entry(source.clone()).or_default() += 1;
+        Run { running: self, source: source.clone() }
+    }
+
+    /// The sources that are no newcomers.
+    fn settled_in(&self) -> Vec<SourceName> {
+        self.lock().iter().filter(|(_, jobs)| **jobs >= FEW).map(|(source, _)| source.clone()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<SourceName, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        let mut running = self.running.lock();
+        if let Some(jobs) = running.get_mut(&self.source) {
+            *jobs -= 1;
+            if *jobs == 0 {
+                running.remove(&self.source);
+            }
+        }
+    }
+}
+
+impl Crew {
+    /// Claims due jobs of newcomers for the places that are kept.
+    pub(super) async fn run_newcomers(self: Arc<Self>, kept: usize) {
+        let places = Arc::new(Semaphore::new(kept));
+        let mut backlog = self.workshop.store.backlog();
+        let work = async {
+            while backlog.wait_for(|backlog| backlog.next_due().is_some()).await.is_ok() {
+                tokio::time::sleep(LOOK).await;
+                let is_due = backlog.borrow().is_due(self.workshop.clock.now());
+                if is_due && self.workshop.slots.free() == 0 {
+                    let free = std::iter::from_fn(|| Arc::clone(&places).try_acquire_owned().ok()).take(FEW).collect::<Vec<_>>();
+                    if !free.is_empty() {
+                        self.claim(free, self.running.settled_in()).await;
+                    }
+                }
+            }
+        };
+        self.closing.run_until_cancelled(work).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_a_newcomer_while_few_of_its_jobs_run() {
+        let running = Running::default();
+        let (busy, quiet): (SourceName, SourceName) = ("busy".parse().expect("a name"), "quiet".parse().expect("a name"));
+        let _quiet = running.begin(&quiet);
+        let runs = [&busy, &busy, &busy].map(|source| running.begin(source));
+        assert_eq!(running.settled_in(), [busy]);
+        drop(runs);
+        assert_eq!(running.settled_in(), []);
+        assert_eq!(running.lock().keys().collect::<Vec<_>>(), [&quiet]);
+    }
+
+    #[test]
+    fn a_small_worker_keeps_no_place() {
+        assert_eq!([1, 15, 16, 128].map(kept), [0, 0, 1, 8]);
+    }
+}
