@@ -5,7 +5,7 @@ use hookfast::domain::{EventId, StateItem};
 use hookfast::store::{Claimed, EventFilter, EventView, JobView, ParentView, Work};
 
 use super::effects::{delivery, scope, upstream};
-use super::history::History;
+use super::history::{History, body};
 use super::model::{Believed, BelievedStep, ModelEvent, ModelJob, job_key};
 
 impl History {
@@ -39,7 +39,7 @@ impl History {
 
     fn compare_event(&self, event: &EventView, expected: &ModelEvent) {
         let parent = expected.parent.as_ref().map(|parent| ParentView { lineage: parent.lineage.to_string(), depth: parent.depth });
-        assert_eq!((event.dedupe_key.as_deref(), &event.parent), (Some(&*format!("key:{}", expected.key)), &parent));
+        assert_eq!((event.dedupe_key.as_deref(), &event.parent), (Some(&*format!("key:{}", expected.sent.key)), &parent));
         let mut emitted = event.emitted.clone();
         emitted.sort_unstable();
         assert_eq!(emitted, self.emitted_by(event.id));
@@ -82,7 +82,7 @@ impl History {
         match work {
             Work::Handle(event) => {
                 let expected = &self.events[&event.id];
-                assert_eq!((event.id, &event.body[..], &event.parent), (job.lineage.event, &[expected.key; 8][..], &expected.parent));
+                assert_eq!((event.id, &event.body[..], &event.parent), (job.lineage.event, &body(expected.sent)[..], &expected.parent));
             }
             Work::Deliver(sent) => {
                 let (route, attempt) = job.lineage.route.as_str().split_once(':').expect("the route of a delivery");

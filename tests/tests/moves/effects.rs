@@ -9,7 +9,7 @@ use hookfast::domain::{
 
 use super::history::{History, event, route};
 use super::model::{Believed, ModelItem, ModelJob};
-use super::step::{Asked, End};
+use super::step::{Asked, End, Sent};
 
 /// Counts the runs that asked for it.
 pub(super) const COUNTER: &str = "counter";
@@ -81,7 +81,7 @@ impl History {
             && self.known(key).is_none()
         {
             let NewEvent { event, .. } = self.emitted(job, key, delay);
-            self.stored(event.id, key, event.parent.clone(), Duration::from_secs(delay));
+            self.stored(event.id, Sent { key, body: 0 }, event.parent.clone(), Duration::from_secs(delay));
         }
         if let Some(delay) = asked.delivers {
             let due = now + Duration::from_secs(delay);
@@ -95,7 +95,7 @@ impl History {
         let depth = self.events[&job.lineage.event].parent.as_ref().map_or(0, |parent| parent.depth) + 1;
         // Each run has ids of its own: what a run that is repeated emits is seen to elsewhere.
         let id = EventId::derived(&job.lineage, job.attempt as usize);
-        let mut new = event(id, key, self.clock.now());
+        let mut new = event(id, Sent { key, body: 0 }, self.clock.now());
         let event = std::sync::Arc::get_mut(&mut new.event).expect("nobody else has it");
         event.parent = Some(Parent { lineage: job.lineage.clone(), depth });
         NewEvent { delay: Duration::from_secs(delay), ..new }

@@ -18,27 +18,27 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::effects::{LAST, asked, upstream};
 use super::model::{Believed, JobKey, ModelEvent, ModelItem, ModelJob, job_key};
-use super::step::{End, Step};
+use super::step::{End, Sent, Step};
 
 const WINDOW: Duration = Duration::from_mins(1);
 /// Of every other key: windows of both lengths meet in one transaction.
 const LONGER_WINDOW: Duration = Duration::from_mins(3);
-const CHARGES_MAX: u32 = 3;
+pub(super) const LEASE: Duration = Duration::from_secs(10);
 
 /// The store, and what it must hold.
 pub(super) struct History {
     pub(super) database: Database,
     pub(super) clock: Clock,
-    opened_at: Timestamp,
+    pub(super) opened_at: Timestamp,
     pub(super) random: Random,
     /// `None` only while it is opened again: its lock goes with it.
-    store: Option<Store>,
-    born: mpsc::UnboundedReceiver<Claimed>,
+    pub(super) store: Option<Store>,
+    pub(super) born: mpsc::UnboundedReceiver<Claimed>,
     pub(super) events: BTreeMap<EventId, ModelEvent>,
     pub(super) jobs: BTreeMap<JobKey, ModelJob>,
     keys: BTreeMap<u8, (EventId, Timestamp)>,
     pub(super) held: Vec<Job>,
-    lost: Vec<Job>,
+    pub(super) lost: Vec<Job>,
     pub(super) state: BTreeMap<&'static str, ModelItem>,
     /// All versions that were ever seen.
     pub(super) versions: BTreeSet<u64>,
@@ -52,7 +52,7 @@ fn window(key: u8) -> Duration {
     if key.is_multiple_of(2) { WINDOW } else { LONGER_WINDOW }
 }
 
-async fn open(database: &Database, clock: &Clock, random: &Random) -> (Store, mpsc::UnboundedReceiver<Claimed>) {
+pub(super) async fn open(database: &Database, clock: &Clock, random: &Random) -> (Store, mpsc::UnboundedReceiver<Claimed>) {
     // With free places, a job is born running where nothing else is due.
     let opened = Store::open(StoreSettings {
         database: database.clone(),
@@ -60,7 +60,7 @@ async fn open(database: &Database, clock: &Clock, random: &Random) -> (Store, mp
         clock: clock.clone(),
         random: random.clone(),
         migrates: true,
-        lease: Duration::from_secs(10),
+        lease: LEASE,
         metrics: Arc::new(Metrics::default()),
         slots: Slots::new(2),
         // So few that keys are looked up on both sides of the bound.
@@ -105,8 +105,8 @@ impl History {
 
     pub(super) async fn take(&mut self, step: Step) {
         match step {
-            Step::Admit { key } => self.admit(key).await,
-            Step::AdmitTogether { keys, bad } => self.admit_together(&keys, bad).await,
+            Step::Admit(sent) => self.admit(sent).await,
+            Step::AdmitTogether { sent, bad } => self.admit_together(sent, bad).await,
             Step::SettleTogether { ends, bad, how } => self.settle_together(&ends, bad, how).await,
             Step::Claim { places } => self.claim(places).await,
             Step::ClaimSuspect => self.claim_suspect().await,
@@ -128,7 +128,7 @@ impl History {
             }
             Step::JournalStale { which, step, noted } => {
                 if let Some(job) = self.lost(which) {
-                    self.journal_stale(job, step, noted).await;
+                    self.journal_stale(&self.store(), job, step, noted).await;
                 }
             }
             Step::Settle { .. } | Step::Journal { .. } => {}
@@ -137,6 +137,7 @@ impl History {
                 self.claim_suspect().await;
                 self.crash().await;
             }
+            Step::Outlive { end, noted } => self.outlive(end, noted).await,
             Step::Advance { seconds } => self.clock.advance(Duration::from_secs(seconds)),
             Step::Unpark => self.unpark().await,
             Step::UnparkUpstream { upstream, jobs_max } => self.unpark_upstream(upstream, jobs_max).await,
@@ -154,21 +155,26 @@ impl History {
         (!is_held).then_some(job)
     }
 
-    async fn admit(&mut self, key: u8) {
+    async fn admit(&mut self, sent: Sent) {
         let now = self.clock.now();
         let id = self.store().event_id(now, self.random.bytes());
-        let admitted = self.store().admit(vec![event(id, key, now)]).await.expect("admitted");
-        self.admitted(key, id, &admitted[0]);
+        let admitted = self.store().admit(vec![event(id, sent, now)]).await.expect("admitted");
+        self.admitted(sent, id, &admitted[0]);
         self.hold_born();
     }
 
     /// An event was answered so.
-    pub(super) fn admitted(&mut self, key: u8, id: EventId, admitted: &Admitted) {
-        if let Some(of) = self.known(key) {
-            return assert_eq!(*admitted, Admitted::Duplicate { of, key_reused: false, answer: Answer::default() });
+    pub(super) fn admitted(&mut self, sent: Sent, id: EventId, admitted: &Admitted) {
+        if let Some(of) = self.known(sent.key) {
+            let first = &self.events[&of];
+            let duplicate = |answer| Admitted::Duplicate { of, key_reused: first.sent != sent, answer };
+            // Where the first one is kept no longer, what its sender was told may not be known either.
+            let is_forgotten = !first.is_kept && *admitted == duplicate(answer(sent));
+            assert!(*admitted == duplicate(answer(first.sent)) || is_forgotten, "{admitted:?} and not of {first:?}");
+            return;
         }
         assert_eq!(*admitted, Admitted::New(id));
-        self.stored(id, key, None, Duration::ZERO);
+        self.stored(id, sent, None, Duration::ZERO);
     }
 
     /// The event that is known under a key.
@@ -177,11 +183,11 @@ impl History {
     }
 
     /// A new event is there, and its job.
-    pub(super) fn stored(&mut self, id: EventId, key: u8, parent: Option<Parent>, delay: Duration) {
+    pub(super) fn stored(&mut self, id: EventId, sent: Sent, parent: Option<Parent>, delay: Duration) {
         let now = self.clock.now();
-        self.keys.insert(key, (id, now + window(key)));
-        self.events.insert(id, ModelEvent { key, arrived: now, is_kept: true, parent });
-        let (line, due) = (line(key), now + delay);
+        self.keys.insert(sent.key, (id, now + window(sent.key)));
+        self.events.insert(id, ModelEvent { sent, arrived: now, is_kept: true, parent });
+        let (line, due) = (line(sent.key), now + delay);
         let state = if self.line_of(line).next().is_some() { Believed::Waiting } else { Believed::Ready { due } };
         let job = ModelJob::new(state, self.jobs.len(), due, line);
         self.jobs.insert((id, route().name), job);
@@ -195,7 +201,7 @@ impl History {
         }
     }
 
-    async fn claim(&mut self, places: usize) {
+    pub(super) async fn claim(&mut self, places: usize) {
         let now = self.clock.now();
         let due = |job: &&ModelJob| !job.suspect && matches!(job.state, Believed::Ready { due } if due <= now);
         let expected = self.jobs.values().filter(due).count().min(places);
@@ -206,7 +212,7 @@ impl History {
         }
     }
 
-    async fn claim_suspect(&mut self) {
+    pub(super) async fn claim_suspect(&mut self) {
         // One that was charged waits a second for each charge.
         let quiet = self.clock.now().since(self.opened_at).as_secs();
         let ready = |job: &&ModelJob| job.suspect && u64::from(job.charges) <= quiet && matches!(job.state, Believed::Ready { .. });
@@ -297,29 +303,6 @@ impl History {
         }
     }
 
-    /// Whatever ran is ready again as a suspect; a suspect that ran is charged.
-    pub(super) async fn crash(&mut self) {
-        // Closing commits what was asked for and settles nothing: to the database it is a death.
-        self.store.take().expect("an open store").close().await;
-        let (store, born) = open(&self.database, &self.clock, &self.random).await;
-        (self.store, self.born) = (Some(store), born);
-        let now = self.clock.now();
-        self.opened_at = now;
-        let mut condemned = Vec::new();
-        for (key, job) in self.jobs.iter_mut().filter(|(_, job)| job.state == Believed::Running) {
-            job.charges += u32::from(job.suspect);
-            if job.charges >= CHARGES_MAX {
-                (job.state, job.is_refused) = (Believed::Dead, false);
-                condemned.push(key.clone());
-            } else {
-                (job.state, job.suspect) = (Believed::Ready { due: now }, true);
-                job.attempts_before += 1;
-            }
-        }
-        condemned.iter().for_each(|key| self.leave_line(key, false));
-        self.lost.append(&mut self.held);
-    }
-
     /// Whoever stands in this line, unfinished.
     fn line_of(&self, line: Option<Line>) -> impl Iterator<Item = (&JobKey, &ModelJob)> {
         let stands = |job: &ModelJob| job.is_in_line && !job.is_finished();
@@ -360,7 +343,8 @@ pub(super) fn route() -> Route {
     Route { name: plugin.clone().into(), plugin, types: Vec::new() }
 }
 
-pub(super) fn event(id: EventId, key: u8, received_at: Timestamp) -> NewEvent {
+pub(super) fn event(id: EventId, sent: Sent, received_at: Timestamp) -> NewEvent {
+    let key = sent.key;
     let source = if key.is_multiple_of(2) { "even" } else { "odd" };
     let event = Event {
         id,
@@ -369,14 +353,21 @@ pub(super) fn event(id: EventId, key: u8, received_at: Timestamp) -> NewEvent {
         dedupe_key: Some(format!("key:{key}")),
         received_at,
         headers: Headers::default(),
-        body: Bytes::from(vec![key; 8]),
+        body: Bytes::copy_from_slice(&body(sent)),
         parent: None,
     };
-    let number = key;
-    let key = DedupeKey { hash: [key; 16], body_hash: [key; 8], window: window(key) };
-    let ordering = line(number).map(|line| OrderingKey { text: "customer".into(), line });
-    let (answer, routes, delay) = (Answer::default(), vec![route()], Duration::ZERO);
-    NewEvent { event: event.into(), key: Some(key), ordering, answer, routes, delay }
+    let ordering = line(key).map(|line| OrderingKey { text: "customer".into(), line });
+    let key = DedupeKey { hash: [key; 16], body_hash: body(sent), window: window(key) };
+    NewEvent { event: event.into(), key: Some(key), ordering, answer: answer(sent), routes: vec![route()], delay: Duration::ZERO }
+}
+
+/// So short that it is its own hash.
+pub(super) fn body(sent: Sent) -> [u8; 8] {
+    [sent.key, sent.body, 0, 0, 0, 0, 0, 0]
+}
+
+fn answer(sent: Sent) -> Answer {
+    if sent.body == 0 { Answer::default() } else { Answer { status: 200, body: Some(Bytes::from_static(b"taken")) } }
 }
 
 /// Two thirds of the events are ordered: by two keys, one of which waits for its head as long as it takes.

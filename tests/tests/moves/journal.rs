@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hookfast::domain::{Headers, Job, JournalEntry, OutboundAnswer, RecordedStep, StepState};
-use hookfast::store::SettleError;
+use hookfast::store::{SettleError, Store};
 
 use super::history::History;
 use super::model::{BelievedStep, ModelStep, job_key};
@@ -31,8 +31,8 @@ impl History {
         assert_eq!(kept, expected);
     }
 
-    pub(super) async fn journal_stale(&self, job: &Job, step: u8, noted: Noted) {
-        let kept = self.store().journal(job, entry(job, step, noted, 0)).await;
+    pub(super) async fn journal_stale(&self, store: &Store, job: &Job, step: u8, noted: Noted) {
+        let kept = store.journal(job, entry(job, step, noted, 0)).await;
         assert!(matches!(kept, Err(SettleError::Stale)), "{kept:?}");
     }
 }

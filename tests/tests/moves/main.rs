@@ -1,10 +1,11 @@
 //! Random histories of both drivers of the real store against a small model of what must be true: no job is lost, none is settled twice, a
-//! stale settle changes nothing, a crash costs no attempt, one bad row never fails its group, and what a run asks for is there once for each
-//! outcome that was committed, and never without it.
+//! stale settle changes nothing, of events under one key that arrive at once one is new, a crash costs no attempt, one bad row never fails
+//! its group, and what a run asks for is there once for each outcome that was committed, and never without it.
 
 mod step;
 mod model;
 mod history;
+mod takeover;
 mod upkeep;
 mod together;
 mod effects;

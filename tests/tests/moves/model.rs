@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hookfast::domain::{EventId, Line, Lineage, Parent, RouteName, Timestamp};
 
+use super::step::Sent;
+
 /// What a job is known by.
 pub(super) type JobKey = (EventId, RouteName);
 
@@ -49,7 +51,7 @@ pub(super) struct ModelJob {
 
 #[derive(Debug, Clone)]
 pub(super) struct ModelEvent {
-    pub(super) key: u8,
+    pub(super) sent: Sent,
     pub(super) arrived: Timestamp,
     /// Until it is forgotten.
     pub(super) is_kept: bool,

@@ -3,16 +3,17 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+/// A multiple of three, as there are two lines and what stands in none.
+const KEYS: u8 = 12;
+
 /// One thing that happens.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
-    /// An event under one of a few keys arrives.
-    Admit {
-        key: u8,
-    },
-    /// Events under different keys arrive at once, and with them one that no database takes.
+    /// An event arrives.
+    Admit(Sent),
+    /// Events arrive at once, most of them with others under the same key, and with them one that no database takes.
     AdmitTogether {
-        keys: Vec<u8>,
+        sent: Vec<Sent>,
         bad: Index,
     },
     /// All that runs ends at once, and one of it so that the database refuses it.
@@ -53,6 +54,11 @@ pub(super) enum Step {
     },
     /// The process dies, and another one starts.
     Crash,
+    /// Another process takes over, and this one says too late how its jobs ended.
+    Outlive {
+        end: End,
+        noted: Noted,
+    },
     /// A suspect is taken, and the process dies of it.
     CrashBySuspect,
     Advance {
@@ -70,6 +76,13 @@ pub(super) enum Step {
     Prune,
     /// Old events are forgotten.
     Expire,
+}
+
+/// What a sender sends: under one of a few keys one of two bodies, each with an answer of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sent {
+    pub(super) key: u8,
+    pub(super) body: u8,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -118,9 +131,8 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let which = any::<Index>;
     let how = || prop_oneof![Just(Bad::Words), Just(Bad::Event)];
     let step = prop_oneof![
-        14 => (0..12_u8).prop_map(|key| Step::Admit { key }),
-        2 => (prop::collection::btree_set(0..12_u8, 1..6), which())
-            .prop_map(|(keys, bad)| Step::AdmitTogether { keys: keys.into_iter().collect(), bad }),
+        14 => (0..KEYS, body()).prop_map(|(key, body)| Step::Admit(Sent { key, body })),
+        6 => (sent_together(), which()).prop_map(|(sent, bad)| Step::AdmitTogether { sent, bad }),
         4 => (prop::collection::vec(end(), 4), which(), how()).prop_map(|(ends, bad, how)| Step::SettleTogether { ends, bad, how }),
         16 => (1..4_usize).prop_map(|places| Step::Claim { places }),
         8 => Just(Step::ClaimSuspect),
@@ -130,6 +142,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (which(), 0..2_u8, noted()).prop_map(|(which, step, noted)| Step::Journal { which, step, noted }),
         1 => (which(), 0..2_u8, noted()).prop_map(|(which, step, noted)| Step::JournalStale { which, step, noted }),
         1 => Just(Step::Crash),
+        2 => (end(), noted()).prop_map(|(end, noted)| Step::Outlive { end, noted }),
         3 => Just(Step::CrashBySuspect),
         5 => (1..40_u64).prop_map(|seconds| Step::Advance { seconds }),
         1 => Just(Step::Unpark),
@@ -137,9 +150,20 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::Replay),
         1 => Just(Step::Discard),
         1 => Just(Step::Prune),
-        1 => Just(Step::Expire),
+        2 => Just(Step::Expire),
     ];
     prop::collection::vec(step, 1..80)
+}
+
+fn body() -> impl Strategy<Value = u8> {
+    prop_oneof![3 => Just(0_u8), 1 => Just(1)]
+}
+
+/// Under three keys in a row, so that most are sent more than once. Those are of different lines: a database that takes groups side by side
+/// may take either of two first.
+fn sent_together() -> impl Strategy<Value = Vec<Sent>> {
+    let nth_and_body = prop::collection::vec((0..3_u8, body()), 1..7);
+    (0..KEYS, nth_and_body).prop_map(|(first, sent)| sent.into_iter().map(|(nth, body)| Sent { key: (first + nth) % KEYS, body }).collect())
 }
 
 fn end() -> impl Strategy<Value = End> {
@@ -157,7 +181,7 @@ fn end() -> impl Strategy<Value = End> {
 fn asked() -> impl Strategy<Value = Asked> {
     let delay = || prop_oneof![Just(0_u64), 1..20_u64];
     let leaves_for = prop::option::weighted(0.2, 1..20_u64);
-    let (emits, delivers) = (prop::option::weighted(0.3, (0..12_u8, delay())), prop::option::weighted(0.3, delay()));
+    let (emits, delivers) = (prop::option::weighted(0.3, (0..KEYS, delay())), prop::option::weighted(0.3, delay()));
     let state = (prop::bool::weighted(0.4), prop::bool::weighted(0.5), leaves_for);
     (state, emits, delivers).prop_map(|((counts, replaces, leaves_for), emits, delivers)| Asked {
         counts,

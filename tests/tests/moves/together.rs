@@ -1,31 +1,26 @@
-//! What is written in one group, with one row in it that the database refuses: that one bears it alone.
+//! What is written in one group, with one row in it that the database refuses: that one bears it alone. Of events under one key one is new.
 
 use futures_util::future::join_all;
 use hookfast::domain::{Answer, Effects, EventId, Job, Outcome};
-use hookfast::store::{AdmitError, Database, SettleError};
+use hookfast::store::{AdmitError, Admitted, Database, SettleError};
 use proptest::sample::Index;
 
 use super::effects::asked;
-use super::history::{History, event, line, record, was_run};
-use super::step::{Asked, Bad, End};
+use super::history::{History, event, record, was_run};
+use super::step::{Asked, Bad, End, Sent};
 
 /// Of no other event.
 const BAD_KEY: u8 = 200;
 
 impl History {
-    pub(super) async fn admit_together(&mut self, keys: &[u8], bad: Index) {
+    pub(super) async fn admit_together(&mut self, mut sent: Vec<Sent>, bad: Index) {
         let (now, store) = (self.clock.now(), self.store());
-        // Of one line at most one: a database that takes groups side by side may take either of two first.
-        let is_first = |number: usize| {
-            let mut before = keys[..number].iter().filter(|key| line(**key).is_some() && line(**key) == line(keys[number]));
-            before.all(|key| *key == keys[number])
-        };
-        let mut keys: Vec<u8> = (0..keys.len()).filter(|number| is_first(*number)).map(|number| keys[number]).collect();
-        keys.insert(bad.index(keys.len() + 1), BAD_KEY);
-        let sent: Vec<_> = keys.iter().map(|key| (*key, store.event_id(now, self.random.bytes()))).collect();
-        let new = |(key, id): &(u8, EventId)| {
-            let mut event = event(*id, *key, now);
-            if *key == BAD_KEY {
+        sent.insert(bad.index(sent.len() + 1), Sent { key: BAD_KEY, body: 0 });
+        let sent: Vec<_> = sent.into_iter().map(|sent| (sent, store.event_id(now, self.random.bytes()))).collect();
+        let is_bad = |(sent, _): &(Sent, EventId)| sent.key == BAD_KEY;
+        let new = |one: &(Sent, EventId)| {
+            let mut event = event(one.1, one.0, now);
+            if is_bad(one) {
                 // The tables hold answers of success only.
                 event.answer = Answer { status: 500, body: None };
             }
@@ -33,17 +28,26 @@ impl History {
         };
         // Two and two, as of requests that bring several events: all of one are stored, or none.
         let requests: Vec<_> = sent.chunks(2).collect();
-        let admitted = join_all(requests.iter().map(|request| store.admit(request.iter().map(new).collect()))).await;
+        let admit = |request: &[(Sent, EventId)]| {
+            let (store, events) = (store.clone(), request.iter().map(new).collect());
+            // By itself, so that any may come first.
+            tokio::spawn(async move { store.admit(events).await })
+        };
+        let admitted = join_all(requests.iter().map(|request| admit(request))).await;
+        let mut answered = Vec::new();
         for (request, admitted) in requests.into_iter().zip(admitted) {
-            match admitted {
-                Err(AdmitError::Unstorable(_)) => assert!(request.iter().any(|(key, _)| *key == BAD_KEY), "an innocent one is refused"),
-                admitted => {
-                    let admitted = admitted.expect("admitted");
-                    assert!(request.len() == admitted.len() && request.iter().all(|(key, _)| *key != BAD_KEY));
-                    request.iter().zip(&admitted).for_each(|((key, id), admitted)| self.admitted(*key, *id, admitted));
-                }
+            let admitted = admitted.expect("no panic");
+            if request.iter().any(is_bad) {
+                assert!(matches!(admitted, Err(AdmitError::Unstorable(_))), "{admitted:?}");
+                continue;
             }
+            let admitted = admitted.expect("admitted: an innocent one");
+            assert_eq!(admitted.len(), request.len());
+            answered.extend(request.iter().zip(admitted));
         }
+        // Which of one key comes first is not known: one says that it was, and the others are its duplicates.
+        answered.sort_by_key(|(_, admitted)| !matches!(admitted, Admitted::New(_)));
+        answered.into_iter().for_each(|((sent, id), admitted)| self.admitted(*sent, *id, &admitted));
         self.hold_born();
     }
 
@@ -76,6 +80,7 @@ impl History {
             async move { store.settle(job, outcome, record, effects).await }
         }));
         let settled = settled.await;
+        // SQLite refuses nothing that an end without effects can say. PostgreSQL refuses a NUL, and groups such ends apart from the others.
         let is_refused = matches!((how, &self.database), (Bad::Event, _) | (_, Database::Postgres(_)));
         for (number, ((job, end), settled)) in jobs.into_iter().zip(settled).enumerate() {
             if number != bad && self.must_conflict(asked(&job, end)) {
