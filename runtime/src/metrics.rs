@@ -170,7 +170,7 @@ impl Metrics {
         registry.register("jobs", "Live jobs and dead letters by state", self.jobs.clone());
         registry.register("queue_depth", "Jobs that are due and not running", self.queue_depth.clone());
         registry.register_with_unit("queue_oldest", "Age of the oldest due job", Unit::Seconds, self.queue_oldest.clone());
-        registry.register("worker_places_free", "Places in which a job could start now", self.places_free.clone());
+        registry.register("worker_places_free", "Places in which a job of any source could start now", self.places_free.clone());
         registry.register("epoch_ticks", "Heartbeat of the thread that interrupts guests, every 10 ms", self.epoch_ticks.clone());
         registry.register("alerts_firing", "Alerts that fire on this node, by rule", self.alerts.clone());
     }

@@ -211,13 +211,8 @@ impl Store {
         on!(async self, driver => driver.parked_upstreams())
     }
 
-    /// Takes as many due jobs as there are places, fairly over the sources that have any.
-    pub async fn claim(&self, places: Vec<OwnedSemaphorePermit>) -> Result<Vec<Claimed>, StoreError> {
-        self.claim_but(places, Vec::new()).await
-    }
-
-    /// The same of all sources but these.
-    pub async fn claim_but(&self, places: Vec<OwnedSemaphorePermit>, but: Vec<SourceName>) -> Result<Vec<Claimed>, StoreError> {
+    /// Takes as many due jobs as there are places, fairly over the sources that have any, but for some.
+    pub async fn claim(&self, places: Vec<OwnedSemaphorePermit>, but: Vec<SourceName>) -> Result<Vec<Claimed>, StoreError> {
         on!(async self, driver => driver.claim(places, but))
     }
 

@@ -2,21 +2,45 @@
 //! So each source gets its share however few places are free at a time, and however many jobs of others wait.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Where the last claim stopped: at the source that got a place last. In memory: after a start it begins anew.
+use crate::domain::SourceName;
+
+/// Where the last claim stopped: at the source that got a place last. In memory: after a start it begins anew. Claims of all sources and
+/// those that leave some out go round each for themselves, or what the latter leave out would be passed over by the former.
 #[derive(Default)]
-pub(super) struct RoundRobin(Mutex<String>);
+pub(super) struct RoundRobin {
+    all: Mutex<String>,
+    some: Mutex<String>,
+}
+
+/// Where one claim stopped.
+pub(super) struct Stop {
+    leaves_out: bool,
+    source: String,
+}
+
+impl Stop {
+    /// At this source, a claim that left those out.
+    pub(super) fn of(but: &[SourceName], source: String) -> Self {
+        Self { leaves_out: !but.is_empty(), source }
+    }
+}
 
 impl RoundRobin {
-    /// The source that got a place last, empty at first: the next claim goes on with the next one by name.
-    pub(super) fn last(&self) -> String {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Where the last claim stopped that left sources out, if this one does, else the last one that left none out; empty at first.
+    pub(super) fn last(&self, but: &[SourceName]) -> String {
+        self.of(!but.is_empty()).clone()
     }
 
     /// Notes where a claim stopped.
-    pub(super) fn stops_at(&self, source: String) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = source;
+    pub(super) fn note(&self, stop: Stop) {
+        *self.of(stop.leaves_out) = stop.source;
+    }
+
+    fn of(&self, leaves_out: bool) -> MutexGuard<'_, String> {
+        let last = if leaves_out { &self.some } else { &self.all };
+        last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -84,12 +108,14 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{RoundRobin, Shares};
+    use super::{RoundRobin, Shares, Stop};
+    use crate::domain::SourceName;
 
-    /// Gives so many places to sources with so many jobs each.
-    fn claim(round: &RoundRobin, jobs: &mut BTreeMap<String, usize>, places: usize) -> BTreeMap<String, usize> {
-        let last = round.last();
-        let waiting = jobs.iter().filter(|(_, jobs)| **jobs > 0).map(|(source, _)| source.clone());
+    /// Gives so many places to sources with so many jobs each, but for some.
+    fn claim(round: &RoundRobin, jobs: &mut BTreeMap<String, usize>, places: usize, but: &[SourceName]) -> BTreeMap<String, usize> {
+        let last = round.last(but);
+        let is_asked = |source: &String| but.iter().all(|but| but.as_str() != source);
+        let waiting = jobs.iter().filter(|(source, jobs)| **jobs > 0 && is_asked(source)).map(|(source, _)| source.clone());
         let (before, after): (Vec<_>, Vec<_>) = waiting.partition(|source| *source <= last);
         let (mut shares, mut taken) = (Shares::of(places, [after, before].concat()), BTreeMap::new());
         while let Some(turn) = shares.turn() {
@@ -101,7 +127,7 @@ mod tests {
                 shares.found(share, found);
             }
         }
-        shares.last().into_iter().for_each(|last| round.stops_at(last));
+        shares.last().into_iter().for_each(|last| round.note(Stop::of(but, last)));
         taken
     }
 
@@ -109,7 +135,7 @@ mod tests {
         #[test]
         fn no_place_stays_free_while_jobs_wait(jobs in prop::collection::vec(0_usize..20, 1..8), places in 1_usize..40) {
             let mut waiting: BTreeMap<_, _> = jobs.iter().enumerate().map(|(number, jobs)| (format!("s{number}"), *jobs)).collect();
-            let taken = claim(&RoundRobin::default(), &mut waiting, places);
+            let taken = claim(&RoundRobin::default(), &mut waiting, places, &[]);
             prop_assert_eq!(taken.values().sum::<usize>(), places.min(jobs.iter().sum()));
         }
 
@@ -118,7 +144,9 @@ mod tests {
             let mut waiting: BTreeMap<_, _> = (0..sources).map(|number| (format!("s{number}"), 100_000)).collect();
             let (round, mut had) = (RoundRobin::default(), BTreeMap::new());
             for places in &claims {
-                for (source, jobs) in claim(&round, &mut waiting, *places) {
+                // Whoever leaves some out in between changes nothing of it.
+                claim(&round, &mut waiting, 1, &["s0".parse().expect("a name")]);
+                for (source, jobs) in claim(&round, &mut waiting, *places, &[]) {
                     *had.entry(source).or_insert(0) += jobs;
                 }
             }
@@ -137,7 +165,7 @@ mod tests {
                     *waiting.entry(format!("s{number}")).or_insert(0) += jobs;
                 }
                 let before = waiting.clone();
-                let taken = claim(&round, &mut waiting, places);
+                let taken = claim(&round, &mut waiting, places, &[]);
                 for (source, _) in before.into_iter().filter(|(_, jobs)| *jobs > 0) {
                     let others = if taken.contains_key(&source) { 0 } else { taken.values().sum::<usize>() };
                     let waited = places_of_others.entry(source).or_insert(0);

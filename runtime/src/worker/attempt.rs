@@ -34,7 +34,6 @@ impl Crew {
     /// is on its way to the disk. As many outcomes may be on their way as there are places.
     pub(super) async fn attempt(&self, claimed: Claimed) {
         let Claimed { job, work, mut place, has_steps } = claimed;
-        let _run = self.running.begin(&job.source);
         let (mut progress, mut turn) = (Progress::new(has_steps), None);
         loop {
             let ended = {
@@ -45,6 +44,8 @@ impl Crew {
             let Ended { outcome, record, effects } = ended.unwrap_or_else(|| Ended::plain(Outcome::Release, None));
             let scope = effects.state.as_ref().map(|state| state.scope.clone());
             let on_its_way = self.outcomes.acquire().await.expect("the semaphore is never closed");
+            // Where it stands again if it has to: a place that is kept for newcomers stays one.
+            let places = Arc::clone(place.semaphore());
             drop(place);
             report(&job, &outcome, record.as_ref());
             let parked = if let Outcome::Park { reason } = &outcome { Some(reason.clone()) } else { None };
@@ -60,7 +61,7 @@ impl Crew {
                             return self.release(&job).await;
                         }
                     }
-                    place = self.workshop.slots.take().await;
+                    place = places.acquire_owned().await.expect("the semaphore is never closed");
                 }
                 settled => return self.settled(&job, settled, parked.as_ref()).await,
             }

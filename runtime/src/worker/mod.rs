@@ -18,7 +18,7 @@ mod pace;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
@@ -31,7 +31,7 @@ use crate::domain::{Effects, Job, Outcome, SourceName};
 use crate::metrics::Metrics;
 use crate::random::Random;
 use crate::sandbox::{Engine, Plugins};
-use crate::store::{Claimed, Opened, Slots, Store};
+use crate::store::{Backlog, Claimed, Opened, Slots, Store};
 
 /// The most jobs that one claim takes.
 const CLAIM_MAX: usize = 128;
@@ -99,18 +99,21 @@ impl Worker {
             aborting,
             outcomes: Semaphore::new(places),
             turns: Turns::default(),
-            running: Running::default(),
+            running: Arc::default(),
         });
         let Inheritance { born, has_work } = inheritance;
         worker.tasks.spawn(Arc::clone(&crew).run_born(born));
         worker.tasks.spawn(Arc::clone(&crew).run_claimed());
         worker.tasks.spawn(Arc::clone(&crew).run_suspects());
         worker.tasks.spawn(Arc::clone(&crew).wake_waiting());
-        let kept = newcomers::kept(places);
-        if kept > 0 {
-            worker.tasks.spawn(Arc::clone(&crew).run_newcomers(kept));
-        }
-        worker.tasks.spawn(Arc::clone(&crew).open_places(places - kept, has_work));
+        worker.tasks.spawn(async move {
+            let kept = newcomers::kept(places);
+            crew.open_places(places - kept, has_work).await;
+            // Not before: after a start every source is a newcomer.
+            if kept > 0 {
+                crew.run_newcomers(kept).await;
+            }
+        });
         worker
     }
 
@@ -138,7 +141,7 @@ struct Crew {
     /// Outcomes on their way to the disk.
     outcomes: Semaphore,
     turns: Turns,
-    running: Running,
+    running: Arc<Running>,
 }
 
 impl Crew {
@@ -157,22 +160,28 @@ impl Crew {
     async fn run_claimed(self: Arc<Self>) {
         let mut backlog = self.workshop.store.backlog();
         let work = async {
-            loop {
-                let waiting = *backlog.borrow_and_update();
-                if waiting.is_due(self.workshop.clock.now()) {
-                    let slots = &self.workshop.slots;
-                    let mut places = vec![slots.take().await];
-                    places.extend(std::iter::from_fn(|| slots.try_take()).take(CLAIM_MAX - 1));
-                    self.claim(places, Vec::new()).await;
-                    continue;
-                }
-                tokio::select! {
-                    changed = backlog.changed() => if changed.is_err() { break },
-                    () = self.due(waiting.next_due()) => {}
-                }
+            while self.until_due(&mut backlog).await {
+                let slots = &self.workshop.slots;
+                let mut places = vec![slots.take().await];
+                places.extend(std::iter::from_fn(|| slots.try_take()).take(CLAIM_MAX - 1));
+                self.claim(places, Vec::new()).await;
             }
         };
         self.closing.run_until_cancelled(work).await;
+    }
+
+    /// Until something is due; false once the store is gone.
+    async fn until_due(&self, backlog: &mut watch::Receiver<Backlog>) -> bool {
+        loop {
+            let waiting = *backlog.borrow_and_update();
+            if waiting.is_due(self.workshop.clock.now()) {
+                return true;
+            }
+            tokio::select! {
+                changed = backlog.changed() => if changed.is_err() { return false },
+                () = self.due(waiting.next_due()) => {}
+            }
+        }
     }
 
     async fn due(&self, next_due: Option<crate::domain::Timestamp>) {
@@ -182,26 +191,31 @@ impl Crew {
         }
     }
 
-    /// Fills these places with due jobs of all sources but some.
-    async fn claim(self: &Arc<Self>, places: Vec<OwnedSemaphorePermit>, but: Vec<SourceName>) {
+    /// Fills these places with due jobs of all sources but some; how many it found.
+    async fn claim(self: &Arc<Self>, places: Vec<OwnedSemaphorePermit>, but: Vec<SourceName>) -> usize {
         // A claim that is under way is seen through, also while closing: what it takes is ours.
         let crew = Arc::clone(self);
         let claim = self.tasks.spawn(async move {
-            match crew.workshop.store.claim_but(places, but).await {
-                Ok(claimed) if crew.closing.is_cancelled() => {
-                    for claimed in claimed {
-                        crew.give_back(claimed).await;
-                    }
-                }
-                Ok(claimed) => claimed.into_iter().for_each(|claimed| crew.start(claimed)),
+            let claimed = match crew.workshop.store.claim(places, but).await {
+                Ok(claimed) => claimed,
                 Err(error) => {
                     error!(%error, "jobs could not be claimed");
                     tokio::time::sleep(CLAIM_RETRY).await;
+                    return 0;
+                }
+            };
+            let found = claimed.len();
+            for claimed in claimed {
+                if crew.closing.is_cancelled() {
+                    crew.give_back(claimed).await;
+                } else {
+                    crew.start(claimed);
                 }
             }
+            found
         });
         // A panic in it was logged by the panic hook, and the next turn claims again.
-        let _ = claim.await;
+        claim.await.unwrap_or(0)
     }
 
     /// Runs the suspects of a crash one at a time beside ordinary work: this process's own predecessor's, and those of other nodes.
@@ -213,7 +227,10 @@ impl Crew {
             }
             let Some(place) = self.closing.run_until_cancelled(self.workshop.slots.take()).await else { break };
             match self.workshop.store.claim_suspect(place).await {
-                Ok(Some(claimed)) => self.attempt(claimed).await,
+                Ok(Some(claimed)) => {
+                    let _run = self.running.begin(&claimed.job.source);
+                    self.attempt(claimed).await;
+                }
                 // One that was charged waits for a while.
                 Ok(None) => self.pause().await,
                 Err(error) => {
@@ -229,8 +246,11 @@ impl Crew {
     }
 
     fn start(self: &Arc<Self>, claimed: Claimed) {
-        let crew = Arc::clone(self);
-        self.tasks.spawn(async move { crew.attempt(claimed).await });
+        let (crew, run) = (Arc::clone(self), self.running.begin(&claimed.job.source));
+        self.tasks.spawn(async move {
+            crew.attempt(claimed).await;
+            drop(run);
+        });
     }
 
     async fn give_back(&self, claimed: Claimed) {

@@ -1,9 +1,9 @@
 //! Places for newcomers. Round robin shares only places that come free; where the jobs of one source wait for a slow upstream, none does.
-//! So some places are kept for sources that have next to none.
+//! So some places are kept for sources that have next to none. What is kept is never filled with jobs of a source that has more.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
@@ -12,10 +12,12 @@ use crate::domain::SourceName;
 
 /// One place of so many is kept.
 const KEPT_OF: usize = 16;
-/// A source with so many running jobs gets none of them, and at most as many at once.
+/// A source with so many running jobs gets none of them; and one claim takes no more, so that no source gets many at once.
 const FEW: usize = 2;
 /// How often is looked for newcomers while jobs are due and all other places are taken.
 const LOOK: Duration = Duration::from_millis(25);
+/// Looks that find nothing take at most one part in so many of the time.
+const LOOKS_OF: u32 = 10;
 
 /// Of so many places, how many are kept.
 pub(super) fn kept(places: usize) -> usize {
@@ -27,19 +29,19 @@ pub(super) fn kept(places: usize) -> usize {
 pub(super) struct Running(Mutex<HashMap<SourceName, usize>>);
 
 /// A job that runs, for as long as it does.
-pub(super) struct Run<'a> {
-    running: &'a Running,
+pub(super) struct Run {
+    running: Arc<Running>,
     source: SourceName,
 }
 
 impl Running {
-    pub(super) fn begin(&self, source: &SourceName) -> Run<'_> {
+    pub(super) fn begin(self: &Arc<Self>, source: &SourceName) -> Run {
         *self.lock().entry(source.clone()).or_default() += 1;
-        Run { running: self, source: source.clone() }
+        Run { running: Arc::clone(self), source: source.clone() }
     }
 
     /// The sources that are no newcomers.
-    fn settled_in(&self) -> Vec<SourceName> {
+    fn regulars(&self) -> Vec<SourceName> {
         self.lock().iter().filter(|(_, jobs)| **jobs >= FEW).map(|(source, _)| source.clone()).collect()
     }
 
@@ -48,7 +50,7 @@ impl Running {
     }
 }
 
-impl Drop for Run<'_> {
+impl Drop for Run {
     fn drop(&mut self) {
         let mut running = self.running.lock();
         if let Some(jobs) = running.get_mut(&self.source) {
@@ -62,19 +64,24 @@ impl Drop for Run<'_> {
 
 impl Crew {
     /// Claims due jobs of newcomers for the places that are kept.
-    pub(super) async fn run_newcomers(self: Arc<Self>, kept: usize) {
+    pub(super) async fn run_newcomers(self: &Arc<Self>, kept: usize) {
         let places = Arc::new(Semaphore::new(kept));
         let mut backlog = self.workshop.store.backlog();
         let work = async {
-            while backlog.wait_for(|backlog| backlog.next_due().is_some()).await.is_ok() {
-                tokio::time::sleep(LOOK).await;
-                let is_due = backlog.borrow().is_due(self.workshop.clock.now());
-                if is_due && self.workshop.slots.free() == 0 {
-                    let free = std::iter::from_fn(|| Arc::clone(&places).try_acquire_owned().ok()).take(FEW).collect::<Vec<_>>();
-                    if !free.is_empty() {
-                        self.claim(free, self.running.settled_in()).await;
-                    }
+            let mut rest = LOOK;
+            while self.until_due(&mut backlog).await {
+                tokio::time::sleep(rest).await;
+                if self.workshop.slots.free() > 0 {
+                    continue;
                 }
+                let mut free = vec![Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed")];
+                free.extend(std::iter::from_fn(|| Arc::clone(&places).try_acquire_owned().ok()).take(FEW - 1));
+                let (wanted, looked) = (free.len(), Instant::now());
+                rest = match self.claim(free, self.running.regulars()).await {
+                    0 => LOOK.max(LOOKS_OF * looked.elapsed()),
+                    claimed if claimed == wanted => Duration::ZERO,
+                    _ => LOOK,
+                };
             }
         };
         self.closing.run_until_cancelled(work).await;
@@ -87,13 +94,13 @@ mod tests {
 
     #[test]
     fn a_source_is_a_newcomer_while_few_of_its_jobs_run() {
-        let running = Running::default();
+        let running = Arc::new(Running::default());
         let (busy, quiet): (SourceName, SourceName) = ("busy".parse().expect("a name"), "quiet".parse().expect("a name"));
         let _quiet = running.begin(&quiet);
         let runs = [&busy, &busy, &busy].map(|source| running.begin(source));
-        assert_eq!(running.settled_in(), [busy]);
+        assert_eq!(running.regulars(), [busy]);
         drop(runs);
-        assert_eq!(running.settled_in(), []);
+        assert_eq!(running.regulars(), []);
         assert_eq!(running.lock().keys().collect::<Vec<_>>(), [&quiet]);
     }
 

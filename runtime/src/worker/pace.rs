@@ -1,7 +1,6 @@
 //! Slow start: after a restart with unfinished work, concurrency doubles each second, so that upstreams which just came back
 //! are not trampled.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::Crew;
@@ -11,7 +10,7 @@ const STEP: Duration = Duration::from_secs(1);
 
 impl Crew {
     /// Opens the places, all at once or step by step.
-    pub(super) async fn open_places(self: Arc<Self>, places: usize, slowly: bool) {
+    pub(super) async fn open_places(&self, places: usize, slowly: bool) {
         let slots = &self.workshop.slots;
         let mut open = if slowly { FIRST_PLACES.min(places) } else { places };
         slots.add(open);

@@ -87,7 +87,7 @@ impl Bench {
 
     /// What is due, at most so much.
     pub(super) async fn claim(&self, places: usize) -> Vec<Claimed> {
-        self.store.claim(permits(places)).await.expect("claimed")
+        self.store.claim(permits(places), Vec::new()).await.expect("claimed")
     }
 
     /// The only job that is due.

@@ -115,7 +115,7 @@ pub(super) async fn admit(store: &Store, event: NewEvent) -> EventId {
 pub(super) async fn claim(store: &Store, places: usize) -> Vec<Claimed> {
     let semaphore = Arc::new(Semaphore::new(places));
     let places = (0..places).map(|_| Arc::clone(&semaphore).try_acquire_owned().expect("a free place")).collect();
-    store.claim(places).await.expect("claimed")
+    store.claim(places, Vec::new()).await.expect("claimed")
 }
 
 pub(super) async fn number(store: &Store, key: &str) -> i64 {

@@ -162,7 +162,7 @@ async fn counters_equal_the_events_however_often_connections_break() {
             while !is_over().await {
                 let semaphore = Arc::new(Semaphore::new(3));
                 let places = (0..3).map(|_| Arc::clone(&semaphore).try_acquire_owned().expect("a free place")).collect();
-                let Ok(claimed) = node.claim(places).await else { continue };
+                let Ok(claimed) = node.claim(places, Vec::new()).await else { continue };
                 claimed.into_iter().map(|claimed| count_on(node.clone(), claimed.job)).collect::<JoinSet<()>>().join_all().await;
             }
         });

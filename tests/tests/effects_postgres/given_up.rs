@@ -100,7 +100,7 @@ async fn jobs_that_are_taken_by_a_claim_that_was_given_up_are_given_back() {
     slow.slow_down("UPDATE ON jobs FOR EACH ROW WHEN (NEW.state = 'running')", 6.0);
     let places = Arc::new(Semaphore::new(3));
     let places = (0..3).map(|_| Arc::clone(&places).try_acquire_owned().expect("a free place")).collect();
-    let claimed = within("the claim", slow.store.claim(places)).await;
+    let claimed = within("the claim", slow.store.claim(places, Vec::new())).await;
     assert!(matches!(claimed, Err(StoreError::Unavailable(_))), "{:?}", claimed.map(|claimed| claimed.len()));
     eventually("both statements to be committed", async || slow.run("SELECT count(*) FROM dawdled") == "3").await;
     slow.speed_up();

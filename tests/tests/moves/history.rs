@@ -205,7 +205,7 @@ impl History {
         let now = self.clock.now();
         let due = |job: &&ModelJob| !job.suspect && matches!(job.state, Believed::Ready { due } if due <= now);
         let expected = self.jobs.values().filter(due).count().min(places);
-        let claimed = self.store().claim(permits(places)).await.expect("claimed");
+        let claimed = self.store().claim(permits(places), Vec::new()).await.expect("claimed");
         assert_eq!(claimed.len(), expected);
         for claimed in &claimed {
             self.hold(claimed, false);

@@ -16,7 +16,7 @@ use super::{Node, Run};
 use crate::domain::{
     DeadReason, Delivery, Digest, Event, EventId, Headers, Job, JobId, Line, Lineage, NodeId, Parent, RouteName, SourceName, Timestamp,
 };
-use crate::store::round_robin::{Share, Shares};
+use crate::store::round_robin::{Share, Shares, Stop};
 use crate::store::work::Taken;
 use crate::store::{Backlog, Claimed, QUIET_FOR_EACH_CHARGE, StoreError, Work};
 
@@ -166,7 +166,7 @@ impl Node {
             }
         }
         if let Some(last) = shares.last() {
-            self.round_robin.stops_at(last);
+            self.round_robin.note(Stop::of(but, last));
         }
         // One that leaves sources out says nothing of what else is due.
         if taken.len() < places && but.is_empty() {
@@ -176,7 +176,7 @@ impl Node {
     }
 
     async fn due_sources(&self, connection: &mut PgConnection, most: usize, but: &[SourceName]) -> Result<Vec<String>, sqlx::Error> {
-        let sources = sqlx::query_scalar(DUE_SOURCES).bind(self.given_now()).bind(self.round_robin.last());
+        let sources = sqlx::query_scalar(DUE_SOURCES).bind(self.given_now()).bind(self.round_robin.last(but));
         let but: Vec<&str> = but.iter().map(SourceName::as_str).collect();
         sources.bind(i64::try_from(most).unwrap_or(i64::MAX)).bind(but).fetch_all(connection).await
     }

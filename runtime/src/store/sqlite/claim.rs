@@ -10,7 +10,7 @@ use super::settle::{DELETE_JOB, INSERT_DEAD};
 use super::writer::Round;
 use super::{deliveries, line};
 use crate::domain::{DeadReason, Event, EventId, Headers, Job, JobId, Line, Lineage, Parent, RouteName, SourceName, Timestamp};
-use crate::store::round_robin::{Share, Shares};
+use crate::store::round_robin::{Share, Shares, Stop};
 use crate::store::work::Taken;
 use crate::store::{Backlog, QUIET_FOR_EACH_CHARGE, Work};
 
@@ -39,7 +39,7 @@ pub(super) fn apply(round: &mut Round<'_>, places: usize, but: &[SourceName]) ->
             shares.found(share, found);
         }
     }
-    round.draft.stopped_at = shares.last();
+    round.draft.stops.extend(shares.last().map(|source| Stop::of(but, source)));
     let claimed = taken.iter().filter_map(|taken| load(round, taken).transpose()).collect::<Result<_, _>>()?;
     // One that leaves sources out says nothing of what else is due.
     if but.is_empty() {
@@ -69,7 +69,7 @@ pub(super) fn apply_suspect(round: &mut Round<'_>) -> Result<Applied, rusqlite::
 
 /// The sources but these that have due jobs, from where the last claim stopped; no more of them than can have a place.
 fn due_sources(round: &Round<'_>, most: usize, but: &[SourceName]) -> Result<Vec<String>, rusqlite::Error> {
-    let last = round.round_robin.last();
+    let last = round.round_robin.last(but);
     let mut due = Vec::new();
     let (mut after, mut is_around) = (last.clone(), false);
     while due.len() < most {

@@ -9,6 +9,7 @@ use crate::domain::{
 };
 use crate::store::admission::Admission;
 use crate::store::rhythm::is_waited_for;
+use crate::store::round_robin::Stop;
 use crate::store::work::Taken;
 use crate::store::{Admitted, Backlog, Claimed, DeadFilter, SettleError, StoreError};
 
@@ -99,8 +100,8 @@ pub(super) struct Draft {
     pub(super) no_suspects: bool,
     /// What a claim of this round saw left.
     pub(super) left: Option<Backlog>,
-    /// The source at which a claim of this round stopped.
-    pub(super) stopped_at: Option<String>,
+    /// Where claims of this round stopped.
+    pub(super) stops: Vec<Stop>,
 }
 
 impl Draft {

@@ -179,9 +179,7 @@ impl Writer {
             // The receiver is gone only while the worker ends: the job stays owned and is rescued at the next start.
             let _ = self.born.send(claimed);
         }
-        if let Some(source) = draft.stopped_at {
-            self.round_robin.stops_at(source);
-        }
+        draft.stops.into_iter().for_each(|stop| self.round_robin.note(stop));
         if draft.no_suspects {
             self.may_have_suspects.store(false, Ordering::Relaxed);
         }
