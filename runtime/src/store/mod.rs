@@ -211,7 +211,7 @@ impl Store {
         on!(async self, driver => driver.parked_upstreams())
     }
 
-    /// Takes as many due jobs as there are places, fairly over the sources that have any, but for some.
+    /// Takes as many due jobs as there are places, fairly over the sources that have any, and none of those that are left out.
     pub async fn claim(&self, places: Vec<OwnedSemaphorePermit>, but: Vec<SourceName>) -> Result<Vec<Claimed>, StoreError> {
         on!(async self, driver => driver.claim(places, but))
     }

@@ -16,8 +16,10 @@ const KEPT_OF: usize = 16;
 const FEW: usize = 2;
 /// How often is looked for newcomers while jobs are due and all other places are taken.
 const LOOK: Duration = Duration::from_millis(25);
-/// Looks that find nothing take at most one part in so many of the time.
-const LOOKS_OF: u32 = 10;
+/// After a look that found none, so many times what it took: it goes over all sources with ready jobs.
+const LOOKS: u32 = 4;
+/// And at most that: a newcomer is to start within 100 ms.
+const LOOK_MAX: Duration = Duration::from_millis(75);
 
 /// Of so many places, how many are kept.
 pub(super) fn kept(places: usize) -> usize {
@@ -72,13 +74,14 @@ impl Crew {
             while self.until_due(&mut backlog).await {
                 tokio::time::sleep(rest).await;
                 if self.workshop.slots.free() > 0 {
+                    rest = LOOK;
                     continue;
                 }
                 let mut free = vec![Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed")];
                 free.extend(std::iter::from_fn(|| Arc::clone(&places).try_acquire_owned().ok()).take(FEW - 1));
                 let (wanted, looked) = (free.len(), Instant::now());
                 rest = match self.claim(free, self.running.regulars()).await {
-                    0 => LOOK.max(LOOKS_OF * looked.elapsed()),
+                    0 => (LOOKS * looked.elapsed()).clamp(LOOK, LOOK_MAX),
                     claimed if claimed == wanted => Duration::ZERO,
                     _ => LOOK,
                 };
