@@ -20,8 +20,7 @@ use super::sqlite::open;
 use crate::cores::{Core, pinned};
 use crate::load::{Body, Load, Pace, Requests, SECRET, Tally, What};
 
-/// A commit begins when so many wait, or so long after the one before: as Hookfast's do in a rush. Groups half or twice as large, or with
-/// no spacing, make it no faster.
+/// A commit begins when so many wait, or so long after the one before: as Hookfast's do in a rush.
 const GROUP: usize = 128;
 const SPACING: Duration = Duration::from_millis(8);
 /// The log is written back, once everybody has been answered, when it has so many bytes of bodies.
