@@ -126,6 +126,67 @@ async fn a_plugin_that_one_node_has_is_run_by_every_node() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_node_has_no_plugin_for_is_run_by_one_that_has_it() {
+    let database = start_database().await;
+    let url = database.database();
+    let upstream = Upstream::start().await;
+    let plan = plan(&url);
+    let (with, without) = (Site::new(&plan, upstream.address), Site::new(&plan, upstream.address));
+    // It may not call what the plugin calls.
+    without.edit(|file| file.replace("[grants.forward]\nupstreams = [\"target\"]", "[grants.forward]\nupstreams = []"));
+    let lacks = without.start().await;
+    assert_eq!(forward(&without, &lacks).await.0, "failed");
+    let state = async |event: &str| without.get(&lacks, &format!("/api/v1/events/{event}")).await.json()["status"].clone();
+    let event = send(&lacks, "nobody").await.event().to_string();
+    let parked = async |event: &str| {
+        let event = without.get(&lacks, &format!("/api/v1/events/{event}")).await.json();
+        event["jobs"][0]["state"] == "parked"
+    };
+    eventually("it to wait, since no node has the plugin", async || parked(&event).await).await;
+
+    // One comes that has it.
+    let has = with.start().await;
+    eventually("what waited", async || state(&event).await == "done").await;
+    let run = |sql: &str| tokio::task::block_in_place(|| database.run(sql, url.rsplit('/').next().expect("a name")));
+    eventually("the others to know", async || run("SELECT string_agg(plugins, '') FROM nodes").contains("forward")).await;
+    run("CREATE TABLE parked (id bigint); \
+         CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO parked VALUES (new.id); RETURN new; END'; \
+         CREATE TRIGGER parks BEFORE UPDATE ON jobs FOR EACH ROW WHEN (new.state = 'parked') EXECUTE FUNCTION note()");
+    let mut events = Vec::new();
+    for number in 0..50 {
+        events.push(send(&lacks, &format!("evt_{number}")).await.event().to_string());
+    }
+    for event in &events {
+        eventually("each event", async || state(event).await == "done").await;
+    }
+    let runs = |attempts: Vec<Value>| attempts.iter().map(|attempt| attempt["outcome"].clone()).collect::<Vec<_>>();
+    for event in &events {
+        let attempts = without.get(&lacks, &format!("/api/v1/events/{event}")).await.json()["attempts"].as_array().cloned();
+        assert_eq!(runs(attempts.expect("attempts")), ["done"], "what was passed on has used up no attempt");
+    }
+    assert_eq!(run("SELECT count(*) FROM parked"), "0", "nothing waited for want of a plugin that another node has");
+    has.kill().await;
+    lacks.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_node_parked_just_as_its_plugin_went_live_here_is_found() {
+    let database = start_database().await;
+    let url = database.database();
+    let upstream = Upstream::start().await;
+    upstream.script([503]);
+    let source = Source::new("stripe", "stripe").to("forward").retry(&["1h"]);
+    let site = Site::new(&Plan::default().source(source).postgres(&url), upstream.address);
+    let server = site.start().await;
+    let event = send(&server, "evt_1").await.event().to_string();
+    let run = |sql: &str| tokio::task::block_in_place(|| database.run(sql, url.rsplit('/').next().expect("a name")));
+    eventually("its retry to wait", async || run("SELECT count(*) FROM jobs WHERE state = 'ready' AND attempt = 1") == "1").await;
+    run("UPDATE jobs SET state = 'parked', park_reason = 'plugin_missing'");
+    eventually("its end", async || site.get(&server, &format!("/api/v1/events/{event}")).await.json()["status"] == "done").await;
+    server.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_settlement_costs_does_not_depend_on_how_many_jobs_run() {
     const RUNNING: usize = 100;
     let database = start_database().await;

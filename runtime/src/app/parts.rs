@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Context;
 use tokio::sync::mpsc;
@@ -104,6 +105,7 @@ impl Parts {
             current: self.current.clone(),
             store: self.store.clone(),
             unwoken: BTreeSet::new(),
+            looked: Instant::now(),
             uploads,
         };
         watcher.poll().await;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -14,12 +14,14 @@ use crate::config::{Current, InForce};
 use crate::domain::{Grant, PluginName};
 use crate::http::Upload;
 use crate::memory;
-use crate::sandbox::{Change, Directory, LoadFailure, LoadStage};
+use crate::sandbox::{Change, Directory, LoadFailure, LoadStage, Plugin};
 use crate::store::{NodeFacts, Store};
 
 const INTERVAL: Duration = Duration::from_millis(500);
 /// How long an instance may wait for another event.
 const IDLE_MAX: Duration = Duration::from_secs(10);
+/// How often jobs are looked for that other nodes have parked for want of a plugin that runs here.
+const PARKED_LOOK: Duration = Duration::from_secs(5);
 
 /// The directory and who must know of its changes.
 pub(super) struct Watcher {
@@ -32,12 +34,33 @@ pub(super) struct Watcher {
     pub(super) uploads: mpsc::Receiver<Upload>,
     /// Live plugins whose parked jobs could not be made ready yet.
     pub(super) unwoken: BTreeSet<PluginName>,
+    /// When jobs were last looked for that other nodes have parked.
+    pub(super) looked: Instant,
 }
 
 impl Watcher {
     fn facts(&self, in_force: &InForce) -> NodeFacts {
-        let live = self.shared.plugins.statuses().into_iter().filter_map(|status| Some((status.name, status.digest?)));
-        NodeFacts { role: self.role.as_str(), configuration: in_force.settings.digest.clone(), plugins: live.collect() }
+        let plugins = self.runs(in_force).into_iter().map(|plugin| (plugin.name.clone(), plugin.digest)).collect();
+        NodeFacts { role: self.role.as_str(), configuration: in_force.settings.digest.clone(), plugins }
+    }
+
+    /// The plugins that jobs are run with here.
+    fn runs(&self, in_force: &InForce) -> Vec<Arc<Plugin>> {
+        let live = self.shared.plugins.statuses().into_iter().filter_map(|status| self.shared.plugins.get(&status.name));
+        live.filter(|plugin| plugin.is_within(&in_force.settings.grant(&plugin.name))).collect()
+    }
+
+    /// A node that lacked a plugin may have parked jobs just as it went live here.
+    async fn look_for_parked(&mut self, in_force: &InForce) {
+        if self.role == Role::Ingest || self.looked.elapsed() < PARKED_LOOK {
+            return;
+        }
+        self.looked = Instant::now();
+        let runs: Vec<PluginName> = self.runs(in_force).iter().map(|plugin| plugin.name.clone()).collect();
+        match self.store.parked_elsewhere(&runs).await {
+            Ok(parked) => self.unwoken.extend(parked),
+            Err(error) => warn!(%error, "jobs that other nodes have parked could not be looked for; tried again soon"),
+        }
     }
 
     /// Looks twice a second, and loads what comes through the admin API, until `closing`.
@@ -91,6 +114,7 @@ impl Watcher {
             tokio::task::spawn_blocking(memory::give_back);
         }
         self.store.tell(self.facts(&in_force));
+        self.look_for_parked(&in_force).await;
         for plugin in std::mem::take(&mut self.unwoken) {
             match self.store.unpark(&plugin).await {
                 Ok(0) => {}

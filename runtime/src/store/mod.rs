@@ -231,6 +231,23 @@ impl Store {
         on!(async self, driver => driver.unpark(plugin.clone()))
     }
 
+    /// Leaves this source to the other nodes for a while if one of them runs this plugin, which this one does not: whether it does.
+    pub async fn leave_to_others(&self, source: &SourceName, plugin: &PluginName) -> Result<bool, StoreError> {
+        match &*self.0 {
+            // There are no others.
+            Driver::Sqlite(_) => Ok(false),
+            Driver::Postgres(driver) => driver.leave_to_others(source, plugin).await,
+        }
+    }
+
+    /// Those of these plugins that other nodes, which do not run them, have parked jobs for; none where there is one node.
+    pub async fn parked_elsewhere(&self, plugins: &[PluginName]) -> Result<Vec<PluginName>, StoreError> {
+        match &*self.0 {
+            Driver::Sqlite(_) => Ok(Vec::new()),
+            Driver::Postgres(driver) => driver.parked(plugins).await,
+        }
+    }
+
     /// Keeps refusals in their sources' rings, best effort.
     pub async fn record_refusals(&self, refusals: Vec<Refusal>) -> Result<(), StoreError> {
         on!(async self, driver => driver.record_refusals(refusals))

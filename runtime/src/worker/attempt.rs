@@ -90,7 +90,7 @@ impl Crew {
                 notice::handle(job, event, in_force.settings.alerts.as_deref(), self.workshop.clock.now())
             }
             Work::Handle(event) => match self.plugin(&job.plugin, &in_force) {
-                Err(reason) => Ended::plain(Outcome::Park { reason }, None),
+                Err(reason) => Box::pin(self.without_plugin(job, reason)).await,
                 Ok(plugin) => Task::new(self, &plugin, job, event, &in_force).run(progress).await,
             },
         }
@@ -100,6 +100,15 @@ impl Crew {
     fn plugin(&self, name: &PluginName, in_force: &InForce) -> Result<Arc<Plugin>, ParkReason> {
         let plugin = self.workshop.plugins.get(name).ok_or(ParkReason::PluginMissing)?;
         if plugin.is_within(&in_force.settings.grant(name)) { Ok(plugin) } else { Err(ParkReason::GrantMissing) }
+    }
+
+    /// Others that run the plugin may have the job; where nobody does it waits.
+    async fn without_plugin(&self, job: &Job, reason: ParkReason) -> Ended {
+        let is_left = self.workshop.store.leave_to_others(&job.source, &job.plugin).await.unwrap_or_else(|error| {
+            warn!(%error, plugin = %job.plugin, "whether another node runs this plugin could not be found out");
+            false
+        });
+        Ended::plain(if is_left { Outcome::Release } else { Outcome::Park { reason } }, None)
     }
 
     /// What was waited for may have come between the look and the park: then nobody else would wake the plugin's jobs. Upstreams are

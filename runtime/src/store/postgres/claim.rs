@@ -38,8 +38,9 @@ macro_rules! sources {
         )
     };
 }
-/// In how many milliseconds the first ready job is due, or since when it is; NULL where there is none.
-const NEXT_DUE: &str = concat!("WITH RECURSIVE ", sources!("s", "true"), " SELECT min(due_at) - hookfast_now($1) FROM s");
+/// In how many milliseconds the first ready job of all sources but some is due, or since when it is; NULL where there is none.
+const NEXT_DUE: &str =
+    concat!("WITH RECURSIVE ", sources!("s", "true"), " SELECT min(due_at) - hookfast_now($1) FROM s WHERE source <> ALL($2)");
 /// The sources but some that have due jobs, from the one after the last that had a place, and around; no more of them than can have a place.
 const DUE_SOURCES: &str = concat!(
     "WITH RECURSIVE ",
@@ -71,7 +72,7 @@ const CLAIM: &str = concat!(
 );
 const SUSPECT: &str = concat!(
     "WITH lease AS MATERIALIZED (SELECT id FROM nodes WHERE id = $1 FOR KEY SHARE), \
-     picked AS MATERIALIZED (SELECT id FROM jobs WHERE state = 'ready' AND suspect AND charges <= $2 ORDER BY charges, id LIMIT 1 FOR UPDATE SKIP LOCKED), \
+     picked AS MATERIALIZED (SELECT id FROM jobs WHERE state = 'ready' AND suspect AND charges <= $2 AND source <> ALL($4) ORDER BY charges, id LIMIT 1 FOR UPDATE SKIP LOCKED), \
      taken AS (UPDATE jobs j SET state = 'running', owner = l.id, attempt = j.attempt + 1 FROM lease l WHERE j.id = ANY (ARRAY(SELECT id FROM picked)) \
        RETURNING j.id, j.event_id, j.source, j.route, j.plugin, j.attempt, j.attempts_before, j.owed_since, j.suspect, j.line, j.skip_after) \
      SELECT t.id AS job, t.event_id, t.source, t.route, t.plugin, t.attempt, t.attempts_before, hookfast_now($3) - t.owed_since AS owed_for, t.suspect, t.line, t.skip_after, ",
@@ -103,7 +104,7 @@ impl Node {
                 let lease = self.lease();
                 let quiet = self.clock.now().since(self.opened_at).as_millis() / QUIET_FOR_EACH_CHARGE.as_millis();
                 let suspect = sqlx::query(SUSPECT).bind(Uuid::from_bytes(*lease.as_bytes())).bind(i32::try_from(quiet).unwrap_or(i32::MAX));
-                let suspect = suspect.bind(self.given_now());
+                let suspect = suspect.bind(self.given_now()).bind(self.left.sources());
                 let row = suspect.fetch_optional(&mut *connection).await?;
                 let Some(row) = row else { return Ok(None) };
                 let stepped = with_steps(connection, std::slice::from_ref(&row)).await?;
@@ -177,13 +178,15 @@ impl Node {
 
     async fn due_sources(&self, connection: &mut PgConnection, most: usize, but: &[SourceName]) -> Result<Vec<String>, sqlx::Error> {
         let sources = sqlx::query_scalar(DUE_SOURCES).bind(self.given_now()).bind(self.round_robin.last(but));
-        let but: Vec<&str> = but.iter().map(SourceName::as_str).collect();
-        sources.bind(i64::try_from(most).unwrap_or(i64::MAX)).bind(but).fetch_all(connection).await
+        let mut out = self.left.sources();
+        out.extend(but.iter().map(|but| but.as_str().to_owned()));
+        sources.bind(i64::try_from(most).unwrap_or(i64::MAX)).bind(out).fetch_all(connection).await
     }
 
     /// What is due when becomes known to whoever claims.
     pub(super) async fn look(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let due_in: Option<i64> = sqlx::query_scalar(NEXT_DUE).bind(self.given_now()).fetch_one(&mut *connection).await?;
+        let due_in: Option<i64> =
+            sqlx::query_scalar(NEXT_DUE).bind(self.given_now()).bind(self.left.sources()).fetch_one(&mut *connection).await?;
         let any = sqlx::query("SELECT EXISTS (SELECT FROM jobs WHERE state = 'ready' AND suspect)").fetch_one(connection).await?;
         self.may_have_suspects.store(any.get(0), Ordering::Relaxed);
         // By this node's clock, which may be off the database's.

@@ -21,6 +21,7 @@ mod edit;
 mod quarantine;
 mod plugins;
 mod nodes;
+mod others;
 mod read_events;
 mod read_work;
 
@@ -35,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::doubt::Doubt;
+use self::others::Left;
 use self::queue::Queue;
 use self::settle::Settlement;
 use super::admission::Admission;
@@ -90,6 +92,8 @@ struct Node {
     backlog: watch::Sender<Backlog>,
     /// What the others are told with the next renewal.
     facts: Mutex<NodeFacts>,
+    /// What other nodes do in this one's place.
+    left: Left,
 }
 
 /// One run of a job: the same job taken again is another.

@@ -14,6 +14,7 @@ use tracing::info;
 
 use super::doubt::Doubt;
 use super::link::{CONNECT_MAX, Link, STATEMENT_MAX, within};
+use super::others::Left;
 use super::queue::Queue;
 use super::settle::Links;
 use super::{Node, Postgres, PostgresUrl, admit, keeper, rescue, settle, steps};
@@ -86,6 +87,7 @@ impl Postgres {
             commits: watch::Sender::new(0),
             clock,
             facts: Mutex::default(),
+            left: Left::default(),
         });
         let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
         for _ in 0..FLUSHERS {
