@@ -1,5 +1,5 @@
-//! A node whose clock is an hour off the database's, and steps while it runs. Leases, due times and ages are compared on the
-//! database's clock alone.
+//! Clocks that step by an hour while a process runs. On PostgreSQL leases, due times and ages are compared on the database's clock alone;
+//! on SQLite what is due does not wait for a clock that was set back.
 
 use hookfast::clock::Clock;
 use hookfast::domain::Timestamp;
@@ -79,4 +79,47 @@ async fn a_clock_that_steps_by_an_hour_costs_no_lease_no_retry_and_no_event() {
     assert_eq!(second.list(&watcher, "/api/v1/dead-letters").await, Vec::<Value>::new());
     node.kill().await;
     watcher.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_alone_goes_on_when_its_clock_steps_by_an_hour_and_after_a_start_in_the_past() {
+    let clock = match WallClock::new() {
+        Ok(clock) => clock,
+        Err(why) => return skipped("what becomes of a process alone whose clock steps", &why),
+    };
+    let upstream = Upstream::start().await;
+    let plan = Plan::default().source(Source::new("stripe", "stripe").to("forward").retry(&["300ms"])).places(1);
+    let site = Site::new(&plan, upstream.address);
+    let mut server = site.start_under(&clock).await;
+    let show = async |server: &Server, event: &str| site.get(server, &format!("/api/v1/events/{event}")).await.json();
+
+    let mut before = 0;
+    for (round, off) in [HOUR, 0, -HOUR].into_iter().enumerate() {
+        // One runs while the clock steps, others wait for its place.
+        let gate = Gate::shut();
+        let calls = upstream.calls().len();
+        upstream.script([Reply::Held(gate.clone()), 503.into()]);
+        let mut events = vec![send(&server, &format!("evt_{round}_running"), before).await.event().to_string()];
+        upstream.called(calls + 1).await;
+        for number in 0..3 {
+            events.push(send(&server, &format!("evt_{round}_{number}"), before).await.event().to_string());
+        }
+        clock.step_to(off);
+        assert_eq!(send(&server, "evt_stale", before).await.status, 401, "its clock has stepped: what was signed before is out of time");
+        let again = send(&server, &format!("evt_{round}_0"), off).await.event().to_string();
+        assert_eq!(again, events[1], "it is known");
+        if off == -HOUR {
+            // The next process finds them, and the one that was running, an hour before they came.
+            server.kill().await;
+            server = site.start_under(&clock).await;
+        }
+        events.push(send(&server, &format!("evt_{round}_after"), off).await.event().to_string());
+        gate.open();
+        for event in &events {
+            eventually("an event to be done", async || show(&server, event).await["status"] == "done").await;
+        }
+        before = off;
+    }
+    assert_eq!(site.list(&server, "/api/v1/dead-letters").await, Vec::<Value>::new());
+    server.kill().await;
 }

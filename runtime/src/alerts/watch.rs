@@ -79,7 +79,7 @@ impl Watch {
                 }
             };
             drop(in_force);
-            if closing.run_until_cancelled(self.clock.sleep_until(self.clock.now() + pause)).await.is_none() {
+            if closing.run_until_cancelled(self.clock.sleep(pause)).await.is_none() {
                 break;
             }
         }
@@ -120,7 +120,7 @@ impl Watch {
         let counts = self.store.job_counts().await?;
         // One that told of a dead letter may become one, and would be told of.
         let own = self.store.dead_letter_count(&DeadFilter { source: Some(alerts_topic()), ..DeadFilter::default() }).await?;
-        let at = self.clock.now();
+        let at = self.clock.steady();
         let sources = in_force.settings.sources.keys();
         let refused = sources.filter_map(|source| Some((source.clone(), in_force.usage(source)?.counts().refused())));
         Ok(Sample {

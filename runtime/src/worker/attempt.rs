@@ -126,6 +126,6 @@ impl Crew {
     pub(super) fn decide(&self, verdict: Verdict, job: &Job, in_force: &InForce) -> Outcome {
         let default = RetryPolicy::default();
         let policy = in_force.settings.retry(&job.source).unwrap_or(&default);
-        decide(verdict, job, policy, self.workshop.clock.now(), self.workshop.random.draw())
+        decide(verdict, job, policy, self.workshop.clock.steady(), self.workshop.random.draw())
     }
 }

@@ -103,7 +103,7 @@ impl<'t> Task<'t> {
     fn waits_for(&self, verdict: &Verdict, around: &Surroundings) -> Option<UpstreamName> {
         let Verdict::Retry { kind: FailureKind::Handler, .. } = verdict else { return None };
         let max_age = self.in_force.settings.retry(&self.job.source).and_then(|policy| policy.max_age);
-        around.waits_for().filter(|_| max_age.is_none_or(|age| self.now.since(self.job.owed_since) < age))
+        around.waits_for().filter(|_| max_age.is_none_or(|age| self.crew.workshop.clock.steady().since(self.job.owed_since) < age))
     }
 
     /// Others have changed the state that it relies on all the time: it comes back later.

@@ -174,7 +174,7 @@ impl Crew {
     async fn until_due(&self, backlog: &mut watch::Receiver<Backlog>) -> bool {
         loop {
             let waiting = *backlog.borrow_and_update();
-            if waiting.is_due(self.workshop.clock.now()) {
+            if waiting.is_due(self.workshop.clock.steady()) {
                 return true;
             }
             tokio::select! {

@@ -15,8 +15,7 @@ impl Crew {
         let mut open = if slowly { FIRST_PLACES.min(places) } else { places };
         slots.add(open);
         while open < places {
-            let next_step = self.workshop.clock.now() + STEP;
-            if self.closing.run_until_cancelled(self.workshop.clock.sleep_until(next_step)).await.is_none() {
+            if self.closing.run_until_cancelled(self.workshop.clock.sleep(STEP)).await.is_none() {
                 break;
             }
             let more = open.min(places - open);

@@ -46,7 +46,7 @@ async fn ticks(metrics: &Metrics) -> bool {
 /// All metrics as text; the queue is measured now.
 pub(super) async fn metrics(State(admin): State<Admin>) -> Result<Response, Problem> {
     let counts = admin.store.job_counts().await?;
-    let oldest = counts.oldest_due.map(|due| admin.clock.now().since(due)).unwrap_or_default();
+    let oldest = counts.oldest_due.map(|due| admin.clock.steady().since(due)).unwrap_or_default();
     let by_state = [
         ("ready", counts.ready),
         ("running", counts.running),

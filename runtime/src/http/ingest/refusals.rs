@@ -80,7 +80,7 @@ impl RefusalLog {
 
     /// Writes them once an interval until `closing`, and then a last time.
     pub async fn write_to(&self, store: &Store, clock: &Clock, closing: &CancellationToken) {
-        while closing.run_until_cancelled(clock.sleep_until(clock.now() + INTERVAL)).await.is_some() {
+        while closing.run_until_cancelled(clock.sleep(INTERVAL)).await.is_some() {
             self.flush(store).await;
         }
         self.flush(store).await;

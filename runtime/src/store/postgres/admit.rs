@@ -170,7 +170,7 @@ impl Node {
                     // It runs, and nobody runs it: that is found out.
                     _ => self.doubt.raise(),
                 },
-                "due" => self.becomes_due(self.clock.now()),
+                "due" => self.becomes_due(self.clock.steady()),
                 "known" => {
                     known.insert(event());
                 }
@@ -197,7 +197,7 @@ impl Node {
 
     /// The jobs of these events, each with a place while there are any.
     fn owed<'b>(&self, sent: &[&'b NewEvent]) -> Vec<Owed<'b>> {
-        let is_behind = self.backlog.borrow().is_due(self.clock.now());
+        let is_behind = self.backlog.borrow().is_due(self.clock.steady());
         // While something is due, a new job queues behind it.
         let place = || if is_behind { None } else { self.slots.try_take() };
         let owed = sent.iter().flat_map(|new| new.routes.iter().map(|route| (*new, route)));
@@ -215,7 +215,7 @@ impl Node {
             plugin: route.plugin.clone(),
             attempt: 1,
             attempts_before: 0,
-            owed_since: self.clock.now(),
+            owed_since: self.clock.steady(),
             is_suspect: false,
             line: new.ordering.as_ref().map(|ordering| ordering.line),
         };

@@ -102,7 +102,7 @@ impl Node {
         let taken = self.statements(async |connection| {
             loop {
                 let lease = self.lease();
-                let quiet = self.clock.now().since(self.opened_at).as_millis() / QUIET_FOR_EACH_CHARGE.as_millis();
+                let quiet = self.clock.steady().since(self.opened_at).as_millis() / QUIET_FOR_EACH_CHARGE.as_millis();
                 let suspect = sqlx::query(SUSPECT).bind(Uuid::from_bytes(*lease.as_bytes())).bind(i32::try_from(quiet).unwrap_or(i32::MAX));
                 let suspect = suspect.bind(self.given_now()).bind(self.left.sources());
                 let row = suspect.fetch_optional(&mut *connection).await?;
@@ -191,7 +191,7 @@ impl Node {
         self.may_have_suspects.store(any.get(0), Ordering::Relaxed);
         // By this node's clock, which may be off the database's.
         let due_in = due_in.map(|millis| Duration::from_millis(u64::try_from(millis).unwrap_or(0)));
-        let next = Backlog::from(due_in.map(|due_in| self.clock.now() + due_in));
+        let next = Backlog::from(due_in.map(|due_in| self.clock.steady() + due_in));
         self.backlog.send_if_modified(|backlog| std::mem::replace(backlog, next) != next);
         Ok(())
     }
@@ -230,7 +230,7 @@ impl Node {
         row: &PgRow,
         stepped: &Stepped,
     ) -> Result<Option<Taken>, sqlx::Error> {
-        if let Some(taken) = read(lease, row, stepped, self.clock.now()) {
+        if let Some(taken) = read(lease, row, stepped, self.clock.steady()) {
             return Ok(Some(taken));
         }
         let job: i64 = row.get("job");

@@ -155,7 +155,7 @@ impl Node {
 
     /// Jobs became ready.
     fn changed(&self) {
-        self.becomes_due(self.clock.now());
+        self.becomes_due(self.clock.steady());
         self.committed();
     }
 

@@ -47,7 +47,7 @@ pub(super) async fn commit(
     let advanced = line::advance(&mut transaction, &heads, given).await?;
     transaction.commit().await?;
     if advanced > 0 {
-        node.becomes_due(node.clock.now());
+        node.becomes_due(node.clock.steady());
     }
     let verdict = |settlement: &&Settlement| {
         let is_among = |of: &[&Settlement]| of.iter().any(|one| std::ptr::eq(*one, *settlement));

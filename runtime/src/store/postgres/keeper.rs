@@ -122,7 +122,7 @@ impl Node {
         drop(alone);
         if jobs > 0 {
             info!(jobs, "jobs were given back that were taken while the connection broke");
-            self.becomes_due(self.clock.now());
+            self.becomes_due(self.clock.steady());
         }
         self.committed();
         Ok(())
@@ -172,7 +172,7 @@ pub(super) async fn register(
 async fn rescue_others(node: &Node) -> Result<Rescued, StoreError> {
     let rescued = node.statements(async |connection| rescue::rescue(connection, node.lease(), node.given_now()).await).await?;
     if rescued != Rescued::default() {
-        node.becomes_due(node.clock.now());
+        node.becomes_due(node.clock.steady());
         node.committed();
         node.may_have_suspects.store(true, Ordering::Relaxed);
     }

@@ -81,7 +81,7 @@ impl Postgres {
             parked: count("parked"),
             dead: count("dead"),
             // By this node's clock, which may be off the database's.
-            oldest_due: row.get::<Option<i64>, _>("due_for").map(|millis| self.node.clock.now() - millis_ago(millis)),
+            oldest_due: row.get::<Option<i64>, _>("due_for").map(|millis| self.node.clock.steady() - millis_ago(millis)),
         })
     }
 }

@@ -147,7 +147,7 @@ impl Node {
                 self.held().remove(&Run::of(&job));
             }
             if settled.is_ok() {
-                let now = self.clock.now();
+                let now = self.clock.steady();
                 let next = match outcome {
                     Outcome::Retry { at, .. } => Some(at),
                     Outcome::Release => Some(now),
@@ -195,7 +195,7 @@ async fn commit_plain(connection: &mut PgConnection, node: &Node, group: &[&Sett
     let advanced = line::advance(&mut transaction, &heads, node.given_now()).await?;
     transaction.commit().await?;
     if advanced > 0 {
-        node.becomes_due(node.clock.now());
+        node.becomes_due(node.clock.steady());
     }
     Ok(settled)
 }
@@ -216,7 +216,7 @@ pub(super) async fn move_jobs(connection: &mut PgConnection, node: &Node, group:
     fn field<'a, T>(recorded: &[(&'a Settlement, &'a AttemptRecord)], of: impl Fn(&'a Settlement, &'a AttemptRecord) -> T) -> Vec<T> {
         recorded.iter().map(|(settlement, record)| of(settlement, record)).collect()
     }
-    let now = node.clock.now();
+    let now = node.clock.steady();
     let is_again = group.iter().any(|settlement| settlement.is_again);
     let rows = sqlx::query(if is_again { SETTLE_AGAIN } else { SETTLE })
         .bind(node.given_now())

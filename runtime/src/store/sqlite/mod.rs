@@ -63,7 +63,8 @@ pub(super) struct Sqlite {
 
 impl Sqlite {
     pub(super) fn event_id(&self, received_at: Timestamp, random: [u8; 10]) -> EventId {
-        EventId::numbered(self.numbers.next(received_at), random)
+        // Where the clock was set back, numbers go on with the time that things come due by: the next process finds it there.
+        EventId::numbered(self.numbers.next(received_at.max(self.clock.steady())), random)
     }
 
     pub(super) fn admit(&self, admission: Admission) -> Result<(), AdmitError> {

@@ -16,6 +16,11 @@ impl Numbers {
         Self(Arc::new(AtomicI64::new(last)))
     }
 
+    /// The millisecond of the last one.
+    pub(super) fn newest(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::Relaxed) >> EventId::NUMBERS_BITS)
+    }
+
     /// The next one; never given out before, also where the clock was set back.
     pub(super) fn next(&self, now: Timestamp) -> i64 {
         // A clock of the year 2248 or from before 1970 is wrong, and must not make numbers that are negative.

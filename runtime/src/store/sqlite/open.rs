@@ -56,7 +56,7 @@ impl Sqlite {
             }
         });
         let thread = thread.map_err(|error| StoreError::Lock(PathBuf::from("store-writer"), error))?;
-        let opened_at = clock.now();
+        let opened_at = clock.steady();
         let sqlite = Self {
             inbox,
             numbers,
@@ -112,19 +112,21 @@ fn keep_private(path: &Path) -> Result<(), StoreError> {
     created.map(drop).map_err(|error| StoreError::Lock(path.to_owned(), error))
 }
 
+const LAST_NUMBER: &str = "SELECT max(coalesce((SELECT max(seq) FROM events), 0), coalesce((SELECT max(id) FROM jobs), 0), \
+     coalesce((SELECT max(version) FROM state_usage), 0))";
+
 /// Everything that must be done before the first admission, on the connection that will write.
 fn prepare(path: &Path, settings: StoreSettings) -> Result<(Writer, Parts, Found), StoreError> {
     let StoreSettings { node, clock, metrics, slots, rush, dedupe_keys_max, .. } = settings;
     let mut connection = Connection::open(path)?;
     configure(&connection)?;
     let checkpoints = Checkpoints::of(&connection);
-    let now = clock.now();
+    let numbers = Numbers::after(connection.query_row(LAST_NUMBER, [], |row| row.get(0))?);
+    clock.run_on_from(numbers.newest());
+    let now = clock.steady();
     let rescued = rescue(&mut connection, now)?;
     connection.execute("INSERT INTO boots (node_id, started_at) VALUES (?1, ?2)", params![node.as_bytes(), now.as_millis()])?;
     let boot = connection.last_insert_rowid();
-    let last = "SELECT max(coalesce((SELECT max(seq) FROM events), 0), coalesce((SELECT max(id) FROM jobs), 0), \
-         coalesce((SELECT max(version) FROM state_usage), 0))";
-    let numbers = Numbers::after(connection.query_row(last, [], |row| row.get(0))?);
     let window = Window::load(&connection, now, dedupe_keys_max)?;
     let inbox = Arc::new(Inbox::new(rush.clone()));
     rush.when_over({

@@ -63,7 +63,7 @@ impl Sqlite {
     }
 
     pub(in crate::store) async fn job_counts(&self) -> Result<JobCounts, StoreError> {
-        let row = sqlx::query(COUNTS).bind(self.clock.now().as_millis()).fetch_one(&self.reads).await?;
+        let row = sqlx::query(COUNTS).bind(self.clock.steady().as_millis()).fetch_one(&self.reads).await?;
         let count = |column| u64::try_from(row.get::<i64, _>(column)).unwrap_or(0);
         Ok(JobCounts {
             ready: count("ready"),

@@ -94,7 +94,7 @@ impl Sqlite {
         let Some(row) = query.fetch_optional(&self.reads).await? else { return Ok(None) };
         let version = row.get::<i64, _>("version").unsigned_abs();
         let expires_at = row.get::<Option<i64>, _>("expires_at").map(Timestamp::from_millis);
-        Ok(Row { value: row.get::<Vec<u8>, _>("value").into(), version, expires_at }.item(self.clock.now()))
+        Ok(Row { value: row.get::<Vec<u8>, _>("value").into(), version, expires_at }.item(self.clock.steady()))
     }
 
     pub(in crate::store) async fn state_bytes(&self, scope: &StateScope) -> Result<u64, StoreError> {

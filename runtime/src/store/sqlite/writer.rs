@@ -135,7 +135,7 @@ impl Writer {
             node: self.node,
             opened_at: self.opened_at,
             statements: Statements::of(&transaction),
-            now: self.clock.now(),
+            now: self.clock.steady(),
             boot: self.boot,
             numbers: &self.numbers,
             draft: Draft::default(),
@@ -143,7 +143,7 @@ impl Writer {
             in_round: HashMap::new(),
             slots: &self.slots,
             round_robin: &self.round_robin,
-            may_be_born: !self.backlog.borrow().is_due(self.clock.now()),
+            may_be_born: !self.backlog.borrow().is_due(self.clock.steady()),
         };
         let applied = batch.iter().map(|operation| round.apply(operation)).collect::<Result<Vec<_>, _>>()?;
         self.window.write(&round.statements, &round.draft.seen)?;
@@ -184,7 +184,7 @@ impl Writer {
             self.may_have_suspects.store(false, Ordering::Relaxed);
         }
         if draft.forget_expired {
-            self.window.forget_expired(self.clock.now());
+            self.window.forget_expired(self.clock.steady());
         }
         if draft.left.is_some() || draft.due.is_some() {
             self.backlog.send_modify(|backlog| *backlog = draft.left.unwrap_or(*backlog).with(draft.due));
