@@ -113,6 +113,19 @@ impl Postgres {
         let _ = self.child.lock().unwrap_or_else(PoisonError::into_inner).wait();
     }
 
+    /// Stops all its processes where they are, or lets them go on: as a machine that hangs, or a network that loses everything.
+    ///
+    /// # Panics
+    /// If they cannot be signalled.
+    pub fn pause(&self, is_paused: bool) {
+        let server = self.child.lock().unwrap_or_else(PoisonError::into_inner).id().to_string();
+        let signal = if is_paused { "-STOP" } else { "-CONT" };
+        // First the one that starts others.
+        succeed(&Command::new("kill").args([signal, &server]).output().expect("kill is installed"), "kill");
+        let workers = fs::read_to_string(format!("/proc/{server}/task/{server}/children")).expect("the kernel tells");
+        succeed(&Command::new("kill").arg(signal).args(workers.split_whitespace()).output().expect("kill is installed"), "kill");
+    }
+
     /// Starts it on the same data and port.
     ///
     /// # Panics

@@ -354,6 +354,34 @@ async fn while_the_database_is_away_senders_are_told_so_at_once_and_then_all_goe
     server.kill().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_hangs_is_found_out_and_senders_do_not_wait_for_it() {
+    let database = start_database().await;
+    let upstream = Upstream::start().await;
+    let site = Site::new(&plan(&database.database()), upstream.address);
+    let server = site.start().await;
+    let before = send(&server, "evt_before").await.event().to_string();
+    let paused = Instant::now();
+    database.pause(true);
+    eventually("the node not to be ready", async || site.get(&server, "/readyz").await.status == 503).await;
+    assert!(paused.elapsed() < Duration::from_secs(10), "{:?}", paused.elapsed());
+    for id in ["evt_1", "evt_2", "evt_3"] {
+        let asked = Instant::now();
+        let answer = send(&server, id).await;
+        assert_eq!((answer.status, answer.headers.get("retry-after").is_some()), (503, true), "{answer:?}");
+        assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    }
+
+    database.pause(false);
+    eventually("the node to be ready", async || site.get(&server, "/readyz").await.status == 200).await;
+    let after = send(&server, "evt_1").await.event().to_string();
+    for event in [before, after] {
+        eventually("both to be done", async || site.get(&server, &format!("/api/v1/events/{event}")).await.json()["status"] == "done")
+            .await;
+    }
+    server.kill().await;
+}
+
 /// What a job came to is not waited for: a crash of the database may forget it, and then the job must run again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outcome_that_the_database_forgot_is_made_again() {

@@ -2,6 +2,7 @@
 //! hearing of it, rescues the jobs of nodes that are gone, and looks for work that other nodes left.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use tracing::{debug, error, info, warn};
 
 use super::Node;
 use super::admit::millis;
-use super::link::STATEMENT_MAX;
+use super::link::{STATEMENT_MAX, within};
 use super::rescue;
 use crate::domain::NodeId;
 use crate::store::work::host_name;
@@ -23,6 +24,8 @@ use crate::store::{NodeFacts, Rescued, StoreError};
 const RENEWALS: u32 = 5;
 /// How often work is looked for that this node does not know of.
 const LOOK: Duration = Duration::from_millis(100);
+/// A database that has not renewed a lease for so long does not answer. Longer than a checkpoint makes it wait on a slow disk.
+const SILENCE_MAX: Duration = Duration::from_secs(3);
 /// How long statements under way are waited for before what they took is compared: many times what one takes.
 const ALONE_WAIT: Duration = Duration::from_millis(100);
 
@@ -74,9 +77,21 @@ impl Node {
             }
             rescue_others(self).await
         };
-        match kept.await {
+        match self.unless_silent(kept).await {
             Ok(rescued) => report(&rescued),
             Err(error) => warn!(%error, "this node's lease could not be renewed"),
+        }
+    }
+
+    /// Sees it through. From when the database is silent senders are told so at once, and do not wait for what may never come.
+    async fn unless_silent<T>(&self, kept: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let mut kept = pin!(kept);
+        match within(SILENCE_MAX, async { Ok(kept.as_mut().await) }).await {
+            Ok(kept) => kept,
+            Err(silence) => {
+                self.lost_sight(&silence);
+                kept.await
+            }
         }
     }
 
