@@ -97,5 +97,7 @@ step "image"
 # The format of Docker, since the other one knows no health check.
 buildah build --format docker --pull-never --tag "$tag" "$@" .
 
-echo "$tag holds $((($(bytes_of "$tag") - $(bytes_of "$run_base")) / 1000000)) MB beside its base"
+megabytes=$((($(bytes_of "$tag") - $(bytes_of "$run_base")) / 1000000))
+echo "$tag holds $megabytes MB beside its base"
+((megabytes <= 60)) || { echo "that is more than the 60 MB that it may hold" >&2 && exit 1; }
 ! $tries || packaging/try-image.sh "$tag"

@@ -27,7 +27,8 @@ pub(crate) fn measure(bench: &Bench, section: &mut Section) -> anyhow::Result<()
          they say, each takes {} more in each of {} rounds, in {SLICES} parts with {WARM_UP} that are not timed before each, in turn with a store\n\
          that was empty before the first round (`of empty`: the median of the rounds' ratios). Then the servers are killed and started anew, one at a time, as often. Dispatched: calls of\n\
          `stripe-crm` that reach the upstream, {} s after the first (the worker starts with 4 places and has all 128 after 5 s), and as a\n\
-         ratio to those of the shortest queue in the same round. Anonymous memory: before the first kill, and after each start's first call.",
+         ratio to those of the shortest queue in the same round. Anonymous memory: before the first kill, and after each start's first call.\n\
+         The empty store is started before it has had an event.",
         bench.scale.burst,
         bench.scale.rounds,
         bench.scale.slow_start.as_secs()
@@ -35,6 +36,7 @@ pub(crate) fn measure(bench: &Bench, section: &mut Section) -> anyhow::Result<()
     for kind in Kind::ALL {
         // Made first, since a database that is made has PostgreSQL write down all that it has.
         let mut empty = Queue::of(bench, kind, format!("an empty store on {kind}"))?;
+        start_empty(bench, kind, &mut empty.row)?;
         let queues = bench.scale.backlogs.iter().map(|events| {
             let mut queue = Queue::of(bench, kind, format!("{events} waiting on {kind}"))?;
             queue.take(*events)?;
@@ -44,6 +46,21 @@ pub(crate) fn measure(bench: &Bench, section: &mut Section) -> anyhow::Result<()
         let measured = compare(bench, &mut empty, &mut queues);
         [empty].into_iter().chain(queues).for_each(|queue| section.push(queue.row));
         measured?;
+    }
+    Ok(())
+}
+
+/// A store that has never had an event, started after a kill as often as the others.
+fn start_empty(bench: &Bench, kind: Kind, row: &mut Row) -> anyhow::Result<()> {
+    let site = Site::new(bench.databases.empty(kind));
+    site.guests(&["stripe-crm", "forward"]);
+    site.configure(PLACES, &[("stripe", "stripe-crm"), (HOLD, "forward")], &bench.upstreams);
+    // The first start compiles the plugins.
+    site.start()?.kill()?;
+    for _ in 0..bench.scale.rounds {
+        let server = site.start()?;
+        row.figure("start s", server.start.as_secs_f64());
+        server.kill()?;
     }
     Ok(())
 }

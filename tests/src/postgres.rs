@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 
 use crate::disk::Disk;
+use crate::wall_clock::WallClock;
 
 /// PostgreSQL refuses to run as root; then it runs as this user (`nobody`).
 const NOBODY: u32 = 65534;
@@ -42,7 +43,15 @@ impl Postgres {
     /// # Panics
     /// If the binaries are not installed or the server does not start.
     pub fn start() -> Self {
-        Self::start_with(&[])
+        Self::start_with(&[], None)
+    }
+
+    /// The same under this clock.
+    ///
+    /// # Panics
+    /// As without.
+    pub fn start_under(clock: &WallClock) -> Self {
+        Self::start_with(&[], Some(clock))
     }
 
     /// The same with its write-ahead log on this disk, in small segments.
@@ -51,10 +60,10 @@ impl Postgres {
     /// As without.
     pub fn start_with_log_on(disk: &Disk) -> Self {
         let log = own_folder(&disk.path().join("log"));
-        Self::start_with(&["--wal-segsize=1".as_ref(), "--waldir".as_ref(), log.as_os_str()])
+        Self::start_with(&["--wal-segsize=1".as_ref(), "--waldir".as_ref(), log.as_os_str()], None)
     }
 
-    fn start_with(arguments: &[&OsStr]) -> Self {
+    fn start_with(arguments: &[&OsStr], clock: Option<&WallClock>) -> Self {
         let bin = binaries();
         let folder = folder();
         let data = folder.join("data");
@@ -65,7 +74,7 @@ impl Postgres {
             .args(arguments);
         succeed(&initdb.output().expect("initdb runs"), "initdb");
         let port = free_port();
-        let child = Mutex::new(spawn(&bin, &data, port));
+        let child = Mutex::new(spawn(&bin, &data, port, clock));
         let server = Self { bin, folder, port, child };
         server.until_ready();
         server
@@ -131,7 +140,7 @@ impl Postgres {
     /// # Panics
     /// If it does not start.
     pub fn start_again(&self) {
-        *self.child.lock().unwrap_or_else(PoisonError::into_inner) = spawn(&self.bin, &self.folder.join("data"), self.port);
+        *self.child.lock().unwrap_or_else(PoisonError::into_inner) = spawn(&self.bin, &self.folder.join("data"), self.port, None);
         self.until_ready();
     }
 
@@ -139,7 +148,7 @@ impl Postgres {
     pub fn start_if_ended(&self) {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         if child.try_wait().expect("a child").is_some() {
-            *child = spawn(&self.bin, &self.folder.join("data"), self.port);
+            *child = spawn(&self.bin, &self.folder.join("data"), self.port, None);
         }
     }
 
@@ -214,7 +223,7 @@ impl Drop for Session {
 }
 
 /// Spawned by a thread that lives as long as the process, and told to die with it.
-fn spawn(bin: &Path, data: &Path, port: u16) -> Child {
+fn spawn(bin: &Path, data: &Path, port: u16, clock: Option<&WallClock>) -> Child {
     let mut postgres = Command::new("setpriv");
     postgres.args(["--pdeathsig", "QUIT"]);
     if is_root() {
@@ -230,6 +239,9 @@ fn spawn(bin: &Path, data: &Path, port: u16) -> Child {
         "-c",
         QUICK_RECOVERY,
     ]);
+    if let Some(clock) = clock {
+        clock.govern(&mut postgres);
+    }
     let log = fs::OpenOptions::new().create(true).append(true).open(data.with_file_name("log")).expect("a log file");
     postgres.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     spawner().send(postgres)

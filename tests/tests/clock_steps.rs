@@ -123,3 +123,49 @@ async fn a_process_alone_goes_on_when_its_clock_steps_by_an_hour_and_after_a_sta
     assert_eq!(site.list(&server, "/api/v1/dead-letters").await, Vec::<Value>::new());
     server.kill().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_whose_clock_steps_by_an_hour_loses_nothing() {
+    let clock = match WallClock::new() {
+        Ok(clock) => clock,
+        Err(why) => return skipped("what becomes of a database whose clock steps", &why),
+    };
+    let database = Postgres::start_under(&clock);
+    let url = database.database();
+    let name = url.rsplit('/').next().expect("a name");
+    let upstream = Upstream::start().await;
+    let plan = Plan::default().source(Source::new("stripe", "stripe").to("forward").retry(&["300ms"])).postgres(&url);
+    let (first, second) = (Site::new(&plan, upstream.address), Site::new(&plan, upstream.address));
+    let nodes = [first.start().await, second.start().await];
+    let now = || -> i64 { database.run("SELECT extract(epoch FROM clock_timestamp())::bigint", name).parse().expect("a time") };
+    let is_done = async |event: &str| first.get(&nodes[0], &format!("/api/v1/events/{event}")).await.json()["status"] == "done";
+
+    for (round, off) in [HOUR, 0, -HOUR, 0].into_iter().enumerate() {
+        // One runs meanwhile, at one of the nodes.
+        let gate = Gate::shut();
+        let calls = upstream.calls().len();
+        upstream.script([Reply::Held(gate.clone())]);
+        let mut events = vec![send(&nodes[0], &format!("evt_{round}_running"), 0).await.event().to_string()];
+        upstream.called(calls + 1).await;
+        let before = now();
+        clock.step_to(off);
+        let stepped = now() - before;
+        assert!(stepped.abs() > HOUR / 2, "the database's clock has stepped by {stepped} s");
+        upstream.script([503, 503]);
+        for (number, node) in nodes.iter().enumerate() {
+            events.push(send(node, &format!("evt_{round}_{number}"), 0).await.event().to_string());
+        }
+        let again = send(&nodes[1], &format!("evt_{round}_0"), 0).await.event().to_string();
+        assert_eq!(again, events[1], "it is known");
+        // Whoever takes over what the other one runs waits for the same answer.
+        gate.open();
+        for event in &events {
+            eventually("an event to be done", async || is_done(event).await).await;
+        }
+    }
+    assert_eq!(second.list(&nodes[1], "/api/v1/dead-letters").await, Vec::<Value>::new());
+    assert_eq!(database.run("SELECT count(*) FROM events", name), "12");
+    for node in nodes {
+        node.kill().await;
+    }
+}
