@@ -1,5 +1,6 @@
-//! The one home of wall-clock time. Everything that needs "now" or waits for a moment is given a [`Clock`];
-//! tests give a manual one and move it. Deadlines of I/O are monotonic and do not come from here.
+//! The one home of time. Everything that needs "now" or waits for a moment is given a [`Clock`]; tests give a manual one and move it.
+//! [`Clock::now`] is for what others see or have signed, [`Clock::steady`] for what comes due, expires or grows old; the two are
+//! never compared. Deadlines of I/O are monotonic and do not come from here.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -8,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::domain::Timestamp;
 
-/// By so much a clock is set back. What is further ahead was written under a clock that was wrong.
+/// By so much a clock is set back. From further ahead it was put right: what was written then must not be taken for the time for years.
 const SET_BACK_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// Tells the time and waits for it.
@@ -41,7 +42,7 @@ impl Clock {
     }
 
     /// The time that never goes back, for what comes due and for how old things are. Where the machine's clock is set back this one runs
-    /// on, a tenth slower, until the machine's has caught up: work that is due does not wait for that.
+    /// on, a tenth slower, until the machine's has caught up: work that is due does not wait for that. Set back by more than a day, it follows.
     pub fn steady(&self) -> Timestamp {
         match &self.0 {
             Inner::System(steady) => {
@@ -120,7 +121,7 @@ impl Steady {
     fn advance(&mut self, wall: Timestamp, at: Instant) -> Timestamp {
         let ran = at.saturating_duration_since(self.at);
         let slow = self.time + (ran - ran / 10);
-        if wall < slow {
+        if wall < slow && slow.since(wall) <= SET_BACK_MAX {
             return slow;
         }
         *self = Self { time: wall, at };

@@ -122,17 +122,36 @@ impl Postgres {
         let _ = self.child.lock().unwrap_or_else(PoisonError::into_inner).wait();
     }
 
-    /// Stops all its processes where they are, or lets them go on: as a machine that hangs, or a network that loses everything.
+    /// Stops all its processes where they are, as a machine that hangs, or a network that loses everything.
     ///
     /// # Panics
     /// If they cannot be signalled.
-    pub fn pause(&self, is_paused: bool) {
-        let server = self.child.lock().unwrap_or_else(PoisonError::into_inner).id().to_string();
-        let signal = if is_paused { "-STOP" } else { "-CONT" };
+    pub fn pause(&self) {
+        let server = self.id();
         // First the one that starts others.
-        succeed(&Command::new("kill").args([signal, &server]).output().expect("kill is installed"), "kill");
+        succeed(&Command::new("kill").args(["-STOP", &server]).output().expect("kill is installed"), "kill");
+        succeed(&Command::new("kill").arg("-STOP").args(self.workers()).output().expect("kill is installed"), "kill");
+    }
+
+    /// Lets them go on.
+    ///
+    /// # Panics
+    /// If they cannot be signalled.
+    pub fn resume(&self) {
+        // Last the one that starts others: until then none ends and is gone.
+        let processes = self.workers().into_iter().chain([self.id()]);
+        succeed(&Command::new("kill").arg("-CONT").args(processes).output().expect("kill is installed"), "kill");
+    }
+
+    fn id(&self) -> String {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner).id().to_string()
+    }
+
+    /// The processes that it has started.
+    fn workers(&self) -> Vec<String> {
+        let server = self.id();
         let workers = fs::read_to_string(format!("/proc/{server}/task/{server}/children")).expect("the kernel tells");
-        succeed(&Command::new("kill").arg(signal).args(workers.split_whitespace()).output().expect("kill is installed"), "kill");
+        workers.split_whitespace().map(str::to_owned).collect()
     }
 
     /// Starts it on the same data and port.
@@ -334,6 +353,9 @@ fn succeed(output: &Output, what: &str) {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
+        // Those that are paused would stay so.
+        let workers = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.id())).unwrap_or_default();
+        let _ = Command::new("kill").arg("-CONT").args(workers.split_whitespace()).stderr(Stdio::null()).status();
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = child.kill();
         let _ = child.wait();

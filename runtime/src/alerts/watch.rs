@@ -129,7 +129,7 @@ impl Watch {
             waited: counts.oldest_due.map(|due| at.since(due)).unwrap_or_default(),
             runs: self.metrics.runs(),
             refused: refused.collect(),
-            upstreams: health::upstreams(in_force, at),
+            upstreams: health::upstreams(in_force, self.clock.now()),
         })
     }
 
@@ -144,9 +144,10 @@ impl Watch {
         heard.teach(notices);
         for notice in notices.due(standings.firing(), now, pace) {
             for part in self.parts(notice) {
-                let message = Message::new(part.clone(), &self.host, now);
-                let id = self.store.event_id(now, self.random.bytes());
-                let event = event(id, &message, heard.newest, &in_force.settings, settings, now);
+                let told_at = self.clock.now();
+                let message = Message::new(part.clone(), &self.host, told_at);
+                let id = self.store.event_id(told_at, self.random.bytes());
+                let event = event(id, &message, heard.newest, &in_force.settings, settings, told_at);
                 self.store.admit(vec![event]).await?;
                 info!(event = %id, kind = part.kind.as_str(), alerts = part.alerts.len(), "alerts told");
                 notices.told(&part, now);

@@ -35,29 +35,29 @@ pub(super) struct Watcher {
     /// Live plugins whose parked jobs could not be made ready yet.
     pub(super) unwoken: BTreeSet<PluginName>,
     /// When jobs were last looked for that other nodes have parked.
-    pub(super) looked: Instant,
+    pub(super) parked_looked_at: Instant,
 }
 
 impl Watcher {
     fn facts(&self, in_force: &InForce) -> NodeFacts {
-        let plugins = self.runs(in_force).into_iter().map(|plugin| (plugin.name.clone(), plugin.digest)).collect();
+        let plugins = self.runnable(in_force).into_iter().map(|plugin| (plugin.name.clone(), plugin.digest)).collect();
         NodeFacts { role: self.role.as_str(), configuration: in_force.settings.digest.clone(), plugins }
     }
 
     /// The plugins that jobs are run with here.
-    fn runs(&self, in_force: &InForce) -> Vec<Arc<Plugin>> {
+    fn runnable(&self, in_force: &InForce) -> Vec<Arc<Plugin>> {
         let live = self.shared.plugins.statuses().into_iter().filter_map(|status| self.shared.plugins.get(&status.name));
         live.filter(|plugin| plugin.is_within(&in_force.settings.grant(&plugin.name))).collect()
     }
 
     /// A node that lacked a plugin may have parked jobs just as it went live here.
     async fn look_for_parked(&mut self, in_force: &InForce) {
-        if self.role == Role::Ingest || self.looked.elapsed() < PARKED_LOOK {
+        if self.role == Role::Ingest || self.parked_looked_at.elapsed() < PARKED_LOOK {
             return;
         }
-        self.looked = Instant::now();
-        let runs: Vec<PluginName> = self.runs(in_force).iter().map(|plugin| plugin.name.clone()).collect();
-        match self.store.parked_elsewhere(&runs).await {
+        self.parked_looked_at = Instant::now();
+        let runnable: Vec<PluginName> = self.runnable(in_force).iter().map(|plugin| plugin.name.clone()).collect();
+        match self.store.plugins_with_parked(&runnable).await {
             Ok(parked) => self.unwoken.extend(parked),
             Err(error) => warn!(%error, "jobs that other nodes have parked could not be looked for; tried again soon"),
         }

@@ -85,7 +85,7 @@ fn skews(nodes: &[Node]) -> Vec<String> {
         let without: BTreeSet<&str> = nodes.iter().filter(|node| !node.plugins.contains_key(name)).map(|node| node.id.as_str()).collect();
         if !without.is_empty() {
             skews.push(format!(
-                "plugin `{name}` is live on some nodes and not on {}: the others do what is owed to it; those nodes' logs say why",
+                "plugin `{name}` is live on some nodes and not on {}, whose logs say why: what is owed to it is for the others",
                 join(&without)
             ));
         }

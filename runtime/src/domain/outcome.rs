@@ -89,7 +89,7 @@ pub enum Outcome {
     Dead { cause: DeadReason, reason: String },
     /// Cannot run now; burns no attempt.
     Park { reason: ParkReason },
-    /// Given back unrun, at shutdown; burns no attempt.
+    /// Given back unrun, at shutdown or since others can have it; burns no attempt.
     Release,
 }
 

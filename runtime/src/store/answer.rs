@@ -301,7 +301,7 @@ pub struct NodeView {
     pub running: u32,
     /// A digest of its sources, upstreams and grants.
     pub configuration: String,
-    /// Its live plugins, by digest.
+    /// The plugins that it runs, by digest: live, and within their grants.
     pub plugins: BTreeMap<String, String>,
 }
 

@@ -240,11 +240,11 @@ impl Store {
         }
     }
 
-    /// Those of these plugins that other nodes, which do not run them, have parked jobs for; none where there is one node.
-    pub async fn parked_elsewhere(&self, plugins: &[PluginName]) -> Result<Vec<PluginName>, StoreError> {
+    /// Those of these plugins that jobs are parked for, by nodes that do not run them; none where there is one node.
+    pub async fn plugins_with_parked(&self, plugins: &[PluginName]) -> Result<Vec<PluginName>, StoreError> {
         match &*self.0 {
             Driver::Sqlite(_) => Ok(Vec::new()),
-            Driver::Postgres(driver) => driver.parked(plugins).await,
+            Driver::Postgres(driver) => driver.plugins_with_parked(plugins).await,
         }
     }
 

@@ -168,7 +168,7 @@ pub struct NodeFacts {
     pub role: &'static str,
     /// A digest of its sources, upstreams and grants: equal where two nodes are configured alike.
     pub configuration: String,
-    /// The plugins that are live on it, by digest.
+    /// The plugins that it runs, by digest: live, and within their grants.
     pub plugins: BTreeMap<PluginName, Digest>,
 }
 

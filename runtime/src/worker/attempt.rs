@@ -90,7 +90,7 @@ impl Crew {
                 notice::handle(job, event, in_force.settings.alerts.as_deref(), self.workshop.clock.now())
             }
             Work::Handle(event) => match self.plugin(&job.plugin, &in_force) {
-                Err(reason) => Box::pin(self.without_plugin(job, reason)).await,
+                Err(reason) => Box::pin(self.without_plugin(job, reason, &in_force)).await,
                 Ok(plugin) => Task::new(self, &plugin, job, event, &in_force).run(progress).await,
             },
         }
@@ -102,8 +102,13 @@ impl Crew {
         if plugin.is_within(&in_force.settings.grant(name)) { Ok(plugin) } else { Err(ParkReason::GrantMissing) }
     }
 
-    /// Others that run the plugin may have the job; where nobody does it waits.
-    async fn without_plugin(&self, job: &Job, reason: ParkReason) -> Ended {
+    /// Others that run the plugin may have the job, and with it all that comes from its source, if this node runs nothing of that; else it
+    /// waits.
+    async fn without_plugin(&self, job: &Job, reason: ParkReason, in_force: &InForce) -> Ended {
+        let target = in_force.settings.target(&job.source);
+        if target.is_some_and(|target| target.routes.iter().any(|route| self.plugin(&route.plugin, in_force).is_ok())) {
+            return Ended::plain(Outcome::Park { reason }, None);
+        }
         let is_left = self.workshop.store.leave_to_others(&job.source, &job.plugin).await.unwrap_or_else(|error| {
             warn!(%error, plugin = %job.plugin, "whether another node runs this plugin could not be found out");
             false

@@ -1,6 +1,7 @@
 //! Storing events with their dedupe keys and jobs: a group is one statement, so one round trip and one commit.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -82,7 +83,7 @@ struct Owed<'b> {
 /// Takes turns with the other flushers until the queue is closed and empty.
 pub(super) async fn flush(node: Arc<Node>, mut link: Link) {
     while let Some(batch) = node.admissions.next_batch().await {
-        node.admit(&mut link, batch).await;
+        node.survives(node.admit(&mut link, batch)).await;
     }
 }
 
@@ -127,8 +128,12 @@ impl Node {
 
     /// The database is away: whether the last statement was committed is found out when it is back.
     pub(super) fn lost_sight(&self, error: &sqlx::Error) {
-        self.doubt.raise();
         self.note_full(error);
+        self.takes_no_writes(error);
+    }
+
+    pub(super) fn takes_no_writes(&self, error: &dyn Display) {
+        self.doubt.raise();
         if self.is_writable.swap(false, Ordering::Relaxed) {
             error!(%error, "the database takes no writes; admissions are answered 503 until it does");
         }
@@ -161,6 +166,7 @@ impl Node {
         };
         let born = owed.into_iter().filter(|owed| owed.place.is_some());
         let mut born: HashMap<_, _> = born.map(|owed| ((owed.new.event.id, owed.route.name.as_str()), owed)).collect();
+        let are_of_others = sent.iter().all(|new| self.left_to_others.has_source(&new.event.source));
         let mut known = HashSet::new();
         for row in &rows {
             let event = || EventId::from_bytes(row.get::<Uuid, _>("event_id").into_bytes());
@@ -170,6 +176,7 @@ impl Node {
                     // It runs, and nobody runs it: that is found out.
                     _ => self.doubt.raise(),
                 },
+                "due" if are_of_others => {}
                 "due" => self.becomes_due(self.clock.steady()),
                 "known" => {
                     known.insert(event());
@@ -199,9 +206,10 @@ impl Node {
     fn owed<'b>(&self, sent: &[&'b NewEvent]) -> Vec<Owed<'b>> {
         let is_behind = self.backlog.borrow().is_due(self.clock.steady());
         // While something is due, a new job queues behind it.
-        let place = || if is_behind { None } else { self.slots.try_take() };
+        let place =
+            |new: &NewEvent| if is_behind || self.left_to_others.has_source(&new.event.source) { None } else { self.slots.try_take() };
         let owed = sent.iter().flat_map(|new| new.routes.iter().map(|route| (*new, route)));
-        owed.map(|(new, route)| Owed { new, route, place: place() }).collect()
+        owed.map(|(new, route)| Owed { new, route, place: place(new) }).collect()
     }
 
     /// Hands a job to the worker that was born running.

@@ -104,7 +104,7 @@ impl Node {
                 let lease = self.lease();
                 let quiet = self.clock.steady().since(self.opened_at).as_millis() / QUIET_FOR_EACH_CHARGE.as_millis();
                 let suspect = sqlx::query(SUSPECT).bind(Uuid::from_bytes(*lease.as_bytes())).bind(i32::try_from(quiet).unwrap_or(i32::MAX));
-                let suspect = suspect.bind(self.given_now()).bind(self.left.sources());
+                let suspect = suspect.bind(self.given_now()).bind(self.left_to_others.sources());
                 let row = suspect.fetch_optional(&mut *connection).await?;
                 let Some(row) = row else { return Ok(None) };
                 let stepped = with_steps(connection, std::slice::from_ref(&row)).await?;
@@ -178,7 +178,7 @@ impl Node {
 
     async fn due_sources(&self, connection: &mut PgConnection, most: usize, but: &[SourceName]) -> Result<Vec<String>, sqlx::Error> {
         let sources = sqlx::query_scalar(DUE_SOURCES).bind(self.given_now()).bind(self.round_robin.last(but));
-        let mut out = self.left.sources();
+        let mut out = self.left_to_others.sources();
         out.extend(but.iter().map(|but| but.as_str().to_owned()));
         sources.bind(i64::try_from(most).unwrap_or(i64::MAX)).bind(out).fetch_all(connection).await
     }
@@ -186,8 +186,9 @@ impl Node {
     /// What is due when becomes known to whoever claims.
     pub(super) async fn look(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let due_in: Option<i64> =
-            sqlx::query_scalar(NEXT_DUE).bind(self.given_now()).bind(self.left.sources()).fetch_one(&mut *connection).await?;
-        let any = sqlx::query("SELECT EXISTS (SELECT FROM jobs WHERE state = 'ready' AND suspect)").fetch_one(connection).await?;
+            sqlx::query_scalar(NEXT_DUE).bind(self.given_now()).bind(self.left_to_others.sources()).fetch_one(&mut *connection).await?;
+        let any = "SELECT EXISTS (SELECT FROM jobs WHERE state = 'ready' AND suspect AND source <> ALL($1))";
+        let any = sqlx::query(any).bind(self.left_to_others.sources()).fetch_one(connection).await?;
         self.may_have_suspects.store(any.get(0), Ordering::Relaxed);
         // By this node's clock, which may be off the database's.
         let due_in = due_in.map(|millis| Duration::from_millis(u64::try_from(millis).unwrap_or(0)));

@@ -14,7 +14,7 @@ use tracing::{debug, error, info, warn};
 
 use super::Node;
 use super::admit::millis;
-use super::link::{STATEMENT_MAX, within};
+use super::link::STATEMENT_MAX;
 use super::rescue;
 use crate::domain::NodeId;
 use crate::store::work::host_name;
@@ -24,7 +24,7 @@ use crate::store::{NodeFacts, Rescued, StoreError};
 const RENEWALS: u32 = 5;
 /// How often work is looked for that this node does not know of.
 const LOOK: Duration = Duration::from_millis(100);
-/// A database that has not renewed a lease for so long does not answer. Longer than a checkpoint makes it wait on a slow disk.
+/// A database that does not renew a lease in so long does not answer. Less than a connection of the pool is waited for.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
 /// How long statements under way are waited for before what they took is compared: many times what one takes.
 const ALONE_WAIT: Duration = Duration::from_millis(100);
@@ -48,12 +48,21 @@ pub(super) async fn keep(node: Arc<Node>, closing: CancellationToken) {
     while closing.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
         let is_in_doubt = node.doubt.is_due() || !node.is_writable.load(Ordering::Relaxed);
         if renewed.elapsed() >= node.lease_time / RENEWALS || is_in_doubt {
-            node.keep_place().await;
+            node.survives(node.keep_place()).await;
             renewed = Instant::now();
         }
-        if let Err(error) = node.statements(async |connection| node.look(connection).await).await {
-            debug!(%error, "work could not be looked for");
-        }
+    }
+}
+
+/// The same beside it: a look that hangs must not hold up a renewal.
+pub(super) async fn look_out(node: Arc<Node>, closing: CancellationToken) {
+    while closing.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
+        node.survives(async {
+            if let Err(error) = node.statements(async |connection| node.look(connection).await).await {
+                debug!(%error, "work could not be looked for");
+            }
+        })
+        .await;
     }
 }
 
@@ -68,7 +77,7 @@ pub(super) async fn leave(node: &Node) {
 impl Node {
     async fn keep_place(&self) {
         let kept = async {
-            self.renew().await?;
+            self.renew_or_tell().await?;
             if self.doubt.is_due() {
                 self.give_back_unheard().await?;
             }
@@ -77,22 +86,20 @@ impl Node {
             }
             rescue_others(self).await
         };
-        match self.unless_silent(kept).await {
+        match kept.await {
             Ok(rescued) => report(&rescued),
             Err(error) => warn!(%error, "this node's lease could not be renewed"),
         }
     }
 
-    /// Sees it through. From when the database is silent senders are told so at once, and do not wait for what may never come.
-    async fn unless_silent<T>(&self, kept: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        let mut kept = pin!(kept);
-        match within(SILENCE_MAX, async { Ok(kept.as_mut().await) }).await {
-            Ok(kept) => kept,
-            Err(silence) => {
-                self.lost_sight(&silence);
-                kept.await
-            }
+    /// From when the database is silent senders are told so at once: they would wait for what may never come.
+    async fn renew_or_tell(&self) -> Result<(), StoreError> {
+        let mut renewal = pin!(self.renew());
+        if let Ok(renewed) = tokio::time::timeout(SILENCE_MAX, renewal.as_mut()).await {
+            return renewed;
         }
+        self.takes_no_writes(&format!("a lease was not renewed within {SILENCE_MAX:?}"));
+        renewal.await
     }
 
     /// Under the present lease, or under a new one where that was taken away: what ran under the old one is no longer ours.

@@ -26,17 +26,19 @@ mod read_events;
 mod read_work;
 
 use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use sqlx::PgPool;
 use tokio::sync::{OwnedSemaphorePermit, RwLock, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::doubt::Doubt;
-use self::others::Left;
+use self::others::LeftToOthers;
 use self::queue::Queue;
 use self::settle::Settlement;
 use super::admission::Admission;
@@ -92,8 +94,7 @@ struct Node {
     backlog: watch::Sender<Backlog>,
     /// What the others are told with the next renewal.
     facts: Mutex<NodeFacts>,
-    /// What other nodes do in this one's place.
-    left: Left,
+    left_to_others: LeftToOthers,
 }
 
 /// One run of a job: the same job taken again is another.
@@ -132,13 +133,18 @@ impl Postgres {
         effects: Effects,
     ) -> Result<(), SettleError> {
         let (reply, answer) = oneshot::channel();
+        let run = Run::of(&job);
         let bytes = record.as_ref().map_or(0, AttemptRecord::bytes) + effects.bytes();
         let queue = if effects.is_empty() { &self.node.settlements } else { &self.node.effects };
         // Who takes turns for a value of state waits for the one before.
         let is_hurried = !effects.is_empty() || is_waited_for(&job, &outcome);
         let settlement = Settlement { job, outcome, record, effects, is_again: false, reply };
         queue.push(settlement, bytes, is_hurried).map_err(|_| SettleError::Closed)?;
-        answer.await.unwrap_or(Err(SettleError::Closed))
+        answer.await.unwrap_or_else(|_| {
+            self.node.held().remove(&run);
+            self.node.doubt.raise();
+            Err(SettleError::Closed)
+        })
     }
 
     pub(super) async fn claim(&self, places: Vec<OwnedSemaphorePermit>, but: Vec<SourceName>) -> Result<Vec<Claimed>, StoreError> {
@@ -208,6 +214,14 @@ impl Node {
     fn note_full(&self, error: &sqlx::Error) {
         if link::is_full(error) {
             *self.full_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+    }
+
+    /// A mistake of ours that ends in a panic, which the hook has logged, ends this piece of work: who waits for it hears that it was not
+    /// done, what the database has of it is found out, and the task goes on.
+    async fn survives(&self, work: impl Future<Output = ()>) {
+        if AssertUnwindSafe(work).catch_unwind().await.is_err() {
+            self.doubt.raise();
         }
     }
 

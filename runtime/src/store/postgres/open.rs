@@ -14,7 +14,7 @@ use tracing::info;
 
 use super::doubt::Doubt;
 use super::link::{CONNECT_MAX, Link, STATEMENT_MAX, within};
-use super::others::Left;
+use super::others::LeftToOthers;
 use super::queue::Queue;
 use super::settle::Links;
 use super::{Node, Postgres, PostgresUrl, admit, keeper, rescue, settle, steps};
@@ -28,7 +28,7 @@ const POOL: u32 = 8;
 /// Connections for whoever only looks: a dashboard must not keep a lease from being renewed.
 const VIEWS: u32 = 2;
 /// How long a caller waits for one of them, and a start for a database that is starting, too.
-const ACQUIRE_MAX: Duration = Duration::from_secs(3);
+const ACQUIRE_MAX: Duration = Duration::from_secs(4);
 const CONNECT_RETRY: Duration = Duration::from_millis(100);
 const FLUSHERS: usize = 2;
 
@@ -87,7 +87,7 @@ impl Postgres {
             commits: watch::Sender::new(0),
             clock,
             facts: Mutex::default(),
-            left: Left::default(),
+            left_to_others: LeftToOthers::default(),
         });
         let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
         for _ in 0..FLUSHERS {
@@ -100,6 +100,7 @@ impl Postgres {
         }
         tasks.spawn(steps::flush(Arc::clone(&node), link(options)));
         tasks.spawn(keeper::keep(Arc::clone(&node), closing.clone()));
+        tasks.spawn(keeper::look_out(Arc::clone(&node), closing.clone()));
         Ok((Self { node, tasks, closing }, Found { born, rescued, has_work }))
     }
 }

@@ -22,14 +22,20 @@ const PARKED: &str = "SELECT plugin FROM unnest($1::text[]) AS plugin \
 
 /// What is left, with the plugin that it is left for, and until when.
 #[derive(Default)]
-pub(super) struct Left(Mutex<HashMap<(SourceName, PluginName), Instant>>);
+pub(super) struct LeftToOthers(Mutex<HashMap<(SourceName, PluginName), Instant>>);
 
-impl Left {
+impl LeftToOthers {
     /// The sources that are left to others now.
     pub(super) fn sources(&self) -> Vec<String> {
         let mut left = self.lock();
         left.retain(|_, until| *until > Instant::now());
         left.keys().map(|(source, _)| source.as_str().to_owned()).collect()
+    }
+
+    pub(super) fn has_source(&self, source: &SourceName) -> bool {
+        let left = self.lock();
+        // Most of the time nothing is left to others.
+        !left.is_empty() && left.iter().any(|((own, _), until)| own == source && *until > Instant::now())
     }
 
     fn has(&self, what: &(SourceName, PluginName)) -> bool {
@@ -48,7 +54,7 @@ impl Left {
 impl Postgres {
     pub(in crate::store) async fn leave_to_others(&self, source: &SourceName, plugin: &PluginName) -> Result<bool, StoreError> {
         let what = (source.clone(), plugin.clone());
-        if self.node.left.has(&what) {
+        if self.node.left_to_others.has(&what) {
             return Ok(true);
         }
         let (lease, given) = (self.node.lease(), self.node.given_now());
@@ -58,12 +64,12 @@ impl Postgres {
         });
         let is_elsewhere: bool = elsewhere.await?;
         if is_elsewhere {
-            self.node.left.add(what);
+            self.node.left_to_others.add(what);
         }
         Ok(is_elsewhere)
     }
 
-    pub(in crate::store) async fn parked(&self, plugins: &[PluginName]) -> Result<Vec<PluginName>, StoreError> {
+    pub(in crate::store) async fn plugins_with_parked(&self, plugins: &[PluginName]) -> Result<Vec<PluginName>, StoreError> {
         let names: Vec<&str> = plugins.iter().map(PluginName::as_str).collect();
         let parked = self.node.statements(async |connection| sqlx::query_scalar(PARKED).bind(names).fetch_all(connection).await);
         let parked: Vec<String> = parked.await?;

@@ -93,7 +93,7 @@ impl Settlement {
 /// Settles until the queue is closed and empty.
 pub(super) async fn flush(node: Arc<Node>, queue: Arc<Queue<Settlement>>, mut links: Links) {
     while let Some(batch) = queue.next_batch().await {
-        node.settle(&queue, &mut links, batch).await;
+        node.survives(node.settle(&queue, &mut links, batch)).await;
     }
 }
 
@@ -150,6 +150,7 @@ impl Node {
                 let now = self.clock.steady();
                 let next = match outcome {
                     Outcome::Retry { at, .. } => Some(at),
+                    Outcome::Release if self.left_to_others.has_source(&job.source) => None,
                     Outcome::Release => Some(now),
                     _ => effects::soonest(&effects).map(|delay| now + delay),
                 };

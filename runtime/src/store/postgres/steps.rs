@@ -49,7 +49,7 @@ pub(super) struct Entry {
 /// Keeps steps until the queue is closed and empty.
 pub(super) async fn flush(node: Arc<Node>, mut link: Link) {
     while let Some(batch) = node.journal.next_batch().await {
-        node.keep(&mut link, batch).await;
+        node.survives(node.keep(&mut link, batch)).await;
     }
 }
 
