@@ -146,7 +146,7 @@ impl Watch {
             for part in self.parts(notice) {
                 let told_at = self.clock.now();
                 let message = Message::new(part.clone(), &self.host, told_at);
-                let id = self.store.event_id(told_at, self.random.bytes());
+                let id = self.store.event_id(told_at.max(now), self.random.bytes());
                 let event = event(id, &message, heard.newest, &in_force.settings, settings, told_at);
                 self.store.admit(vec![event]).await?;
                 info!(event = %id, kind = part.kind.as_str(), alerts = part.alerts.len(), "alerts told");

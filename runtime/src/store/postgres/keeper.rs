@@ -54,7 +54,18 @@ pub(super) async fn keep(node: Arc<Node>, closing: CancellationToken) {
     }
 }
 
-/// The same beside it: a look that hangs must not hold up a renewal.
+/// The same beside it, since what hangs here must not hold up a renewal: gives back and rescues.
+pub(super) async fn tend(node: Arc<Node>, closing: CancellationToken) {
+    let mut tended = Instant::now();
+    while closing.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
+        if tended.elapsed() >= node.lease_time / RENEWALS || node.doubt.is_due() {
+            node.survives(node.give_back_and_rescue()).await;
+            tended = Instant::now();
+        }
+    }
+}
+
+/// Likewise.
 pub(super) async fn look_out(node: Arc<Node>, closing: CancellationToken) {
     while closing.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
         node.survives(async {
@@ -76,19 +87,24 @@ pub(super) async fn leave(node: &Node) {
 
 impl Node {
     async fn keep_place(&self) {
-        let kept = async {
-            self.renew_or_tell().await?;
+        if let Err(error) = self.renew_or_tell().await {
+            return warn!(%error, "this node's lease could not be renewed");
+        }
+        if let Err(error) = self.look_for_room().await {
+            debug!(%error, "the database still has no room");
+        }
+    }
+
+    async fn give_back_and_rescue(&self) {
+        let tended = async {
             if self.doubt.is_due() {
                 self.give_back_unheard().await?;
             }
-            if let Err(error) = self.look_for_room().await {
-                debug!(%error, "the database still has no room");
-            }
             rescue_others(self).await
         };
-        match kept.await {
+        match tended.await {
             Ok(rescued) => report(&rescued),
-            Err(error) => warn!(%error, "this node's lease could not be renewed"),
+            Err(error) => warn!(%error, "jobs of nodes that are gone could not be looked for"),
         }
     }
 

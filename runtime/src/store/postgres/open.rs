@@ -100,6 +100,7 @@ impl Postgres {
         }
         tasks.spawn(steps::flush(Arc::clone(&node), link(options)));
         tasks.spawn(keeper::keep(Arc::clone(&node), closing.clone()));
+        tasks.spawn(keeper::tend(Arc::clone(&node), closing.clone()));
         tasks.spawn(keeper::look_out(Arc::clone(&node), closing.clone()));
         Ok((Self { node, tasks, closing }, Found { born, rescued, has_work }))
     }
