@@ -1,6 +1,6 @@
 //! The one home of time. Everything that needs "now" or waits for a moment is given a [`Clock`]; tests give a manual one and move it.
-//! [`Clock::now`] is for what others see or have signed, [`Clock::steady`] for what comes due, expires or grows old; the two are
-//! never compared. Deadlines of I/O are monotonic and do not come from here.
+//! [`Clock::now`] is for what others see or have signed, [`Clock::steady`] for what comes due, expires or grows old: no such
+//! time is taken from one and compared with the other. Deadlines of I/O are monotonic and do not come from here.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -181,6 +181,14 @@ mod tests {
         assert_eq!(after, Some(-6000));
         assert_eq!(bench.off(Duration::from_secs(5 * 3600), -HOUR), -6000 - HOUR / 2);
         assert_eq!(bench.off(Duration::from_secs(6 * 3600), -HOUR), -HOUR);
+    }
+
+    #[test]
+    fn set_back_by_more_than_a_day_it_follows() {
+        let mut bench = Bench::new();
+        let day = i64::try_from(SET_BACK_MAX.as_millis()).expect("a day");
+        assert_eq!(bench.off(Duration::ZERO, -day), 0);
+        assert_eq!(bench.off(Duration::ZERO, -day - 1), -day - 1);
     }
 
     proptest! {

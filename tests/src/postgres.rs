@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 
 use crate::disk::Disk;
 use crate::wall_clock::WallClock;
@@ -26,6 +26,7 @@ pub struct Postgres {
     folder: PathBuf,
     port: u16,
     child: Mutex<Child>,
+    clock: Option<Arc<WallClock>>,
 }
 
 /// A database of the process's shared server, empty; its URL.
@@ -50,8 +51,8 @@ impl Postgres {
     ///
     /// # Panics
     /// As without.
-    pub fn start_under(clock: &WallClock) -> Self {
-        Self::start_with(&[], Some(clock))
+    pub fn start_under(clock: &Arc<WallClock>) -> Self {
+        Self::start_with(&[], Some(Arc::clone(clock)))
     }
 
     /// The same with its write-ahead log on this disk, in small segments.
@@ -63,7 +64,7 @@ impl Postgres {
         Self::start_with(&["--wal-segsize=1".as_ref(), "--waldir".as_ref(), log.as_os_str()], None)
     }
 
-    fn start_with(arguments: &[&OsStr], clock: Option<&WallClock>) -> Self {
+    fn start_with(arguments: &[&OsStr], clock: Option<Arc<WallClock>>) -> Self {
         let bin = binaries();
         let folder = folder();
         let data = folder.join("data");
@@ -74,8 +75,8 @@ impl Postgres {
             .args(arguments);
         succeed(&initdb.output().expect("initdb runs"), "initdb");
         let port = free_port();
-        let child = Mutex::new(spawn(&bin, &data, port, clock));
-        let server = Self { bin, folder, port, child };
+        let child = Mutex::new(spawn(&bin, &data, port, clock.as_deref()));
+        let server = Self { bin, folder, port, child, clock };
         server.until_ready();
         server
     }
@@ -159,7 +160,8 @@ impl Postgres {
     /// # Panics
     /// If it does not start.
     pub fn start_again(&self) {
-        *self.child.lock().unwrap_or_else(PoisonError::into_inner) = spawn(&self.bin, &self.folder.join("data"), self.port, None);
+        *self.child.lock().unwrap_or_else(PoisonError::into_inner) =
+            spawn(&self.bin, &self.folder.join("data"), self.port, self.clock.as_deref());
         self.until_ready();
     }
 
@@ -167,7 +169,7 @@ impl Postgres {
     pub fn start_if_ended(&self) {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         if child.try_wait().expect("a child").is_some() {
-            *child = spawn(&self.bin, &self.folder.join("data"), self.port, None);
+            *child = spawn(&self.bin, &self.folder.join("data"), self.port, self.clock.as_deref());
         }
     }
 

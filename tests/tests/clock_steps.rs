@@ -1,6 +1,8 @@
 //! Clocks that step by an hour while a process runs. On PostgreSQL leases, due times and ages are compared on the database's clock alone;
 //! on SQLite what is due does not wait for a clock that was set back.
 
+use std::sync::Arc;
+
 use hookfast::clock::Clock;
 use hookfast::domain::Timestamp;
 use hookfast_tests::postgres::Postgres;
@@ -127,7 +129,7 @@ async fn a_process_alone_goes_on_when_its_clock_steps_by_an_hour_and_after_a_sta
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_whose_clock_steps_by_an_hour_loses_nothing() {
     let clock = match WallClock::new() {
-        Ok(clock) => clock,
+        Ok(clock) => Arc::new(clock),
         Err(why) => return skipped("what becomes of a database whose clock steps", &why),
     };
     let database = Postgres::start_under(&clock);

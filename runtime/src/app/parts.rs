@@ -105,7 +105,7 @@ impl Parts {
             current: self.current.clone(),
             store: self.store.clone(),
             unwoken: BTreeSet::new(),
-            parked_looked_at: Instant::now(),
+            none_parked_at: Instant::now(),
             uploads,
         };
         watcher.poll().await;

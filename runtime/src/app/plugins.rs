@@ -20,7 +20,7 @@ use crate::store::{NodeFacts, Store};
 const INTERVAL: Duration = Duration::from_millis(500);
 /// How long an instance may wait for another event.
 const IDLE_MAX: Duration = Duration::from_secs(10);
-/// How often jobs are looked for that other nodes have parked for want of a plugin that runs here.
+/// How long after none was found jobs are looked for that other nodes have parked for want of a plugin that runs here.
 const PARKED_LOOK: Duration = Duration::from_secs(5);
 
 /// The directory and who must know of its changes.
@@ -34,8 +34,8 @@ pub(super) struct Watcher {
     pub(super) uploads: mpsc::Receiver<Upload>,
     /// Live plugins whose parked jobs could not be made ready yet.
     pub(super) unwoken: BTreeSet<PluginName>,
-    /// When jobs were last looked for that other nodes have parked.
-    pub(super) parked_looked_at: Instant,
+    /// When no job was found that another node has parked.
+    pub(super) none_parked_at: Instant,
 }
 
 impl Watcher {
@@ -50,15 +50,16 @@ impl Watcher {
         live.filter(|plugin| plugin.is_within(&in_force.settings.grant(&plugin.name))).collect()
     }
 
-    /// A node that lacked a plugin may have parked jobs just as it went live here.
-    async fn look_for_parked(&mut self, in_force: &InForce) {
-        if self.role == Role::Ingest || self.parked_looked_at.elapsed() < PARKED_LOOK {
+    /// Wakes what nodes have parked that do not run what is run here: just as it went live, or since they run others of a source's plugins.
+    /// Some at a time, so that what they park again holds nothing else up.
+    async fn wake_parked_elsewhere(&mut self, in_force: &InForce) {
+        if self.role == Role::Ingest || self.none_parked_at.elapsed() < PARKED_LOOK {
             return;
         }
-        self.parked_looked_at = Instant::now();
         let runnable: Vec<PluginName> = self.runnable(in_force).iter().map(|plugin| plugin.name.clone()).collect();
-        match self.store.plugins_with_parked(&runnable).await {
-            Ok(parked) => self.unwoken.extend(parked),
+        match self.store.unpark_some(&runnable).await {
+            Ok(0) => self.none_parked_at = Instant::now(),
+            Ok(jobs) => info!(jobs, "jobs are ready that other nodes had parked for want of a plugin"),
             Err(error) => warn!(%error, "jobs that other nodes have parked could not be looked for; tried again soon"),
         }
     }
@@ -114,7 +115,7 @@ impl Watcher {
             tokio::task::spawn_blocking(memory::give_back);
         }
         self.store.tell(self.facts(&in_force));
-        self.look_for_parked(&in_force).await;
+        self.wake_parked_elsewhere(&in_force).await;
         for plugin in std::mem::take(&mut self.unwoken) {
             match self.store.unpark(&plugin).await {
                 Ok(0) => {}

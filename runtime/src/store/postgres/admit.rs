@@ -166,7 +166,7 @@ impl Node {
         };
         let born = owed.into_iter().filter(|owed| owed.place.is_some());
         let mut born: HashMap<_, _> = born.map(|owed| ((owed.new.event.id, owed.route.name.as_str()), owed)).collect();
-        let are_of_others = sent.iter().all(|new| self.left_to_others.has_source(&new.event.source));
+        let are_of_others = sent.iter().all(|new| self.left_to_others.has(&new.event.source));
         let mut known = HashSet::new();
         for row in &rows {
             let event = || EventId::from_bytes(row.get::<Uuid, _>("event_id").into_bytes());
@@ -206,8 +206,7 @@ impl Node {
     fn owed<'b>(&self, sent: &[&'b NewEvent]) -> Vec<Owed<'b>> {
         let is_behind = self.backlog.borrow().is_due(self.clock.steady());
         // While something is due, a new job queues behind it.
-        let place =
-            |new: &NewEvent| if is_behind || self.left_to_others.has_source(&new.event.source) { None } else { self.slots.try_take() };
+        let place = |new: &NewEvent| if is_behind || self.left_to_others.has(&new.event.source) { None } else { self.slots.try_take() };
         let owed = sent.iter().flat_map(|new| new.routes.iter().map(|route| (*new, route)));
         owed.map(|(new, route)| Owed { new, route, place: place(new) }).collect()
     }

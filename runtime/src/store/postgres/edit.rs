@@ -22,7 +22,7 @@ const FEWER: i64 = 5;
 const QUICK: Duration = Duration::from_millis(500);
 
 const UNPARK: &str = "UPDATE jobs SET state = 'ready', park_reason = NULL, due_at = hookfast_now($2) \
-     WHERE id = ANY (ARRAY(SELECT id FROM jobs WHERE state = 'parked' AND upstream IS NULL AND plugin = $1 LIMIT $3 FOR UPDATE SKIP LOCKED))";
+     WHERE id = ANY (ARRAY(SELECT id FROM jobs WHERE state = 'parked' AND upstream IS NULL AND plugin = ANY($1) LIMIT $3 FOR UPDATE SKIP LOCKED))";
 const UNPARK_UPSTREAM: &str = "UPDATE jobs SET state = 'ready', park_reason = NULL, upstream = NULL, due_at = hookfast_now($2) \
      WHERE id = ANY (ARRAY(SELECT id FROM jobs WHERE upstream = $1 ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED))";
 const REFUSALS: &str = "INSERT INTO requests (id, source, at, cause, status, detail, body_bytes, skew_ms, headers, diagnosis, finding, advice) \
@@ -103,12 +103,17 @@ impl Postgres {
     pub(in crate::store) async fn unpark(&self, plugin: PluginName) -> Result<u64, StoreError> {
         let mut unparked = 0;
         loop {
-            let more = self.node.wake(UNPARK, plugin.as_str(), BATCH).await?;
+            let more = self.unpark_some(std::slice::from_ref(&plugin)).await?;
             unparked += more;
             if more < BATCH.unsigned_abs() {
                 return Ok(unparked);
             }
         }
+    }
+
+    pub(in crate::store) async fn unpark_some(&self, plugins: &[PluginName]) -> Result<u64, StoreError> {
+        let plugins: Vec<&str> = plugins.iter().map(PluginName::as_str).collect();
+        self.node.wake(UNPARK, plugins, BATCH).await
     }
 
     pub(in crate::store) async fn unpark_upstream(&self, upstream: UpstreamName, jobs_max: u32) -> Result<u64, StoreError> {
@@ -160,9 +165,15 @@ impl Node {
     }
 
     /// Makes up to so many jobs ready that wait for the thing of this name; how many there were.
-    async fn wake(&self, sql: &'static str, name: &str, jobs_max: i64) -> Result<u64, StoreError> {
+    /// Makes up to `jobs_max` jobs ready that wait for this.
+    async fn wake<'w>(
+        &self,
+        sql: &'static str,
+        what: impl sqlx::Encode<'w, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send,
+        jobs_max: i64,
+    ) -> Result<u64, StoreError> {
         let given = self.given_now();
-        let woken = self.statements(async |connection| sqlx::query(sql).bind(name).bind(given).bind(jobs_max).execute(connection).await);
+        let woken = self.statements(async |connection| sqlx::query(sql).bind(what).bind(given).bind(jobs_max).execute(connection).await);
         let woken = woken.await?.rows_affected();
         if woken > 0 {
             self.changed();

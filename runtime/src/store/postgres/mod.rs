@@ -133,18 +133,13 @@ impl Postgres {
         effects: Effects,
     ) -> Result<(), SettleError> {
         let (reply, answer) = oneshot::channel();
-        let run = Run::of(&job);
         let bytes = record.as_ref().map_or(0, AttemptRecord::bytes) + effects.bytes();
         let queue = if effects.is_empty() { &self.node.settlements } else { &self.node.effects };
         // Who takes turns for a value of state waits for the one before.
         let is_hurried = !effects.is_empty() || is_waited_for(&job, &outcome);
         let settlement = Settlement { job, outcome, record, effects, is_again: false, reply };
         queue.push(settlement, bytes, is_hurried).map_err(|_| SettleError::Closed)?;
-        answer.await.unwrap_or_else(|_| {
-            self.node.held().remove(&run);
-            self.node.doubt.raise();
-            Err(SettleError::Closed)
-        })
+        answer.await.unwrap_or(Err(SettleError::Closed))
     }
 
     pub(super) async fn claim(&self, places: Vec<OwnedSemaphorePermit>, but: Vec<SourceName>) -> Result<Vec<Claimed>, StoreError> {
@@ -217,8 +212,9 @@ impl Node {
         }
     }
 
-    /// A mistake of ours that ends in a panic, which the hook has logged, ends this piece of work: who waits for it hears that it was not
-    /// done, what the database has of it is found out, and the task goes on.
+    /// A mistake of ours that ends in a panic, which the hook has logged, ends this piece of work and not the task: senders hear that it was
+    /// not done, and jobs that were being born are given back. Jobs that were being settled stay this node's until it ends, and are rescued as
+    /// what may have brought it down.
     async fn survives(&self, work: impl Future<Output = ()>) {
         if AssertUnwindSafe(work).catch_unwind().await.is_err() {
             self.doubt.raise();

@@ -17,44 +17,35 @@ const LEFT_FOR: Duration = Duration::from_secs(5);
 // Who only receives runs nothing.
 const ELSEWHERE: &str = "SELECT EXISTS (SELECT FROM nodes \
      WHERE id <> $1 AND lease_until > hookfast_now($2) AND role <> 'ingest' AND plugins::jsonb ? $3)";
-const PARKED: &str = "SELECT plugin FROM unnest($1::text[]) AS plugin \
-     WHERE EXISTS (SELECT FROM jobs WHERE state = 'parked' AND upstream IS NULL AND jobs.plugin = plugin.plugin)";
 
-/// What is left, with the plugin that it is left for, and until when.
+/// What is left, and until when.
 #[derive(Default)]
-pub(super) struct LeftToOthers(Mutex<HashMap<(SourceName, PluginName), Instant>>);
+pub(super) struct LeftToOthers(Mutex<HashMap<SourceName, Instant>>);
 
 impl LeftToOthers {
     /// The sources that are left to others now.
     pub(super) fn sources(&self) -> Vec<String> {
         let mut left = self.lock();
         left.retain(|_, until| *until > Instant::now());
-        left.keys().map(|(source, _)| source.as_str().to_owned()).collect()
+        left.keys().map(|source| source.as_str().to_owned()).collect()
     }
 
-    pub(super) fn has_source(&self, source: &SourceName) -> bool {
-        let left = self.lock();
-        // Most of the time nothing is left to others.
-        !left.is_empty() && left.iter().any(|((own, _), until)| own == source && *until > Instant::now())
+    pub(super) fn has(&self, source: &SourceName) -> bool {
+        self.lock().get(source).is_some_and(|until| *until > Instant::now())
     }
 
-    fn has(&self, what: &(SourceName, PluginName)) -> bool {
-        self.lock().get(what).is_some_and(|until| *until > Instant::now())
+    fn add(&self, source: SourceName) {
+        self.lock().insert(source, Instant::now() + LEFT_FOR);
     }
 
-    fn add(&self, what: (SourceName, PluginName)) {
-        self.lock().insert(what, Instant::now() + LEFT_FOR);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<(SourceName, PluginName), Instant>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SourceName, Instant>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Postgres {
     pub(in crate::store) async fn leave_to_others(&self, source: &SourceName, plugin: &PluginName) -> Result<bool, StoreError> {
-        let what = (source.clone(), plugin.clone());
-        if self.node.left_to_others.has(&what) {
+        if self.node.left_to_others.has(source) {
             return Ok(true);
         }
         let (lease, given) = (self.node.lease(), self.node.given_now());
@@ -64,15 +55,8 @@ impl Postgres {
         });
         let is_elsewhere: bool = elsewhere.await?;
         if is_elsewhere {
-            self.node.left_to_others.add(what);
+            self.node.left_to_others.add(source.clone());
         }
         Ok(is_elsewhere)
-    }
-
-    pub(in crate::store) async fn plugins_with_parked(&self, plugins: &[PluginName]) -> Result<Vec<PluginName>, StoreError> {
-        let names: Vec<&str> = plugins.iter().map(PluginName::as_str).collect();
-        let parked = self.node.statements(async |connection| sqlx::query_scalar(PARKED).bind(names).fetch_all(connection).await);
-        let parked: Vec<String> = parked.await?;
-        Ok(plugins.iter().filter(|plugin| parked.iter().any(|parked| parked == plugin.as_str())).cloned().collect())
     }
 }

@@ -150,7 +150,7 @@ impl Node {
                 let now = self.clock.steady();
                 let next = match outcome {
                     Outcome::Retry { at, .. } => Some(at),
-                    Outcome::Release if self.left_to_others.has_source(&job.source) => None,
+                    Outcome::Release if self.left_to_others.has(&job.source) => None,
                     Outcome::Release => Some(now),
                     _ => effects::soonest(&effects).map(|delay| now + delay),
                 };
