@@ -13,6 +13,11 @@ use serde_json::Value;
 
 const HOUR: i64 = 3600;
 
+/// A clock that can be stepped, where this machine can have one.
+fn wall_clock(what: &str) -> Option<Arc<WallClock>> {
+    WallClock::new().map(Arc::new).inspect_err(|why| skipped(what, why)).ok()
+}
+
 /// Sends as a provider does whose clock is so many seconds off.
 async fn send(server: &Server, id: &str, off: i64) -> Answer {
     let now = Timestamp::from_millis(Clock::system().now().as_millis() + off * 1000);
@@ -22,10 +27,7 @@ async fn send(server: &Server, id: &str, off: i64) -> Answer {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_steps_by_an_hour_costs_no_lease_no_retry_and_no_event() {
-    let clock = match WallClock::new() {
-        Ok(clock) => clock,
-        Err(why) => return skipped("what becomes of a node whose clock steps", &why),
-    };
+    let Some(clock) = wall_clock("what becomes of a node whose clock steps") else { return };
     let database = Postgres::start();
     let url = database.database();
     let name = url.rsplit('/').next().expect("a name");
@@ -85,10 +87,7 @@ async fn a_clock_that_steps_by_an_hour_costs_no_lease_no_retry_and_no_event() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_alone_goes_on_when_its_clock_steps_by_an_hour_and_after_a_start_in_the_past() {
-    let clock = match WallClock::new() {
-        Ok(clock) => clock,
-        Err(why) => return skipped("what becomes of a process alone whose clock steps", &why),
-    };
+    let Some(clock) = wall_clock("what becomes of a process alone whose clock steps") else { return };
     let upstream = Upstream::start().await;
     let plan = Plan::default().source(Source::new("stripe", "stripe").to("forward").retry(&["300ms"])).places(1);
     let site = Site::new(&plan, upstream.address);
@@ -128,10 +127,7 @@ async fn a_process_alone_goes_on_when_its_clock_steps_by_an_hour_and_after_a_sta
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_whose_clock_steps_by_an_hour_loses_nothing() {
-    let clock = match WallClock::new() {
-        Ok(clock) => Arc::new(clock),
-        Err(why) => return skipped("what becomes of a database whose clock steps", &why),
-    };
+    let Some(clock) = wall_clock("what becomes of a database whose clock steps") else { return };
     let database = Postgres::start_under(&clock);
     let url = database.database();
     let name = url.rsplit('/').next().expect("a name");

@@ -6,9 +6,26 @@ use std::time::{Duration, Instant};
 use hookfast::clock::Clock;
 use hookfast_tests::sender::Wire;
 use hookfast_tests::wait::eventually;
-use hookfast_tests::{Gate, Reply, Sender, Site, Source, Upstream};
+use hookfast_tests::{Gate, Reply, Sender, Server, Site, Source, Upstream};
 
 use crate::{plan, send, start_database};
+
+/// Senders hear that they are to come again, and do not wait for it.
+async fn check_told_at_once(server: &Server) {
+    for id in ["evt_1", "evt_2", "evt_3"] {
+        let asked = Instant::now();
+        let answer = send(server, id).await;
+        assert_eq!((answer.status, answer.headers.get("retry-after").is_some()), (503, true), "{answer:?}");
+        assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    }
+}
+
+async fn check_done(site: &Site, server: &Server, events: [String; 2]) {
+    for event in events {
+        let is_done = async || site.get(server, &format!("/api/v1/events/{event}")).await.json()["status"] == "done";
+        eventually("both to be done", is_done).await;
+    }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_database_is_away_senders_are_told_so_at_once_and_then_all_goes_on() {
@@ -25,12 +42,7 @@ async fn while_the_database_is_away_senders_are_told_so_at_once_and_then_all_goe
     tokio::task::spawn_blocking(move || away.kill()).await.expect("no panic");
     // The outcome of what ran comes while nobody can take it.
     gate.open();
-    for id in ["evt_1", "evt_2", "evt_3"] {
-        let asked = Instant::now();
-        let answer = send(&server, id).await;
-        assert_eq!((answer.status, answer.headers.get("retry-after").is_some()), (503, true), "{answer:?}");
-        assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
-    }
+    check_told_at_once(&server).await;
     assert_eq!(site.get(&server, "/readyz").await.status, 503);
 
     let back = Arc::clone(&database);
@@ -43,10 +55,7 @@ async fn while_the_database_is_away_senders_are_told_so_at_once_and_then_all_goe
     assert!(answers.iter().all(|answer| answer.status == 202), "{answers:?}");
     let connections = database.run("SELECT count(*) FROM pg_stat_activity WHERE datname LIKE 'test_%'", "postgres");
     assert!((1..=18).contains(&connections.parse::<u32>().expect("a number")), "{connections}");
-    for event in [before, after] {
-        eventually("both to be done", async || site.get(&server, &format!("/api/v1/events/{event}")).await.json()["status"] == "done")
-            .await;
-    }
+    check_done(&site, &server, [before, after]).await;
     server.kill().await;
 }
 
@@ -62,20 +71,12 @@ async fn a_database_that_hangs_is_found_out_and_senders_do_not_wait_for_it() {
     database.pause();
     eventually("the node not to be ready", async || site.get(&server, "/readyz").await.status == 503).await;
     assert!(paused.elapsed() < Duration::from_secs(10), "{:?}", paused.elapsed());
-    for id in ["evt_1", "evt_2", "evt_3"] {
-        let asked = Instant::now();
-        let answer = send(&server, id).await;
-        assert_eq!((answer.status, answer.headers.get("retry-after").is_some()), (503, true), "{answer:?}");
-        assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
-    }
+    check_told_at_once(&server).await;
 
     database.resume();
     eventually("the node to be ready", async || site.get(&server, "/readyz").await.status == 200).await;
     let after = send(&server, "evt_1").await.event().to_string();
-    for event in [before, after] {
-        eventually("both to be done", async || site.get(&server, &format!("/api/v1/events/{event}")).await.json()["status"] == "done")
-            .await;
-    }
+    check_done(&site, &server, [before, after]).await;
     server.kill().await;
 }
 
